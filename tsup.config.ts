@@ -1,0 +1,81 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { transform } from 'esbuild'
+import { defineConfig, type Options } from 'tsup'
+
+const target = 'node20'
+const outDir = 'dist'
+
+/** What a user imports. Each face becomes NAME.cjs, NAME.js, NAME.d.cts and NAME.d.ts. */
+const faces = { index: 'src/index.ts', net: 'src/net.ts', promises: 'src/promises.ts' }
+
+type Plugin = NonNullable<Options['plugins']>[number]
+
+/**
+ * Makes CommonJS of esbuild's ES modules, file by file.
+ *
+ * esbuild splits shared chunks only for ES modules. tsup's own CommonJS splitting rewrites `?.` and
+ * `??` into helper calls, which the path of every byte would pay for; esbuild's second pass does not.
+ */
+const commonjs: Plugin = {
+  name: 'commonjs',
+  async renderChunk(code, info) {
+    if (info.type !== 'chunk') return
+    const result = await transform(code, {
+      format: 'cjs',
+      platform: 'node',
+      target,
+      // The name's ending makes default imports of CommonJS packages mean what they mean in Node.
+      sourcefile: `${basename(info.path, '.cjs')}.mjs`,
+      // As require(): works where the host allows no dynamic import, such as Jest and snapshots.
+      supported: { 'dynamic-import': false },
+    })
+    for (const warning of result.warnings) throw new Error(`${info.path}: ${warning.text}`)
+    return { code: result.code }
+  },
+}
+
+/** Writes the ES module of each face: the CommonJS one's exports, by name, so no class exists twice. */
+const esmFaces: Plugin = {
+  name: 'esm-faces',
+  async renderChunk(_code, info) {
+    if (info.type !== 'chunk' || !info.entryPoint) return
+    const face = basename(info.path, '.cjs')
+    if (!(face in faces)) return
+    const names = (info.exports ?? []).filter(name => name !== 'default')
+    const lines = [
+      `import face from './${face}.cjs'`,
+      `export const { ${names.join(', ')} } = face`,
+      `export default face.default ?? face`,
+    ]
+    await writeFile(join(outDir, `${face}.js`), `${lines.join('\n')}\n`)
+    return undefined
+  },
+}
+
+export default defineConfig(async () => {
+  await rm(outDir, { recursive: true, force: true })
+  await mkdir(outDir)
+  return [
+    {
+      entry: { ...faces, cli: 'src/cli/main.ts' },
+      outDir,
+      target,
+      platform: 'node',
+      format: 'esm',
+      splitting: true,
+      outExtension: () => ({ js: '.cjs' }),
+      external: ['koffi'],
+      removeNodeProtocol: false,
+      silent: true,
+      plugins: [esmFaces, commonjs],
+    },
+    {
+      entry: faces,
+      outDir,
+      format: ['esm', 'cjs'],
+      dts: { only: true },
+      silent: true,
+    },
+  ]
+})
