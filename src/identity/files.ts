@@ -1,0 +1,57 @@
+import { mkdir, open, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { invalid, SocketSecurityError } from '../model/errors.js'
+
+/** A certificate (with its chain, if any) and its private key, both PEM. */
+export interface CertificateAndKey {
+  cert: string
+  key: string
+}
+
+/**
+ * Writes `<name>.key` and `<name>.crt`: both or none, and neither over an existing file. The key
+ * is created with mode 0600, not changed to it: nobody else can open it in between.
+ * @throws SocketSecurityError EINVAL naming the file; `cause` is the system's error
+ */
+export async function writePair(
+  directory: string,
+  name: string,
+  { cert, key }: CertificateAndKey,
+): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(refused(directory))
+  const keyFile = join(directory, `${name}.key`)
+  await writeNew(keyFile, key, 0o600)
+  try {
+    await writeNew(join(directory, `${name}.crt`), cert, 0o644)
+  } catch (error) {
+    await unlink(keyFile)
+    throw error
+  }
+}
+
+/** A file's name without directory or extension. */
+export function parseBasename(option: string, name: unknown): string {
+  if (typeof name === 'string' && /^[^/\\\0]+$/.test(name) && !name.startsWith('.')) return name
+  throw invalid(option, name, 'give a file name without directory, "/" or leading "."')
+}
+
+async function writeNew(file: string, contents: string, mode: number): Promise<void> {
+  const handle = await open(file, 'wx', mode).catch(refused(file))
+  try {
+    await handle.writeFile(contents)
+  } catch (error) {
+    await unlink(file)
+    throw refused(file)(error)
+  } finally {
+    await handle.close()
+  }
+}
+
+function refused(file: string): (cause: unknown) => never {
+  return cause => {
+    const { code } = cause as NodeJS.ErrnoException
+    const reason =
+      code === 'EEXIST' ? 'exists already and is not overwritten' : `cannot be written (${code})`
+    throw new SocketSecurityError('EINVAL', `directory: ${file} ${reason}`, { cause })
+  }
+}
