@@ -1,0 +1,77 @@
+// Runs test files under tap and prints one line per file, everything of a file that fails, and a sum.
+// node scripts/tap.mjs [FILE…] runs them with the node that runs this script, child processes too.
+
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { delimiter, dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const result = await runTap(process.argv.slice(2))
+  console.log(`\n${summary(result)}`)
+  process.exitCode = result.failed === 0 ? 0 : 1
+}
+
+/**
+ * @param {string[]} [files] what .taprc includes when empty
+ * @returns {Promise<{passed: number, failed: number, skipped: number}>} assertions, not files
+ */
+export async function runTap(files = []) {
+  console.log(`\n> tap ${files.join(' ')} (Node ${process.versions.node})`)
+  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
+  const tap = spawn(process.execPath, [tapProgram(), '--reporter=tap', ...files], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, PATH: path },
+  })
+  const exited = new Promise((resolve, reject) => {
+    tap.once('error', reject)
+    tap.once('close', code => resolve(code))
+  })
+  const result = await report(createInterface({ input: tap.stdout }))
+  // A run that ends badly without a failed assertion (nothing found, a crash) is a failure too.
+  if ((await exited) !== 0 && result.failed === 0) result.failed = 1
+  return result
+}
+
+/** @returns {string} such as "12 passed, 0 failed, 1 skipped" */
+export function summary({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`
+}
+
+function tapProgram() {
+  const manifest = createRequire(import.meta.url).resolve('tap/package.json')
+  return join(dirname(manifest), 'dist/esm/run.mjs')
+}
+
+/** Condenses TAP: a file's lines are held back until its result is known. */
+async function report(lines) {
+  const result = { passed: 0, failed: 0, skipped: 0 }
+  let file = []
+  for await (const line of lines) {
+    if (line.startsWith('# Subtest: ')) {
+      showFile(file)
+      file = []
+    }
+    const total = /^# \{ (total: .*) \}$/.exec(line)?.[1]
+    if (total) {
+      const count = key => Number(new RegExp(`\\b${key}: (\\d+)`).exec(total)?.[1] ?? 0)
+      result.passed = count('pass')
+      result.failed = count('fail')
+      result.skipped = count('skip') + count('todo')
+    } else if (!/^(TAP version|1\.\.\d+|# No coverage|# time=)/.test(line)) {
+      file.push(line)
+    }
+  }
+  showFile(file)
+  return result
+}
+
+function showFile(lines) {
+  const verdict = lines.find(line => /^(not )?ok /.test(line))
+  const passed = verdict?.startsWith('ok ')
+  const shown = passed
+    ? [verdict, ...lines.filter(line => /^ +ok .*# (SKIP|TODO)/.test(line))]
+    : lines
+  for (const line of shown) console.log(line)
+}

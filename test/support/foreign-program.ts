@@ -1,0 +1,35 @@
+import { accessSync, constants, statSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import type { Test } from 'tap'
+
+/**
+ * The path of a foreign program that the test needs, such as `gnutls-cli`.
+ *
+ * Where it is not installed, the test is skipped, visibly, and the answer is undefined: return at
+ * once. With CI=true its absence fails the test, because there every peer is meant to be present.
+ */
+export function requireProgram(t: Test, name: string): string | undefined {
+  const path = findProgram(name)
+  if (path) return path
+  if (process.env.CI === 'true') t.fail(`${name} is not installed, and CI must not skip it`)
+  else t.pass(name, { skip: `${name} is not installed` })
+  return undefined
+}
+
+function findProgram(name: string): string | undefined {
+  // Daemons live in sbin, which is not in every user's PATH.
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const endings = process.platform === 'win32' ? ['.exe', '.cmd'] : ['']
+  return folders
+    .flatMap(folder => endings.map(ending => join(folder, name + ending)))
+    .find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
