@@ -1,0 +1,121 @@
+#!/usr/bin/env node
+// Runs Node's own net and http tests, plain and then with `net` replaced by ours, and explains every
+// difference. See docs/conformance.md. The tests run on the node that runs this script.
+
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { readKnownDifferences } from '../test/conformance/known-differences.mjs'
+import { progress, showDifferences, showTable } from '../test/conformance/report.mjs'
+import { runTests, stopTests, succeeded } from '../test/conformance/run.mjs'
+import { securedEnvironment } from '../test/conformance/secured.mjs'
+import { findTests, suiteNames } from '../test/conformance/suites.mjs'
+
+const usage = `npm run conformance -- DIR [options]
+
+DIR              a checkout of Node's own tests (it has test/parallel and test/common)
+--suite NAME     only net or http
+--only PATTERN   only tests whose name matches this regular expression
+--plain-only     only node's own net, to see what can pass here at all
+--jobs N         tests at a time (2)
+--timeout S      seconds for one test (60)
+--json FILE      write every result to a file
+--verbose        show the output of each test that differs
+--help           this text`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    suite: { type: 'string', multiple: true, default: suiteNames },
+    only: { type: 'string' },
+    'plain-only': { type: 'boolean', default: false },
+    jobs: { type: 'string', default: '2' },
+    timeout: { type: 'string', default: '60' },
+    json: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (values.help || positionals.length !== 1) {
+  console.log(usage)
+  process.exit(values.help ? 0 : 2)
+}
+
+const directory = resolve(positionals[0])
+const only = values.only === undefined ? undefined : new RegExp(values.only)
+const major = Number(process.versions.node.split('.')[0])
+const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'conformance-')))
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    stopTests()
+    process.exit(130)
+  })
+}
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+
+console.log(`Node ${process.versions.node}, tests in ${directory}`)
+const suites = []
+for (const name of values.suite) suites.push(await runSuite(name))
+
+showTable(suites)
+for (const suite of suites) showDifferences(suite, values.verbose)
+if (values.json) writeFileSync(values.json, `${JSON.stringify(suites.map(record), null, 2)}\n`)
+process.exitCode = suites.every(suite => suite.failures.length === 0) ? 0 : 1
+
+/** Runs one suite both ways and compares. */
+async function runSuite(name) {
+  const tests = findTests(directory, name, only)
+  const plain = await run(`${name} plain`, tests, {})
+  const capable = tests.filter(test => succeeded(plain.get(test.id)))
+  if (values['plain-only'])
+    return { name, plain, secured: new Map(), differences: [], failures: [] }
+
+  const secured = await run(`${name} secured`, capable, await securedEnvironment(scratch))
+  return { name, plain, secured, ...compare(name, capable, secured) }
+}
+
+function run(label, tests, env) {
+  return runTests(tests, {
+    jobs: Number(values.jobs),
+    timeout: Number(values.timeout) * 1000,
+    scratch,
+    env,
+    onResult: progress(label, tests.length),
+  })
+}
+
+/** What differs, why, and which of it makes this run a failure. */
+function compare(name, capable, secured) {
+  const { reasons, target } = readKnownDifferences(name, major)
+  const differing = capable.filter(test => !succeeded(secured.get(test.id)))
+  const differences = differing.map(test => ({
+    ...secured.get(test.id),
+    reason: reasons.get(test.id),
+  }))
+
+  const failures = differences
+    .filter(({ status, reason }) => status === 'crash' || !reason)
+    .map(({ test, status }) => `${test.id}: ${status === 'crash' ? 'crashed' : 'unexplained'}`)
+  const passes = capable.length - differing.length
+  if (!only && passes < target) failures.push(`${passes} passes, and the target is ${target}`)
+
+  const healed = only
+    ? []
+    : capable.map(({ id }) => id).filter(id => reasons.has(id) && succeeded(secured.get(id)))
+  return { differences, failures, healed, target }
+}
+
+/** A suite as plain data. */
+function record({ name, plain, secured, differences, failures, target }) {
+  const rows = [...plain.values()].map(result => ({
+    id: result.test.id,
+    plain: result.status,
+    secured: secured.get(result.test.id)?.status,
+    milliseconds: result.milliseconds,
+    flaky: result.flaky || secured.get(result.test.id)?.flaky || undefined,
+    reason: differences.find(difference => difference.test.id === result.test.id)?.reason,
+  }))
+  return { suite: name, node: process.versions.node, target, failures, tests: rows }
+}

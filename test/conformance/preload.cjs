@@ -1,0 +1,119 @@
+'use strict'
+
+// Loaded into each test's process before the test: whatever the test asks of `net` or `http` is
+// then secured, with credentials as an administrator's policy would give them.
+//
+// Modules inside Node keep their own `net`, on which tls, child_process and the rest stand. The test
+// gets ours instead, and http is led to it where it makes a connection and where it gets one.
+// Pipes, unix sockets and descriptors stay clear: only TCP can be secured.
+
+const { readFileSync } = require('node:fs')
+const Module = require('node:module')
+const net = require('node:net')
+const { pathToFileURL } = require('node:url')
+
+const { CONFORMANCE_CREDENTIALS, CONFORMANCE_DIST } = process.env
+const dropIn = { ...require(`${CONFORMANCE_DIST}/net.cjs`) }
+const { SecureServer, SecureSocket } = require(`${CONFORMANCE_DIST}/index.cjs`)
+const { cert, key, ca, pin } = JSON.parse(readFileSync(CONFORMANCE_CREDENTIALS, 'utf8'))
+
+const secured = new WeakSet()
+
+secureClients()
+secureServers()
+replaceModules()
+
+/** Gives each client its trust and the name of its peer; a path goes to node's own connect. */
+function secureClients() {
+  const { connect } = SecureSocket.prototype
+  SecureSocket.prototype.connect = function (...args) {
+    if (isPath(args)) return clear(this, net.Socket).connect(...args)
+    if (!secured.has(this)) {
+      secured.add(this)
+      this.setSecurity({ ca })
+      // Tests look up host names of their own making, so the server is known by its key.
+      this.setPeerTargetName(pin)
+    }
+    return connect.apply(this, args)
+  }
+}
+
+/** Gives each server its identity. Tests share ports between processes on purpose. */
+function secureServers() {
+  const { listen } = SecureServer.prototype
+  SecureServer.prototype.listen = function (...args) {
+    if (isPath(args) || isDescriptor(args)) return clear(this, net.Server).listen(...args)
+    secure(this)
+    return listen.apply(this, args)
+  }
+}
+
+function secure(server) {
+  if (secured.has(server)) return
+  secured.add(server)
+  SecureServer.prototype.setSecurity.call(server, { cert, key, sharePort: true })
+}
+
+/** Makes http use ours: its agents to connect, its servers to accept. */
+function secureHttp(http) {
+  const { emit, listen } = net.Server.prototype
+  http.Agent.prototype.createConnection = (...args) => dropIn.createConnection(...args)
+  http.Server.prototype.listen = function (...args) {
+    if (!isPath(args) && !isDescriptor(args)) secure(this)
+    return listen.apply(this, args)
+  }
+  http.Server.prototype.emit = function (event, ...args) {
+    const raw = event === 'connection' && isClear(args[0])
+    return (raw ? SecureServer.prototype.emit : emit).call(this, event, ...args)
+  }
+}
+
+/** `require('net')` gives the test the drop-in, and `require('http')` what was led to it. */
+function replaceModules() {
+  const load = Module._load
+  let http
+  Module._load = function (request, parent, ...rest) {
+    const name = request.replace(/^node:/, '')
+    if (name === 'net' && !parent?.filename?.startsWith(CONFORMANCE_DIST)) return dropIn
+    const loaded = load.call(this, request, parent, ...rest)
+    // Only once it is asked for: there are tests of what is loaded when.
+    if (!http && /^(https?|_http_\w+)$/.test(name)) {
+      http = load.call(this, 'http', parent, ...rest)
+      secureHttp(http)
+    }
+    return loaded
+  }
+
+  if (!process.argv[1]?.endsWith('.mjs')) return
+  secureHttp(require('node:http'))
+  const face = pathToFileURL(`${CONFORMANCE_DIST}/net.js`).href
+  const hooks = `export const resolve = (specifier, context, next) =>
+    /^(node:)?net$/.test(specifier)
+      ? { url: ${JSON.stringify(face)}, shortCircuit: true }
+      : next(specifier, context)`
+  Module.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+}
+
+/** Makes a socket or server an ordinary one of node's. */
+const clear = (object, { prototype }) => Object.setPrototypeOf(object, prototype)
+
+/** A connection that the kernel accepted and nothing has secured. */
+const isClear = socket =>
+  socket instanceof net.Socket &&
+  !(socket instanceof SecureSocket) &&
+  socket._handle?.constructor.name === 'TCP'
+
+/** Do the arguments of connect or listen name a pipe or a unix socket? */
+function isPath(args) {
+  const [first] = Array.isArray(args[0]) ? args[0] : args
+  if (typeof first === 'object' && first !== null) return first.path !== undefined
+  return typeof first === 'string' && !(Number(first) >= 0)
+}
+
+/** Do the arguments of listen name something that is open already? */
+function isDescriptor(args) {
+  const [first] = Array.isArray(args[0]) ? args[0] : args
+  return (
+    typeof first === 'object' && first !== null && (first._handle || first.handle || first.fd >= 0)
+  )
+}
