@@ -18,7 +18,9 @@ export async function writePair(
   name: string,
   { cert, key }: CertificateAndKey,
 ): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(refused(directory))
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(
+    refused(directory, 'is no directory'),
+  )
   const keyFile = join(directory, `${name}.key`)
   await writeNew(keyFile, key, 0o600)
   try {
@@ -36,7 +38,7 @@ export function parseBasename(option: string, name: unknown): string {
 }
 
 async function writeNew(file: string, contents: string, mode: number): Promise<void> {
-  const handle = await open(file, 'wx', mode).catch(refused(file))
+  const handle = await open(file, 'wx', mode).catch(refused(file, 'is not overwritten'))
   try {
     await handle.writeFile(contents)
   } catch (error) {
@@ -47,11 +49,11 @@ async function writeNew(file: string, contents: string, mode: number): Promise<v
   }
 }
 
-function refused(file: string): (cause: unknown) => never {
+/** @param existing what to say where something is in the way */
+function refused(path: string, existing = ''): (cause: unknown) => never {
   return cause => {
     const { code } = cause as NodeJS.ErrnoException
-    const reason =
-      code === 'EEXIST' ? 'exists already and is not overwritten' : `cannot be written (${code})`
-    throw new SocketSecurityError('EINVAL', `directory: ${file} ${reason}`, { cause })
+    const reason = code === 'EEXIST' ? `exists and ${existing}` : `cannot be written (${code})`
+    throw new SocketSecurityError('EINVAL', `directory: ${path} ${reason}`, { cause })
   }
 }

@@ -8,9 +8,10 @@ import {
   type CertificateOptions,
   MAX_COMMON_NAME,
   parseAlgorithm,
-  parseChoice,
+  parseUsage,
   parseValidity,
   refuseUnknownOptions,
+  type Usage,
   type Validity,
 } from './options.js'
 import { privateKeyPem } from './pem.js'
@@ -29,7 +30,7 @@ export interface IdentityOptions extends CertificateOptions {
   authority?: AuthorityPem | undefined
 
   /** What the identity is for. Default: `'both'`. */
-  usage?: 'server' | 'client' | 'both' | undefined
+  usage?: Usage | undefined
 
   /** What the files in `directory` are called, without extension. Default: after the first name. */
   file?: string | undefined
@@ -70,7 +71,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   refuseUnknownOptions(options, known)
   const names = parseCertifiedNames(options.names)
   const algorithm = parseAlgorithm(options.algorithm)
-  const role = parseChoice('usage', options.usage ?? 'both', ['server', 'client', 'both'])
+  const role = parseUsage(options.usage)
   const issuer = options.authority === undefined ? undefined : parseIssuer(options.authority)
   const authorityEnd = issuer && new Date(issuer.certificate.validTo)
   const validity = validityWithin(authorityEnd, options)
@@ -114,8 +115,8 @@ function commonName({ value }: CertifiedName): string {
   return value.length <= MAX_COMMON_NAME ? value : 'secure-socket identity'
 }
 
-/** `db.example.com`, `_wildcard.example.com`, `2001_db8__1`, `spiffe___example.org_api`. */
-function defaultFile({ value }: CertifiedName): string {
+/** What files are called after a name: `db.example.com`, `_wildcard.example.com`, `2001_db8__1`, `spiffe___example.org_api`. */
+export function defaultFile({ value }: CertifiedName): string {
   return value
     .replace(/^\*/, '_wildcard')
     .replace(/[^\w.-]/g, '_')

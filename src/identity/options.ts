@@ -38,13 +38,20 @@ export function refuseUnknownOptions(options: object, known: readonly string[]):
   }
 }
 
-export function parseChoice<T extends string>(option: string, value: T, choices: readonly T[]): T {
-  if (choices.includes(value)) return value
+function parseChoice<T>(option: string, value: unknown, choices: readonly T[]): T {
+  if (choices.includes(value as T)) return value as T
   throw invalid(option, value, `use ${choices.join(', ')}`)
 }
 
-export function parseAlgorithm(value: KeyAlgorithm = 'ecdsa-p256'): KeyAlgorithm {
+export function parseAlgorithm(value: unknown = 'ecdsa-p256'): KeyAlgorithm {
   return parseChoice('algorithm', value, keyAlgorithms)
+}
+
+/** What an identity is for. */
+export type Usage = 'server' | 'client' | 'both'
+
+export function parseUsage(value: unknown = 'both'): Usage {
+  return parseChoice('usage', value, ['server', 'client', 'both'])
 }
 
 /** RFC 5280, appendix A.1, limits it. */
@@ -55,7 +62,7 @@ export function parseCommonName(option: string, value: unknown): string {
   throw invalid(option, value, `give a text of 1 to ${MAX_COMMON_NAME} characters`)
 }
 
-export function parseValidity(days: number, start: Date | undefined): Validity {
+export function parseValidity(days: unknown, start?: Date): Validity {
   if (typeof days !== 'number' || !(days > 0 && days <= MAX_DAYS)) {
     throw invalid('days', days, `give a number above 0, at most ${MAX_DAYS}`)
   }

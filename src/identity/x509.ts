@@ -2,7 +2,7 @@ import { createHash, type KeyObject, randomBytes, sign, X509Certificate } from '
 import { isIPv4 } from 'node:net'
 import { invalid } from '../model/errors.js'
 import type { CertifiedName } from './certified-name.js'
-import type { Validity } from './options.js'
+import type { Usage, Validity } from './options.js'
 
 /** What a certificate says. */
 export interface CertificateContents {
@@ -11,7 +11,7 @@ export interface CertificateContents {
   names: readonly CertifiedName[]
   validity: Validity
   /** `'authority'` signs certificates, but no authorities below it; the others are leaves. */
-  role: 'authority' | 'server' | 'client' | 'both'
+  role: 'authority' | Usage
 }
 
 /** The key that signs, and its certificate; none where the certificate signs itself. */

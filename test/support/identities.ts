@@ -6,6 +6,8 @@ import { type Authority, createAuthority } from '../../src/identity/authority.js
 import { createIdentity, type Identity, type IdentityOptions } from '../../src/identity/identity.js'
 
 const DAY_MS = 24 * 60 * 60 * 1000
+/** One moment for all, so that equal requests find each other's result. */
+const NOW = Date.now()
 
 const authorities = new Map<string, Promise<Authority>>()
 const identities = new Map<string, Promise<Identity>>()
@@ -46,12 +48,12 @@ export function selfSignedIdentity(names: readonly string[] = ['localhost']): Pr
 
 /** An identity of the test authority that ended yesterday. */
 export function expiredIdentity(names?: readonly string[]): Promise<Identity> {
-  return testIdentity(names, { notBefore: new Date(Date.now() - 2 * DAY_MS), days: 1 })
+  return testIdentity(names, { notBefore: new Date(NOW - 2 * DAY_MS), days: 1 })
 }
 
 /** An identity of the test authority that begins tomorrow. */
 export function futureIdentity(names?: readonly string[]): Promise<Identity> {
-  return testIdentity(names, { notBefore: new Date(Date.now() + DAY_MS), days: 1 })
+  return testIdentity(names, { notBefore: new Date(NOW + DAY_MS), days: 1 })
 }
 
 function authorityNamed(name: string): Promise<Authority> {
