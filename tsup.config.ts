@@ -38,7 +38,7 @@ const commonjs: Plugin = {
 /** Writes the ES module of each face: the CommonJS one's exports, by name, so no class exists twice. */
 const esmFaces: Plugin = {
   name: 'esm-faces',
-  async renderChunk(_code, info) {
+  async renderChunk(code, info) {
     if (info.type !== 'chunk' || !info.entryPoint) return
     const face = basename(info.path, '.cjs')
     if (!(face in faces)) return
@@ -47,6 +47,8 @@ const esmFaces: Plugin = {
       `import face from './${face}.cjs'`,
       `export const { ${names.join(', ')} } = face`,
       `export default face.default ?? face`,
+      // What a face passes on from Node differs between Node versions, so Node names it.
+      ...(code.match(/^export \* from "node:.*$/gm) ?? []),
     ]
     await writeFile(join(outDir, `${face}.js`), `${lines.join('\n')}\n`)
     return undefined

@@ -1,0 +1,55 @@
+// Compiled, never run: what a TypeScript user writes must keep compiling.
+
+import type net from 'node:net'
+import {
+  createAuthority,
+  createIdentity,
+  currentPeer,
+  type SecureServer,
+  type SecureSocket,
+  SocketSecurityError,
+} from 'secure-socket'
+import {
+  connect as connectCallback,
+  createConnection,
+  createServer,
+  isIP,
+  Socket,
+} from 'secure-socket/net'
+import { connect, createServer as createIterableServer } from 'secure-socket/promises'
+
+const authority = await createAuthority({ name: 'Example' })
+const identity = await createIdentity({ authority, names: ['host/db.example.com', '127.0.0.1'] })
+
+const server: SecureServer = createServer({ security: identity, allowHalfOpen: true }, socket => {
+  const peer: SecureSocket = socket
+  peer.write('hello')
+  peer.impersonatePeer(() => currentPeer())
+})
+server.listen(0)
+
+const socket: SecureSocket = createConnection({
+  host: 'db.example.com',
+  port: 5432,
+  peerTargetName: 'host/db.example.com',
+  security: { ca: authority.cert, minVersion: 'TLSv1.3' },
+})
+const info = await socket.secured
+const protocol: string = info.protocol
+const plain: net.Socket = new Socket()
+const address: number = isIP(protocol)
+
+socket.on('error', (error: Error) => {
+  if (error instanceof SocketSecurityError && error.code === 'ERR_PEER_TARGET_NAME_MISMATCH')
+    socket.destroy()
+})
+socket.on('data', (data: Buffer) => data.length)
+
+connectCallback(5432, 'db.example.com', () => {})
+const connected = await connect({ port: 5432, security: { ca: authority.cert } })
+connected.end()
+
+export { address, createIterableServer, plain }
+
+// @ts-expect-error an unknown setting is an error, not a surprise
+createConnection({ port: 1, security: { certificate: '' } })
