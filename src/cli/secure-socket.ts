@@ -35,18 +35,14 @@ const root: Command = defineGroup({
 export async function secureSocket(args: string[], terminal: Terminal): Promise<number> {
   try {
     if (args[0] === '--version') {
-      terminal.stdout.write(`${await version()}\n`)
+      const { version } = await import('./version.js')
+      terminal.stdout.write(`${version}\n`)
       return EXIT_OK
     }
     return await root.run(args, terminal)
   } catch (error) {
     return report(error as Error, terminal)
   }
-}
-
-async function version(): Promise<string> {
-  const { default: manifest } = await import('../../package.json', { with: { type: 'json' } })
-  return manifest.version
 }
 
 function report(error: Error, { stderr }: Terminal): number {
