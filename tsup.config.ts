@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { transform } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
@@ -35,6 +35,19 @@ const commonjs: Plugin = {
   },
 }
 
+const passedOnLines = /^export \* from ['"]node:.*$/gm
+
+/** Keeps `export * from 'node:net'`, which esbuild forgets when another face imports this one. */
+const passedOn: Plugin = {
+  name: 'passed-on',
+  async renderChunk(code, info) {
+    if (info.type !== 'chunk' || !info.entryPoint) return
+    const source = await readFile(info.entryPoint, 'utf8')
+    const lines = source.match(passedOnLines) ?? []
+    return { code: [code.replace(passedOnLines, ''), ...lines].join('\n') }
+  },
+}
+
 /** Writes the ES module of each face: the CommonJS one's exports, by name, so no class exists twice. */
 const esmFaces: Plugin = {
   name: 'esm-faces',
@@ -48,7 +61,7 @@ const esmFaces: Plugin = {
       `export const { ${names.join(', ')} } = face`,
       `export default face.default ?? face`,
       // What a face passes on from Node differs between Node versions, so Node names it.
-      ...(code.match(/^export \* from "node:.*$/gm) ?? []),
+      ...(code.match(passedOnLines) ?? []),
     ]
     await writeFile(join(outDir, `${face}.js`), `${lines.join('\n')}\n`)
     return undefined
@@ -70,7 +83,7 @@ export default defineConfig(async () => {
       external: ['koffi'],
       removeNodeProtocol: false,
       silent: true,
-      plugins: [esmFaces, commonjs],
+      plugins: [passedOn, esmFaces, commonjs],
     },
     {
       entry: faces,

@@ -9,7 +9,7 @@ import {
   type SecureSocket,
   SocketSecurityError,
 } from 'secure-socket'
-import {
+import secureNet, {
   connect as connectCallback,
   createConnection,
   createServer,
@@ -35,7 +35,7 @@ const socket: SecureSocket = createConnection({
   security: { ca: authority.cert, minVersion: 'TLSv1.3' },
 })
 const info = await socket.secured
-const protocol: string = info.protocol
+const protocol: 'tls' | 'ipsec' | 'none' = info.protocol
 const plain: net.Socket = new Socket()
 const address: number = isIP(protocol)
 
@@ -45,6 +45,7 @@ socket.on('error', (error: Error) => {
 })
 socket.on('data', (data: Buffer) => data.length)
 
+secureNet.connect({ port: 5432, security: { ca: '' } }).unref()
 connectCallback(5432, 'db.example.com', () => {})
 const connected = await connect({ port: 5432, security: { ca: authority.cert } })
 connected.end()

@@ -1,4 +1,4 @@
-// One greeting over a secured loopback connection, printed with the protocol that carried it.
+// One greeting over a secured loopback connection, printed with the TLS version that carried it.
 module.exports = async function exchange(library) {
   const { createAuthority, createIdentity, createConnection, createServer } = library
   const authority = await createAuthority()
@@ -14,11 +14,11 @@ module.exports = async function exchange(library) {
       peerTargetName: 'localhost',
       security,
     })
-    const { protocol } = await socket.secured
+    const { version } = await socket.secured
     socket.setEncoding('utf8')
     let received = ''
     for await (const text of socket) received += text
-    console.log(`${received} over ${protocol}`)
+    console.log(`${received} over ${version}`)
     server.close()
   })
 }

@@ -1,5 +1,6 @@
 // Compares what import and require give for every face.
 import { createRequire } from 'node:module'
+import net from 'node:net'
 
 const require = createRequire(import.meta.url)
 const different = []
@@ -12,6 +13,14 @@ for (const face of ['secure-socket', 'secure-socket/net', 'secure-socket/promise
     if (!(name in imported)) missing.push(`${face} ${name}`)
     else if (imported[name] !== value) different.push(`${face} ${name}`)
   }
+}
+
+// A drop-in has everything that the module has in whose place it drops.
+const { default: secureNet, ...named } = await import('secure-socket/net')
+for (const name of Object.keys(net)) {
+  if (!(name in named)) missing.push(`named net.${name}`)
+  if (!(name in secureNet)) missing.push(`default net.${name}`)
+  if (!(name in require('secure-socket/net'))) missing.push(`required net.${name}`)
 }
 
 const root = require('secure-socket')
