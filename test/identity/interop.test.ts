@@ -1,5 +1,6 @@
 /** Certificates as code that is not ours sees them: the openssl command, and node:tls. */
 import { execFile, spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -97,7 +98,7 @@ t.test('an authority that openssl made, an intermediate one', { skip: noOpenssl 
   for (const commandLine of [
     // These keys are "BEGIN EC PRIVATE KEY", not PKCS #8 like ours.
     'ecparam -name prime256v1 -genkey -noout -out root.key',
-    'ecparam -name prime256v1 -genkey -noout -out middle.key',
+    'ecparam -name secp521r1 -genkey -noout -out middle.key',
     `req -x509 -new -key root.key -subj /CN=root -addext ${usage} -days 30 -out root.crt`,
     // A name of several parts, and of other string types than ours: it must be copied exactly.
     'req -new -key middle.key -subj /C=DE/O=Example/CN=middle -out middle.csr',
@@ -122,6 +123,18 @@ t.test('an authority that openssl made, an intermediate one', { skip: noOpenssl 
   )
 })
 
+t.test('an authority whose kind of key TLS 1.3 does not know', { skip: noOpenssl }, async t => {
+  const directory = t.testdir()
+  const key = '-newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout k1.key'
+  await openssl(directory, `req -x509 ${key} -subj /CN=k1 -out k1.crt`)
+  const [cert, k1] = ['k1.crt', 'k1.key'].map(file => readFileSync(join(directory, file)))
+  const authority = { cert: cert as Buffer, key: k1 as Buffer }
+  await t.rejects(createIdentity({ authority, names }), {
+    code: 'EINVAL',
+    message: /^the type of authority.key is "secp256k1": use an RSA, Ed25519, P-256/,
+  })
+})
+
 t.test('node:tls accepts identities on both sides', async t => {
   for (const algorithm of algorithms) {
     const authority = await createAuthority({ algorithm })
@@ -139,6 +152,36 @@ t.test('node:tls accepts identities on both sides', async t => {
 t.test('node:tls accepts a self-signed identity whose certificate is trusted', async t => {
   const self = await selfSignedIdentity(['db.example.com'])
   t.equal(await handshake(self, self), 'hello')
+})
+
+// Equal subjects could make a verifier take the identity for self-signed; the key identifiers differ.
+t.test('an authority and its identity may have the same name', async t => {
+  const authority = await createAuthority({ name: 'db.example.com' })
+  const identity = await createIdentity({ authority, names: ['db.example.com'] })
+  t.equal(await handshake(identity, identity), 'hello')
+})
+
+t.test('authorities of the same name can be trusted together', async t => {
+  const [one, other] = await Promise.all([createAuthority(), createAuthority()])
+  const ca = one.cert + other.cert
+  const server = await createIdentity({ authority: other, names })
+  const client = await createIdentity({ authority: one, names: ['client'] })
+  t.equal(await handshake({ ...server, ca }, { ...client, ca }), 'hello')
+})
+
+t.test('every form of IPv6 address becomes the right bytes', async t => {
+  const forms = [
+    '::',
+    '::1',
+    '1::',
+    '2001:db8::8:800:200c:417a',
+    '1:2:3:4:5:6:7:8',
+    '::ffff:192.0.2.1',
+  ]
+  const { cert } = await createIdentity({ names: forms })
+  const certificate = new X509Certificate(cert)
+  for (const address of forms) t.equal(certificate.checkIP(address), address, address)
+  t.equal(certificate.subjectAltName?.split(', ').length, forms.length)
 })
 
 t.test('node:tls refuses what it should', async t => {
