@@ -1,0 +1,14 @@
+/** The root of the package: the classes, the error, and what makes identities. The faces have the rest. */
+
+export { type Authority, type AuthorityOptions, createAuthority } from './identity/authority.js'
+export { createIdentity, type Identity, type IdentityOptions } from './identity/identity.js'
+export type { CertificateErrorCode, OwnErrorCode, SocketSecurityErrorCode } from './model/errors.js'
+export { SocketSecurityError } from './model/errors.js'
+export type { PeerIdentity } from './model/peer-identity.js'
+export type { SecurityInfo } from './model/security-info.js'
+export type { SecuritySettings } from './model/settings.js'
+export { currentPeer } from './sockets/impersonation.js'
+export type { SecureServerOptions } from './sockets/secure-server.js'
+export { SecureServer } from './sockets/secure-server.js'
+export type { SecureConnectOptions, SecureSocketOptions } from './sockets/secure-socket.js'
+export { SecureSocket } from './sockets/secure-socket.js'

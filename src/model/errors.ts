@@ -1,0 +1,132 @@
+/**
+ * The one error class of this library, and the list of its codes.
+ *
+ * The codes are stable. Winsock's names are used where the Secure Socket Extensions have one
+ * (WSAEISCONN is `EISCONN` here and `winsock: 'WSAEISCONN'`), and node:tls's own code wherever it
+ * has one for the case, because retry logic switches on it.
+ */
+
+/** Codes that this library gives. docs/api.md says what each means and what to do. */
+export type OwnErrorCode =
+  | 'EAFNOSUPPORT'
+  | 'EFAULT'
+  | 'EINVAL'
+  | 'EISCONN'
+  | 'EMSGSIZE'
+  | 'ENOCREDENTIAL'
+  | 'ENOTCONN'
+  | 'ENOTSOCK'
+  | 'EOPNOTSUPP'
+  | 'EPROTO'
+  | 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE'
+  | 'ERR_PEER_NOT_AUTHENTICATED'
+  | 'ERR_PEER_TARGET_NAME_MISMATCH'
+  | 'ERR_PROVIDER_UNAVAILABLE'
+  | 'ERR_TLS_HANDSHAKE_TIMEOUT'
+
+/** What OpenSSL says of a certificate chain, as node:tls names it (`X509_V_ERR_` without prefix). */
+export type CertificateErrorCode =
+  | 'CERT_CHAIN_TOO_LONG'
+  | 'CERT_HAS_EXPIRED'
+  | 'CERT_NOT_YET_VALID'
+  | 'CERT_REJECTED'
+  | 'CERT_REVOKED'
+  | 'CERT_SIGNATURE_FAILURE'
+  | 'CERT_UNTRUSTED'
+  | 'CRL_HAS_EXPIRED'
+  | 'CRL_NOT_YET_VALID'
+  | 'DEPTH_ZERO_SELF_SIGNED_CERT'
+  | 'INVALID_CA'
+  | 'INVALID_PURPOSE'
+  | 'PATH_LENGTH_EXCEEDED'
+  | 'SELF_SIGNED_CERT_IN_CHAIN'
+  | 'UNABLE_TO_GET_CRL'
+  | 'UNABLE_TO_GET_ISSUER_CERT'
+  | 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY'
+  | 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
+
+/** Every `code` that a SocketSecurityError can carry. */
+export type SocketSecurityErrorCode = OwnErrorCode | CertificateErrorCode | `ERR_SSL_${string}`
+
+/** What an error can say beside its code and message. */
+export interface SocketSecurityErrorDetails {
+  /** The peer concerned, as `address:port` or `host:port`. */
+  peer?: string | undefined
+  /** The Winsock function whose contract was broken, e.g. `WSASetSocketSecurity`. */
+  syscall?: string | undefined
+  /** The error underneath, where there is one. */
+  cause?: unknown
+}
+
+const brand = Symbol.for('secure-socket.SocketSecurityError')
+
+/** Winsock's names of the codes that it has too (winerror.h). */
+const winsockNames: Partial<Record<SocketSecurityErrorCode, string>> = {
+  EAFNOSUPPORT: 'WSAEAFNOSUPPORT',
+  EFAULT: 'WSAEFAULT',
+  EINVAL: 'WSAEINVAL',
+  EISCONN: 'WSAEISCONN',
+  EMSGSIZE: 'WSAEMSGSIZE',
+  ENOTCONN: 'WSAENOTCONN',
+  ENOTSOCK: 'WSAENOTSOCK',
+  EOPNOTSUPP: 'WSAEOPNOTSUPP',
+}
+
+/**
+ * An error about the security of a socket. `message` says what was wrong, which value, and what to
+ * do. `instanceof` holds across duplicate copies of the package.
+ */
+export class SocketSecurityError extends Error {
+  /** Stable, documented in docs/api.md. */
+  readonly code: SocketSecurityErrorCode
+  /** Winsock's name of the code, where it has one. */
+  declare readonly winsock?: string
+  /** The Winsock function whose contract was broken, where there is one. */
+  declare readonly syscall?: string
+  /** The peer concerned, as `address:port` or `host:port`. */
+  declare readonly peer?: string
+
+  constructor(
+    code: SocketSecurityErrorCode,
+    message: string,
+    details: SocketSecurityErrorDetails = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    const winsock = winsockNames[code]
+    if (winsock !== undefined) this.winsock = winsock
+    if (details.syscall !== undefined) this.syscall = details.syscall
+    if (details.peer !== undefined) this.peer = details.peer
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value
+  }
+}
+
+// On the prototype and not enumerable, so that printed errors do not show them.
+Object.defineProperty(SocketSecurityError.prototype, brand, { value: true })
+Object.defineProperty(SocketSecurityError.prototype, 'name', {
+  value: 'SocketSecurityError',
+  writable: true,
+  configurable: true,
+})
+
+/** EINVAL that names the setting and shows the value. Secrets are never shown. */
+export function invalid(what: string, value: unknown, remedy: string, syscall?: string): Error {
+  return new SocketSecurityError('EINVAL', `${what} is ${show(value)}: ${remedy}`, { syscall })
+}
+
+/** A value as a short text that is safe to print: no contents of buffers, functions or keys. */
+export function show(value: unknown): string {
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}…` : value)
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
+  if (value === null || value === undefined) return String(value)
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${value.byteLength} bytes`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'symbol') return 'a symbol'
+  return `an object (${Object.keys(value).slice(0, 5).join(', ')})`
+}

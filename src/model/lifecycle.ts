@@ -1,0 +1,81 @@
+/**
+ * When a call is permitted: the rules of Winsock's WSASetSocketSecurity and its siblings about the
+ * state of the socket, in their order of precedence. Rule numbers as in docs/rules.md.
+ */
+import { SocketSecurityError } from './errors.js'
+
+/** What a socket's state is, as far as the rules ask for it. */
+export interface SocketState {
+  /** Destroyed or closed, or no socket at all. */
+  readonly closed: boolean
+  /** Neither IPv4 nor IPv6: a pipe, a unix socket or a foreign handle. */
+  readonly foreign: boolean
+  /** connect() has been called, or the socket was accepted. */
+  readonly connected: boolean
+  /** bind() or listen() has been called. */
+  readonly bound: boolean
+  /** Security settings have been applied. */
+  readonly secured: boolean
+}
+
+/** May security settings be applied now? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2), EISCONN (R4), EINVAL (R7, R8). */
+export function checkSetSecurity(state: SocketState): void {
+  const syscall = 'WSASetSocketSecurity'
+  checkSocket(state, syscall)
+  if (state.connected) throw isConnected('security settings', syscall)
+  if (state.bound) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      'the socket is bound or listening already: set its security before that',
+      { syscall },
+    )
+  }
+  if (state.secured) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      'the security of a socket is set once, and has been set already',
+      { syscall },
+    )
+  }
+}
+
+/** May a stream's target name be set now? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2), EISCONN (R18). */
+export function checkSetPeerTargetName(state: SocketState): void {
+  const syscall = 'WSASetSocketPeerTargetName'
+  checkSocket(state, syscall)
+  if (state.connected) throw isConnected('a target name', syscall)
+}
+
+/** May the security be queried, or the peer impersonated, now? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2), ENOTCONN (R22). */
+export function checkQuery(state: SocketState, established: boolean, syscall: string): void {
+  checkSocket(state, syscall)
+  if (!established) {
+    throw new SocketSecurityError(
+      'ENOTCONN',
+      "the socket is not connected yet: wait for 'connect' or for socket.secured",
+      { syscall },
+    )
+  }
+}
+
+function checkSocket(state: SocketState, syscall: string): void {
+  if (state.closed) throw new SocketSecurityError('ENOTSOCK', 'the socket is closed', { syscall })
+  if (state.foreign) throw unsupportedFamily('this socket', syscall)
+}
+
+/** EAFNOSUPPORT for what is neither IPv4 nor IPv6 (R2). */
+export function unsupportedFamily(what: string, syscall?: string): SocketSecurityError {
+  return new SocketSecurityError(
+    'EAFNOSUPPORT',
+    `${what} is no IPv4 or IPv6 socket, and only those can be secured: use node:net for pipes and unix sockets`,
+    { syscall },
+  )
+}
+
+function isConnected(what: string, syscall: string): SocketSecurityError {
+  return new SocketSecurityError(
+    'EISCONN',
+    `${what} must be set before connect(); this socket is connected or connecting`,
+    { syscall },
+  )
+}

@@ -1,0 +1,121 @@
+/**
+ * Who a peer has proved to be, and the one check of a certificate against a target name: the same
+ * for streams and datagrams. The subject's CN is never consulted (RFC 9525, section 2).
+ */
+import { createHash, type X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import { SocketSecurityError } from './errors.js'
+import type { TargetName } from './target-name.js'
+
+/** Who the peer is, as authenticated. */
+export interface PeerIdentity {
+  /** The target name that the peer was checked against, where there was one. */
+  readonly targetName?: string
+  /** All names of the peer's certificate: DNS names, addresses and URIs; none with a PSK. */
+  readonly names: readonly string[]
+  /** `sha256/…` of its public key; none with a PSK. */
+  readonly pin?: string
+  /** Its identity, where it was authenticated by a pre-shared key. */
+  readonly pskIdentity?: string
+  /** Its certificate; none with a PSK. */
+  readonly certificate?: X509Certificate
+}
+
+/** The identity that a certificate proves. */
+export function certificateIdentity(
+  certificate: X509Certificate,
+  targetName?: TargetName,
+): PeerIdentity {
+  return {
+    ...(targetName === undefined ? {} : { targetName: targetName.text }),
+    names: subjectAltNames(certificate).map(each => each.name),
+    pin: publicKeyPin(certificate),
+    certificate,
+  }
+}
+
+/**
+ * Checks a certificate that is already verified up to a trusted root (or is to be accepted by its
+ * pin alone) against the target name and the clock. The clock is checked here too, because a
+ * resumed session is not verified again by OpenSSL.
+ * @throws SocketSecurityError ERR_PEER_TARGET_NAME_MISMATCH, CERT_HAS_EXPIRED, CERT_NOT_YET_VALID
+ */
+export function checkCertificate(
+  certificate: X509Certificate,
+  targetName: TargetName,
+  peer?: string,
+): void {
+  checkValidity(certificate, peer)
+  if (hasName(certificate, targetName)) return
+  const names = subjectAltNames(certificate).map(each => each.name)
+  const proved =
+    targetName.kind === 'pin' ? publicKeyPin(certificate) : names.join(', ') || 'no name at all'
+  throw new SocketSecurityError(
+    'ERR_PEER_TARGET_NAME_MISMATCH',
+    `the peer is not ${targetName.text}: its certificate proves ${proved}`,
+    { peer },
+  )
+}
+
+/** Checks the validity period of a certificate against the clock. */
+export function checkValidity(certificate: X509Certificate, peer?: string): void {
+  const now = Date.now()
+  if (!(now <= Date.parse(certificate.validTo))) {
+    throw new SocketSecurityError(
+      'CERT_HAS_EXPIRED',
+      `the peer's certificate has expired on ${certificate.validTo}`,
+      { peer },
+    )
+  }
+  if (!(now >= Date.parse(certificate.validFrom))) {
+    throw new SocketSecurityError(
+      'CERT_NOT_YET_VALID',
+      `the peer's certificate is not valid before ${certificate.validFrom}`,
+      { peer },
+    )
+  }
+}
+
+function hasName(certificate: X509Certificate, name: TargetName): boolean {
+  switch (name.kind) {
+    case 'pin':
+      return publicKeyPin(certificate) === name.text
+    case 'uri':
+      return subjectAltNames(certificate).some(
+        each => each.type === 'URI' && each.name === name.uri,
+      )
+    case 'ip':
+      return certificate.checkIP(name.address) !== undefined
+    case 'dns':
+      return hasHost(certificate, name.host)
+    case 'spn':
+      return isIP(name.host) === 0
+        ? hasHost(certificate, name.host)
+        : certificate.checkIP(name.host) !== undefined
+  }
+}
+
+function hasHost(certificate: X509Certificate, host: string): boolean {
+  return certificate.checkHost(host, { subject: 'never', partialWildcards: false }) !== undefined
+}
+
+/** `sha256/` and the base64 of the SHA-256 of the certificate's SubjectPublicKeyInfo (RFC 7469, 2.4). */
+export function publicKeyPin(certificate: X509Certificate): string {
+  const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
+  return `sha256/${createHash('sha256').update(key).digest('base64')}`
+}
+
+/**
+ * The certificate's subject alternative names. Node quotes, as a JSON string, every name that
+ * contains a character of this format, so a hostile name cannot pose as two.
+ */
+function subjectAltNames(certificate: X509Certificate): { type: string; name: string }[] {
+  const names = []
+  const entry = /([^:,"]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/y
+  const text = certificate.subjectAltName ?? ''
+  for (let match = entry.exec(text); match !== null && match[0] !== ''; match = entry.exec(text)) {
+    const [, type = '', value = ''] = match
+    names.push({ type, name: value.startsWith('"') ? (JSON.parse(value) as string) : value })
+  }
+  return names
+}

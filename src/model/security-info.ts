@@ -1,0 +1,24 @@
+/** The answer to a query of a socket's security (Winsock's SOCKET_SECURITY_QUERY_INFO). */
+import type { PeerIdentity } from './peer-identity.js'
+
+/** What a socket's security is, now. */
+export interface SecurityInfo {
+  /** Packets are authenticated and protected from change (SOCKET_INFO_CONNECTION_SECURED). */
+  readonly secured: boolean
+  /** Packets are encrypted; implies `secured` (SOCKET_INFO_CONNECTION_ENCRYPTED). */
+  readonly encrypted: boolean
+  /** What secures the packets; `'none'` only where allowInsecure let a connection stay clear. */
+  readonly protocol: 'tls' | 'ipsec' | 'none'
+  /** The negotiated version, e.g. `TLSv1.3`. */
+  readonly version?: string
+  /** The negotiated cipher suite, by its standard name. */
+  readonly cipher?: string
+  /** The protocol agreed on by ALPN. */
+  readonly alpn?: string
+  /** The session was resumed; the identity was proved in the handshake that it came from. */
+  readonly resumed: boolean
+  /** Who the peer is; none where the peer did not have to authenticate itself. */
+  readonly peer?: PeerIdentity
+  /** When this security ends at the latest: the end of the peer's certificate. */
+  readonly expires?: Date
+}

@@ -1,0 +1,110 @@
+/**
+ * What secures the packets of a stream: the interface between the socket classes and the providers.
+ *
+ * A provider works in one of two ways. A *channel* provider (tls) gives a second stream that
+ * carries the protected bytes, and the socket passes everything on to it. A *native* provider
+ * (IPsec) prepares a socket of the operating system whose packets the system itself secures, and
+ * the SecureSocket is that plain socket. A provider knows no socket class.
+ */
+import type { X509Certificate } from 'node:crypto'
+import type { Socket, TcpNetConnectOpts } from 'node:net'
+import type { SecurityInfo } from '../model/security-info.js'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
+
+export type StreamProvider = ChannelProvider | NativeProvider
+
+/** A provider whose protected bytes go through a stream of its own. */
+export interface ChannelProvider {
+  readonly mode: 'channel'
+  /** Connects and secures; reports to the observer. Nothing is thrown but errors of the arguments. */
+  dial(request: DialRequest, observer: DialObserver): Dial
+  /** Secures what a server accepts. Throws where the settings lack what a server needs. */
+  createAcceptor(settings: ParsedSettings, observer: AcceptObserver): Acceptor
+}
+
+/** A provider that prepares sockets which the operating system secures. */
+export interface NativeProvider {
+  readonly mode: 'native'
+  /**
+   * Creates an unconnected socket with its security applied, just before the connection is tried.
+   * @returns its descriptor, which the caller owns from then on
+   * @throws where it cannot be secured; the connection then fails and no packet is sent
+   */
+  openSocket(request: NativeRequest): number
+  /** What secures a connected socket. */
+  query(socket: Socket): SecurityInfo
+}
+
+export interface NativeRequest {
+  readonly address: string
+  readonly port: number
+  readonly family: 4 | 6
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+  readonly settings: ParsedSettings
+  readonly targetName: TargetName
+}
+
+export interface DialRequest {
+  /** node:net's own options of connect(). */
+  readonly options: TcpNetConnectOpts
+  readonly settings: ParsedSettings
+  /** Whom the peer must prove to be: the name that was set, else the host. */
+  readonly targetName: TargetName
+  /** The application set the name itself. */
+  readonly targetNameSet: boolean
+  /** This socket was secured before: it never falls back to clear text. */
+  readonly securedBefore: boolean
+}
+
+/** A connection in the making. */
+export interface Dial {
+  /** Gives up. Nothing is reported after this. */
+  cancel(): void
+}
+
+export interface DialObserver {
+  /** The stream that is being connected; replaced when the provider dials again. */
+  channel(channel: Socket): void
+  /** An event of node:net's connecting (lookup, connectionAttempt…), to be passed on. */
+  event(name: string, args: unknown[]): void
+  /** The channel is secured and the peer has proved its name. */
+  established(channel: Socket, connection: Connection): void
+  /** There will be no channel. */
+  failed(error: Error): void
+}
+
+/** What the provider knows of an established channel. */
+export interface Connection {
+  /** Bytes of application data that arrived before the channel was handed over. */
+  readonly early: Buffer | null
+  /** Bytes of the provider's own on the channel, not to be counted as the application's. */
+  readonly overhead: { readonly read: number; readonly written: number }
+  /** What secures it. */
+  query(): SecurityInfo
+  /** The peer's certificate is trusted, or its pre-shared key known. */
+  readonly authorized: boolean
+  /** Why not, as node:tls names it. */
+  readonly authorizationError: string | null
+  /** The application protocol, or false. */
+  readonly alpnProtocol: string | false
+  /** The peer's certificate, where it has one. */
+  readonly certificate: X509Certificate | undefined
+  /** A clean end of the channel may be a refusal: the error that it then is. */
+  endError(): Error | null
+  /** An error of the channel, explained. */
+  explain(error: Error): Error
+}
+
+export interface Acceptor {
+  /** Secures a raw connection and reports to the observer. */
+  accept(raw: Socket): void
+}
+
+export interface AcceptObserver {
+  established(channel: Socket, connection: Connection): void
+  /** The peer was refused or failed; the connection is closed. */
+  refused(error: Error, channel: Socket): void
+  keylog(line: Buffer, channel: Socket): void
+}

@@ -1,0 +1,236 @@
+/**
+ * The server's side: an internal tls.Server handshakes with every raw connection; then our own
+ * check of the client, our acceptance where it was asked for, and only then the channel is handed
+ * over.
+ */
+import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
+import nodeTls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
+import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/errors.js'
+import { checkValidity } from '../../model/peer-identity.js'
+import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
+import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
+import type { AcceptObserver, Acceptor } from '../provider.js'
+import {
+  acceptanceByte,
+  asksForAcceptance,
+  hasAcceptance,
+  supportedWithAcceptance,
+} from './acceptance.js'
+import { clearConnection, TlsConnection } from './connection.js'
+import { contextOptions, explained } from './context.js'
+import { explainTlsError } from './explain.js'
+import { firstRecord } from './first-record.js'
+import { warnOfKeylog } from './keylog.js'
+import { peerCertificate } from './peer-certificate.js'
+
+const tls = { ...nodeTls }
+
+/**
+ * Makes an acceptor.
+ * @throws SocketSecurityError ENOCREDENTIAL (R13), EINVAL, EPROTO (R14)
+ */
+export function createAcceptor(settings: ParsedSettings, observer: AcceptObserver): Acceptor {
+  checkServerSettings(settings)
+  const { alpn, requestCert, allowInsecure } = settings
+  const server = internalServer(
+    settings,
+    alpn.length === 0 ? [] : supportedWithAcceptance(alpn),
+    observer,
+  )
+  // Without protocols of its own a server ignores ALPN. One that answers "no protocol in common" to
+  // a client that names some would refuse clients which node:tls accepts. So the ClientHello decides.
+  const accepting =
+    requestCert && alpn.length === 0
+      ? internalServer(settings, supportedWithAcceptance([]), observer)
+      : null
+  return { accept }
+
+  function accept(raw: Socket): void {
+    // Half open while the handshake runs, an early end would leave the connection dangling.
+    raw.allowHalfOpen = false
+    if (!accepting && !allowInsecure) {
+      server.emit('connection', raw)
+      return
+    }
+    const patience = allowInsecure
+      ? Math.min(allowClearTimeout, settings.handshakeTimeout)
+      : settings.handshakeTimeout
+    firstRecord(raw, patience, {
+      tls: bytes =>
+        (accepting && asksForAcceptance(bytes) ? accepting : server).emit('connection', raw),
+      other: () =>
+        allowInsecure ? observer.established(raw, clearConnection) : server.emit('connection', raw),
+      silence: () =>
+        allowInsecure
+          ? observer.established(raw, clearConnection)
+          : refuse(raw, timedOut(settings, raw)),
+      error: error => refuse(raw, error),
+    })
+  }
+
+  function refuse(raw: Socket, error: Error): void {
+    observer.refused(error, raw)
+    raw.destroy()
+  }
+}
+
+function internalServer(
+  settings: ParsedSettings,
+  alpn: readonly string[],
+  observer: AcceptObserver,
+): Server {
+  const { acceptedPsk, requestCert, rejectUnauthorized } = settings
+  const pskIdentities = new WeakMap<TLSSocket, string>()
+  const options: TlsOptions = {
+    ...contextOptions(settings),
+    requestCert,
+    rejectUnauthorized,
+    handshakeTimeout: settings.handshakeTimeout,
+    sessionTimeout: fullHandshakeInterval / 1000,
+    // Tickets of other settings, with other trust, are not accepted.
+    sessionIdContext: createHash('sha256').update(settings.fingerprint).digest('hex').slice(0, 32),
+    ...(settings.ticketKeys === undefined ? {} : { ticketKeys: settings.ticketKeys as Buffer }),
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+    ...(settings.pskIdentityHint === undefined
+      ? {}
+      : { pskIdentityHint: settings.pskIdentityHint }),
+    ...(acceptedPsk === undefined
+      ? {}
+      : {
+          pskCallback: (socket: TLSSocket, identity: string) => {
+            // A peer that shows us our own identity reflects our own messages.
+            const key =
+              identity === settings.ownPsk?.identity ? null : lookUp(acceptedPsk, identity)
+            if (key) pskIdentities.set(socket, identity)
+            return key
+          },
+        }),
+  }
+  const server = explained(settings, () => tls.createServer(options))
+
+  server.on('secureConnection', channel => {
+    let connection: TlsConnection
+    try {
+      connection = judge(channel, settings, pskIdentities.get(channel))
+    } catch (error) {
+      channel.on('error', () => {})
+      channel.destroy()
+      observer.refused(error as Error, channel)
+      return
+    }
+    channel.disableRenegotiation()
+    if (hasAcceptance(channel.alpnProtocol)) {
+      channel.write(acceptanceByte)
+      connection.overhead = acceptanceWritten
+    }
+    observer.established(channel, connection)
+  })
+  server.on('tlsClientError', (error, channel) => {
+    observer.refused(explainRefusal(error, channel), channel)
+    // A handshake that timed out is reported by Node, and left open.
+    channel.destroy()
+  })
+  if (settings.keylog) {
+    warnOfKeylog()
+    server.on('keylog', (line, channel) => observer.keylog(line, channel))
+  }
+  return server
+}
+
+/** R13: what a server needs. */
+function checkServerSettings(settings: ParsedSettings): void {
+  const { cert, pfx, acceptedPsk, requestCert, ca } = settings
+  const syscall = 'WSASetSocketSecurity'
+  if (cert === undefined && pfx === undefined && acceptedPsk === undefined) {
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'a server needs security.cert and security.key, or pfx, or psk (the keys that it accepts)',
+      { syscall },
+    )
+  }
+  if (requestCert && (ca === undefined || (Array.isArray(ca) && ca.length === 0))) {
+    // Every customer of a public authority would be let in.
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'security.requestCert needs security.ca: whose clients are accepted?',
+      { syscall },
+    )
+  }
+}
+
+/**
+ * Has the client proved what it must? Runs after every handshake: a resumed session is not verified
+ * again by OpenSSL, and older Node versions take one without a certificate for authorized.
+ * @throws SocketSecurityError
+ */
+function judge(
+  channel: TLSSocket,
+  settings: ParsedSettings,
+  pskIdentity: string | undefined,
+): TlsConnection {
+  const peer = peerOf(channel)
+  const connection = new TlsConnection(channel, peer)
+  const certificate = settings.requestCert ? peerCertificate(channel) : undefined
+  // A key that was looked up need not be the one that was used: only a handshake by pre-shared key has no certificate of ours in it.
+  if (pskIdentity !== undefined && channel.isSessionReused() && certificate === undefined) {
+    connection.pskIdentity = pskIdentity
+    return connection
+  }
+  connection.authorized = false
+  if (!settings.requestCert) return connection
+  try {
+    if (certificate === undefined) {
+      throw new SocketSecurityError(
+        'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE',
+        `${peer}: no client certificate; give cert and key at the client, or set requestCert: false at the server`,
+        { peer },
+      )
+    }
+    if (!channel.authorized) throw untrusted(channel, peer)
+    checkValidity(certificate, peer)
+    connection.authorized = true
+  } catch (error) {
+    if (settings.rejectUnauthorized) throw error
+    connection.authorizationError = (error as SocketSecurityError).code
+  }
+  return connection
+}
+
+function explainRefusal(error: Error, channel: TLSSocket): Error {
+  const peer = peerOf(channel)
+  return channel.authorizationError ? untrusted(channel, peer) : explainTlsError(error, peer)
+}
+
+function untrusted(channel: TLSSocket, peer: string): Error {
+  const code = String(channel.authorizationError) as SocketSecurityErrorCode
+  const error = Object.assign(new Error('its certificate is not trusted'), { code })
+  return explainTlsError(error, peer)
+}
+
+/** The key of an identity; whatever goes wrong with it fails this one handshake. */
+function lookUp(accepted: AcceptedPsk, identity: string): Buffer | null {
+  try {
+    const key = typeof accepted === 'function' ? accepted(identity) : accepted[identity]
+    return ArrayBuffer.isView(key) && key.byteLength > 0
+      ? Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+      : null
+  } catch {
+    return null
+  }
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`
+}
+
+function timedOut(settings: ParsedSettings, raw: Socket): Error {
+  const peer = peerOf(raw)
+  return new SocketSecurityError(
+    'ERR_TLS_HANDSHAKE_TIMEOUT',
+    `${peer} did not begin its handshake within ${settings.handshakeTimeout} ms`,
+    { peer },
+  )
+}
+
+const acceptanceWritten = { read: 0, written: acceptanceByte.length }

@@ -1,0 +1,368 @@
+/**
+ * The client's side: one `tls.connect()` that resolves, connects and secures; then our own check of
+ * the peer's name, the server's acceptance, and only then the channel is handed over.
+ */
+import { X509Certificate } from 'node:crypto'
+import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
+import nodeTls, { type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { SocketSecurityError } from '../../model/errors.js'
+import { checkCertificate } from '../../model/peer-identity.js'
+import { allowClearTimeout } from '../../model/policy.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import type { Connection, Dial, DialObserver, DialRequest } from '../provider.js'
+import { acceptanceByte, hasAcceptance, withAcceptance } from './acceptance.js'
+import { clearConnection, TlsConnection } from './connection.js'
+import { clientContext } from './context.js'
+import { explainTlsError, isNotTls, tlsCode } from './explain.js'
+import { warnOfKeylog } from './keylog.js'
+import { peerCertificate } from './peer-certificate.js'
+import {
+  dropSessions,
+  keepSession,
+  knownCertificate,
+  sessionEnd,
+  sessionKey,
+  takeSession,
+} from './session-cache.js'
+
+// Taken now: a program that secures others by patching net and tls must not send us round in circles.
+const net = { ...nodeNet }
+const tls = { ...nodeTls }
+
+/** Connects, secures, and reports to the observer. */
+export function dial(request: DialRequest, observer: DialObserver): Dial {
+  const { options, settings, targetName } = request
+  checkClientSettings(request)
+  const context = clientContext(settings)
+  const host = options.host || 'localhost'
+  const peer = `${host}:${options.port}`
+  const sessions = sessionKey(settings.fingerprint, host, options.port, targetName.text)
+  const mayStayClear = settings.allowInsecure && !request.targetNameSet && !request.securedBefore
+
+  let current: Socket | null = null
+  let timer: NodeJS.Timeout | undefined
+  const listening: [string, (...args: unknown[]) => void][] = []
+
+  const hasCertificate = settings.cert !== undefined || settings.pfx !== undefined
+  secure(hasCertificate && !refusesAcceptance(peer))
+  return { cancel: abandon }
+
+  function secure(askAcceptance: boolean): void {
+    const kept = settings.ownPsk ? undefined : takeSession(sessions)
+    let raw: Buffer | undefined
+    const { alpn, ownPsk } = settings
+    const offered = askAcceptance ? withAcceptance(alpn) : [...alpn]
+    const servername = settings.servername ?? serverName(targetName, host)
+    const connectOptions: ConnectionOptions = {
+      ...netOptions(options),
+      secureContext: context,
+      // Our own check runs after every handshake, resumed ones too; node:tls skips its own there.
+      checkServerIdentity: (_host, certificate) => {
+        raw = certificate.raw
+        return undefined
+      },
+      // A pinned key needs no authority. Where an authority is given as well, both must hold.
+      rejectUnauthorized: !(targetName.kind === 'pin' && settings.ca === undefined),
+      ...(offered.length === 0 ? {} : { ALPNProtocols: offered }),
+      ...(servername === undefined ? {} : { servername }),
+      ...(kept === undefined ? {} : { session: kept.session.data }),
+      ...(ownPsk === undefined
+        ? {}
+        : { pskCallback: () => ({ identity: ownPsk.identity, psk: ownPsk.key }) }),
+    }
+    const channel = tls.connect(connectOptions)
+    follow(channel)
+    if (settings.keylog) {
+      warnOfKeylog()
+      channel.on('keylog', line => observer.event('keylog', [line]))
+    }
+    listen('connect', () => {
+      timer = setTimeout(() => failed(handshakeTimeout(settings, peer)), settings.handshakeTimeout)
+      if (mayStayClear) stayClearAfterSilence(channel)
+    })
+    listen('secureConnect', () => {
+      const resumed = kept !== undefined && channel.isSessionReused()
+      const presented = raw ? new X509Certificate(raw) : peerCertificate(channel)
+      const certificate = resumed
+        ? kept.certificate
+        : presented && knownCertificate(sessions, presented)
+      let connection: TlsConnection
+      try {
+        connection = judge(channel, certificate, request, peer)
+      } catch (error) {
+        return failed(error as Error)
+      }
+      if (resumed) connection.resumedCertificate = kept.certificate
+      if (certificate)
+        keepSessionsOf(
+          channel,
+          connection,
+          sessions,
+          certificate,
+          resumed ? kept.session.expires : sessionEnd(certificate),
+        )
+      if (hasAcceptance(channel.alpnProtocol)) return awaitAcceptance(channel, connection)
+      // The server asked for a certificate if it named signature algorithms for it.
+      connection.refusalPossible = hasCertificate && channel.getSharedSigalgs().length > 0
+      established(channel, connection)
+    })
+    listen('error', (error: Error) => {
+      dropSessions(sessions)
+      if (askAcceptance && noApplicationProtocol(error)) {
+        rememberRefusal(peer)
+        abandon()
+        secure(false)
+      } else if (mayStayClear && isNotTls(error)) {
+        stayClear()
+      } else {
+        failed(explainTlsError(error, peer))
+      }
+    })
+    listen('close', () => failed(closedEarly(peer)))
+  }
+
+  /** The server's first byte says that it has accepted our certificate. */
+  function awaitAcceptance(channel: TLSSocket, connection: TlsConnection): void {
+    listen('data', (chunk: Buffer) => {
+      if (chunk[0] !== acceptanceByte[0]) {
+        return failed(
+          new SocketSecurityError(
+            'EPROTO',
+            `${peer} agreed to say that it accepts us, and said something else`,
+            { peer },
+          ),
+        )
+      }
+      connection.early = chunk.length > 1 ? chunk.subarray(1) : null
+      connection.overhead = acceptanceRead
+      established(channel, connection)
+    })
+    listen('end', () => {
+      failed(
+        new SocketSecurityError(
+          'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE',
+          `${peer} closed the connection without accepting our certificate: it refused the certificate, or it is shutting down; its 'tlsClientError' says why`,
+          { peer },
+        ),
+      )
+    })
+  }
+
+  /** R15: a peer that says nothing at all may be spoken to in clear. */
+  function stayClearAfterSilence(channel: TLSSocket): void {
+    clearTimeout(timer)
+    timer = setTimeout(
+      () => {
+        // Bytes on the wire, not of the application; where Node does not tell, nothing goes in clear.
+        const { _handle } = channel as unknown as { _handle?: { _parent?: { bytesRead?: number } } }
+        if (_handle?._parent?.bytesRead === 0) stayClear()
+        else
+          timer = setTimeout(
+            () => failed(handshakeTimeout(settings, peer)),
+            settings.handshakeTimeout,
+          )
+      },
+      Math.min(allowClearTimeout, settings.handshakeTimeout),
+    )
+  }
+
+  /** R15: a second connection, without TLS. */
+  function stayClear(): void {
+    abandon()
+    const channel = net.connect(netOptions(options))
+    follow(channel)
+    listen('connect', () => established(channel, clearConnection))
+    listen('error', failed)
+    listen('close', () => failed(closedEarly(peer)))
+  }
+
+  function follow(channel: Socket): void {
+    current = channel
+    for (const name of connectingEvents)
+      listen(name, (...args: unknown[]) => observer.event(name, args))
+    observer.channel(channel)
+  }
+
+  function listen(event: string, listener: (...args: never[]) => void): void {
+    current?.on(event, listener as (...args: unknown[]) => void)
+    listening.push([event, listener as (...args: unknown[]) => void])
+  }
+
+  function established(channel: Socket, connection: Connection): void {
+    release()
+    observer.established(channel, connection)
+  }
+
+  function failed(error: Error): void {
+    if (!current) return
+    abandon()
+    observer.failed(error)
+  }
+
+  /** Ends what is under way. */
+  function abandon(): void {
+    const channel = current
+    release()
+    // What still comes of it concerns nobody.
+    channel?.on('error', () => {})
+    channel?.destroy()
+  }
+
+  /** Lets go of the channel. */
+  function release(): void {
+    clearTimeout(timer)
+    for (const [event, listener] of listening) current?.off(event, listener)
+    listening.length = 0
+    current = null
+  }
+}
+
+/** The settings that a client cannot do with. */
+function checkClientSettings({ settings, targetName, targetNameSet }: DialRequest): void {
+  const syscall = 'WSASetSocketSecurity'
+  if (!settings.rejectUnauthorized) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      'security.rejectUnauthorized is false, but a client always authenticates its server: give its ca, or pin its key with a sha256/… target name',
+      { syscall },
+    )
+  }
+  if (settings.ownPsk && targetNameSet) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security.psk cannot prove the target name ${targetName.text}: a shared key has no name; leave the target name away, or use certificates`,
+      { syscall },
+    )
+  }
+  const trustsNobody = Array.isArray(settings.ca) && settings.ca.length === 0
+  if (trustsNobody && !settings.ownPsk && targetName.kind !== 'pin') {
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'security.ca is empty: nobody is trusted; give ca, psk, or a sha256/… target name',
+      { syscall },
+    )
+  }
+}
+
+/**
+ * Has the peer proved who it is? Runs after every handshake, before anything is sent.
+ * @throws SocketSecurityError
+ */
+function judge(
+  channel: TLSSocket,
+  certificate: X509Certificate | undefined,
+  { settings, targetName }: DialRequest,
+  peer: string,
+): TlsConnection {
+  const connection = new TlsConnection(channel, peer)
+  if (certificate === undefined) {
+    if (settings.ownPsk === undefined || !channel.isSessionReused()) {
+      throw new SocketSecurityError(
+        'ERR_PEER_NOT_AUTHENTICATED',
+        `${peer} presented no certificate`,
+        { peer },
+      )
+    }
+    connection.pskIdentity = settings.ownPsk.identity
+    return connection
+  }
+  if (settings.ownPsk && settings.ca === undefined) {
+    throw new SocketSecurityError(
+      'ERR_PEER_NOT_AUTHENTICATED',
+      `${peer} does not know our pre-shared key and presented a certificate instead; give ca if that is to be accepted`,
+      { peer },
+    )
+  }
+  checkCertificate(certificate, targetName, peer)
+  connection.targetName = targetName
+  return connection
+}
+
+/** Keeps the session tickets of a channel, which come whenever the server sends them. */
+function keepSessionsOf(
+  channel: TLSSocket,
+  connection: TlsConnection,
+  key: string,
+  certificate: X509Certificate,
+  expires: number,
+): void {
+  const reusable = channel.getProtocol() !== 'TLSv1.3'
+  channel.on('session', data => {
+    connection.refusalPossible = false
+    keepSession(key, certificate, { data, reusable, expires })
+  })
+}
+
+/** The name for SNI: the host that the peer must prove to be, else the host that was dialled. Addresses are not sent (RFC 6066, section 3). */
+function serverName(targetName: TargetName, host: string): string | undefined {
+  const name = targetName.kind === 'dns' || targetName.kind === 'spn' ? targetName.host : host
+  return net.isIP(name) === 0 ? name : undefined
+}
+
+/** node:net's own options; no TLS option of theirs can reach the handshake. */
+function netOptions(options: TcpNetConnectOpts): TcpNetConnectOpts {
+  const given = options as unknown as Record<string, unknown>
+  return Object.fromEntries(
+    netOptionNames.filter(name => given[name] !== undefined).map(name => [name, given[name]]),
+  ) as unknown as TcpNetConnectOpts
+}
+
+const netOptionNames = [
+  'port',
+  'host',
+  'localAddress',
+  'localPort',
+  'hints',
+  'family',
+  'lookup',
+  'noDelay',
+  'keepAlive',
+  'keepAliveInitialDelay',
+  'autoSelectFamily',
+  'autoSelectFamilyAttemptTimeout',
+  'blockList',
+  'typeOfService',
+  'highWaterMark',
+]
+
+const connectingEvents = [
+  'lookup',
+  'connectionAttempt',
+  'connectionAttemptFailed',
+  'connectionAttemptTimeout',
+]
+
+const acceptanceRead = { read: acceptanceByte.length, written: 0 }
+
+/** Servers that do not know the acceptance token, by host and port, and until when that is remembered. */
+const refusing = new Map<string, number>()
+const rememberFor = 60 * 60 * 1000
+
+function refusesAcceptance(peer: string): boolean {
+  return (refusing.get(peer) ?? 0) > Date.now()
+}
+
+function rememberRefusal(peer: string): void {
+  refusing.set(peer, Date.now() + rememberFor)
+  if (refusing.size > 1000) refusing.delete(refusing.keys().next().value as string)
+}
+
+function noApplicationProtocol(error: Error): boolean {
+  return tlsCode(error) === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+}
+
+function handshakeTimeout(settings: ParsedSettings, peer: string): Error {
+  return new SocketSecurityError(
+    'ERR_TLS_HANDSHAKE_TIMEOUT',
+    `${peer} did not complete the handshake within ${settings.handshakeTimeout} ms: it may speak no TLS, or be overloaded, or a firewall drops its packets`,
+    { peer },
+  )
+}
+
+/** As node:tls and node:net have it: retry logic knows this code. */
+function closedEarly(peer: string): Error {
+  return Object.assign(new Error(`${peer} closed the connection before it was secured`), {
+    code: 'ECONNRESET',
+  })
+}

@@ -1,0 +1,69 @@
+/** Looks at the first TLS record of a raw connection without taking it away. */
+import type { Socket } from 'node:net'
+
+export interface FirstRecordHandlers {
+  /** A TLS handshake record; as much of it as there will be. */
+  tls(bytes: Buffer): void
+  /** Something that is not TLS. */
+  other(): void
+  /** Nothing came in time. */
+  silence(): void
+  /** The connection ended or failed first. */
+  error(error: Error): void
+}
+
+/** ContentType handshake(22), RFC 8446, section 5.1. */
+const handshakeRecord = 22
+const headerLength = 5
+/** 2^14 bytes of TLSPlaintext, RFC 8446, section 5.1. */
+const recordLimit = headerLength + 2 ** 14
+
+/** Waits for the first record of `raw`, at most `patience` milliseconds, and calls exactly one handler. */
+export function firstRecord(raw: Socket, patience: number, handlers: FirstRecordHandlers): void {
+  let bytes: Buffer = Buffer.alloc(0)
+  const timer = setTimeout(() => {
+    // A beginning of TLS is no silence.
+    if (bytes.length === 0) settle(handlers.silence)
+    else settle(() => handlers.error(new Error('the first record was not completed in time')))
+  }, patience)
+  raw.on('readable', onReadable)
+  raw.on('end', onEnd)
+  raw.on('close', onEnd)
+  raw.on('error', onError)
+
+  function onReadable(): void {
+    for (let chunk = raw.read(); chunk !== null; chunk = raw.read())
+      bytes = Buffer.concat([bytes, chunk as Buffer])
+    if (bytes.length === 0) return
+    if (bytes[0] !== handshakeRecord) settle(handlers.other)
+    else if (bytes.length >= wanted()) settle(() => handlers.tls(bytes))
+  }
+
+  function wanted(): number {
+    return bytes.length < headerLength
+      ? headerLength
+      : Math.min(headerLength + bytes.readUInt16BE(3), recordLimit)
+  }
+
+  function onEnd(): void {
+    settle(() =>
+      handlers.error(
+        Object.assign(new Error('the connection ended before a handshake'), { code: 'ECONNRESET' }),
+      ),
+    )
+  }
+
+  function onError(error: Error): void {
+    settle(() => handlers.error(error))
+  }
+
+  function settle(handler: () => void): void {
+    clearTimeout(timer)
+    raw.off('readable', onReadable)
+    raw.off('end', onEnd)
+    raw.off('close', onEnd)
+    raw.off('error', onError)
+    if (bytes.length > 0) raw.unshift(bytes)
+    handler()
+  }
+}

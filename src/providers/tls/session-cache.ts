@@ -1,0 +1,81 @@
+/**
+ * The client's sessions. A session is resumed only for the same address, target name and settings,
+ * so only against the identity that it was authenticated for; never after two hours without a full
+ * handshake, and never after the end of the server's certificate.
+ *
+ * A TLS 1.3 ticket is used once (RFC 8446, appendix C.4: a second use would let an observer connect
+ * the two); a TLS 1.2 session stays.
+ */
+import type { X509Certificate } from 'node:crypto'
+import { fullHandshakeInterval } from '../../model/policy.js'
+
+export interface Session {
+  readonly data: Buffer
+  readonly reusable: boolean
+  /** When it ends, in milliseconds of Date.now(). */
+  readonly expires: number
+}
+
+/** What is kept of one peer. Node does not tell the certificate of a resumed session, so it is kept here. */
+interface Peer {
+  certificate: X509Certificate
+  sessions: Session[]
+}
+
+const peers = new Map<string, Peer>()
+const peerLimit = 500
+const ticketsPerPeer = 4
+
+/** What a session belongs to. Equal settings have equal fingerprints. */
+export function sessionKey(
+  fingerprint: string,
+  host: string,
+  port: number | string,
+  targetName: string,
+): string {
+  return JSON.stringify([fingerprint, host, String(port), targetName])
+}
+
+/** When the sessions of a full handshake end. Resuming does not extend it. */
+export function sessionEnd(certificate: X509Certificate): number {
+  return Math.min(Date.now() + fullHandshakeInterval, Date.parse(certificate.validTo))
+}
+
+/** The best session of a peer and the certificate that it was authenticated by. */
+export function takeSession(
+  key: string,
+): { session: Session; certificate: X509Certificate } | undefined {
+  const peer = peers.get(key)
+  if (!peer) return undefined
+  const { certificate, sessions } = peer
+  while (sessions.length > 0) {
+    const session = sessions[sessions.length - 1] as Session
+    const valid = session.expires > Date.now()
+    if (!valid || !session.reusable) sessions.pop()
+    if (valid) return { session, certificate }
+  }
+  return undefined
+}
+
+/** The same object for the same certificate, so that many connections to one peer share it. */
+export function knownCertificate(key: string, certificate: X509Certificate): X509Certificate {
+  const known = peers.get(key)?.certificate
+  return known && known.fingerprint256 === certificate.fingerprint256 ? known : certificate
+}
+
+export function keepSession(key: string, certificate: X509Certificate, session: Session): void {
+  let peer = peers.get(key)
+  if (peer?.certificate !== certificate) peer = { certificate, sessions: [] }
+  if (session.reusable) peer.sessions.length = 0
+  peer.sessions.push(session)
+  if (peer.sessions.length > ticketsPerPeer) peer.sessions.shift()
+  // The least recently used peer goes first.
+  peers.delete(key)
+  peers.set(key, peer)
+  if (peers.size > peerLimit) peers.delete(peers.keys().next().value as string)
+}
+
+/** Forgets a peer: what was kept of it may be why a connection failed. */
+export function dropSessions(key: string): void {
+  peers.delete(key)
+}

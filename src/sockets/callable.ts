@@ -1,0 +1,29 @@
+/**
+ * A class that can also be called as node:net's constructors can: `Socket(options)`, and
+ * `Socket.call(this, options)` in old code that inherits by util.inherits.
+ */
+type AnyClass = abstract new (...args: never[]) => object
+
+/**
+ * @param target the class
+ * @param initialise what its constructor does, on an object that exists already
+ */
+export function callable<T extends AnyClass>(
+  target: T,
+  initialise: (self: object, args: unknown[]) => void,
+): T {
+  const proxy = new Proxy(target, {
+    apply(_target, self: unknown, args: unknown[]) {
+      if (!(self instanceof (target as unknown as new () => object)))
+        return Reflect.construct(target as never, args, proxy as never)
+      initialise(self, args)
+      return undefined
+    },
+  })
+  Object.defineProperty(target.prototype, 'constructor', {
+    value: proxy,
+    writable: true,
+    configurable: true,
+  })
+  return proxy
+}

@@ -1,0 +1,30 @@
+/** The overloads of connect(): (options[, callback]), (port[, host][, callback]), (path[, callback]). */
+import type { NetConnectOpts } from 'node:net'
+
+export type ConnectArguments = [
+  options: NetConnectOpts & Record<string, unknown>,
+  callback: (() => void) | null,
+]
+
+/** One shape for all overloads, also for the array that node:net itself has normalised already. */
+export function connectArguments(args: unknown[]): ConnectArguments {
+  const [first] = args
+  if (Array.isArray(first) && isNormalised(first)) return first as unknown as ConnectArguments
+  const last = args.at(-1)
+  const callback = typeof last === 'function' ? (last as () => void) : null
+  if (args.length === 0) return [{} as ConnectArguments[0], null]
+  if (typeof first === 'object' && first !== null) return [first as ConnectArguments[0], callback]
+  if (isPipeName(first)) return [{ path: first } as ConnectArguments[0], callback]
+  const host = typeof args[1] === 'string' ? { host: args[1] } : {}
+  return [{ port: first, ...host } as ConnectArguments[0], callback]
+}
+
+/** Node marks the array with a symbol of its own. */
+function isNormalised(array: unknown[]): boolean {
+  return Object.getOwnPropertySymbols(array).some(symbol => symbol.description === 'normalizedArgs')
+}
+
+/** A string that is no number is a path, as in node:net. */
+function isPipeName(value: unknown): value is string {
+  return typeof value === 'string' && !(Number(value) >= 0)
+}

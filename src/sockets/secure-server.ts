@@ -1,0 +1,238 @@
+/**
+ * A net.Server whose connections are secured before the application sees them: 'connection' gives a
+ * SecureSocket, after the handshake and after the client has proved what it must.
+ */
+import cluster from 'node:cluster'
+import nodeNet, { type ListenOptions, type ServerOpts, type Socket } from 'node:net'
+import { SocketSecurityError } from '../model/errors.js'
+import { checkSetSecurity, unsupportedFamily } from '../model/lifecycle.js'
+import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
+import type { Acceptor, Connection } from '../providers/provider.js'
+import { streamProvider } from '../providers/select.js'
+import { callable } from './callable.js'
+import { connectArguments } from './connect-arguments.js'
+import { acceptedSocket, SecureSocket } from './secure-socket.js'
+import type { TypedEvents } from './typed-events.js'
+
+// Taken now: a program that secures others by patching net must not send us round in circles.
+const net = { ...nodeNet }
+const base = net.Server.prototype
+const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
+const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown
+
+export type SecureServerOptions = ServerOpts & { security?: SecuritySettings | null }
+export type ConnectionListener = (socket: SecureSocket) => void
+
+class SecureServerClass extends net.Server {
+  /** @throws SocketSecurityError EINVAL */
+  constructor(options?: SecureServerOptions | ConnectionListener, listener?: ConnectionListener) {
+    super(...baseArguments(options, listener))
+    initialise(this, options)
+  }
+
+  /**
+   * Applies security settings (WSASetSocketSecurity): before listen, once. null: the default policy.
+   * The effect is immediate; a failure fails the listen too.
+   * @throws (rejects) SocketSecurityError ENOTSOCK, EINVAL
+   */
+  setSecurity(settings?: SecuritySettings | null): Promise<void> {
+    const state = stateOf(this)
+    try {
+      checkSetSecurity({
+        closed: false,
+        foreign: false,
+        connected: false,
+        bound: state.listened,
+        secured: state.settings !== null,
+      })
+      state.settings = parseSettings(settings)
+      return Promise.resolve()
+    } catch (error) {
+      if (!state.listened) state.failure ??= error as Error
+      const rejection = Promise.reject(error)
+      rejection.catch(() => {})
+      return rejection
+    }
+  }
+
+  /** As net.Server's; what the settings lack is an 'error', and nothing listens. */
+  override listen(...args: unknown[]): this {
+    const state = stateOf(this)
+    const [options] = connectArguments(args)
+    try {
+      if (state.failure) throw state.failure
+      checkListen(options as ListenOptions, settingsOf(state))
+      state.acceptor ??= createAcceptor(this)
+    } catch (error) {
+      process.nextTick(() => baseEmit.call(this, 'error', error))
+      return this
+    }
+    state.listened = true
+    baseListen.apply(this, args)
+    return this
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const [raw] = args
+    if (event !== 'connection' || raw instanceof SecureSocket || !(raw instanceof net.Socket)) {
+      return baseEmit.call(this, event, ...args)
+    }
+    const state = stateOf(this)
+    state.acceptor ??= createAcceptor(this)
+    state.acceptor.accept(raw)
+    return true
+  }
+}
+
+/** The events that a SecureServer has beyond those of net.Server, or gives otherwise. */
+export interface SecureServerEvents {
+  /** A client was refused, or its handshake failed; its connection is closed. */
+  tlsClientError: [error: Error, socket: Socket]
+  /** allowInsecure lets this connection in although it is clear; just before 'connection'. */
+  insecure: [socket: SecureSocket]
+  /** Only with `keylog: true`: a line of the NSS key log format, the secrets of that connection. */
+  keylog: [line: Buffer, socket: Socket]
+}
+
+/** By literals, since TypeScript looks at net.Server's own literal overloads before any generic one. */
+interface ConnectionEvent {
+  on(event: 'connection', listener: ConnectionListener): this
+  once(event: 'connection', listener: ConnectionListener): this
+  off(event: 'connection', listener: ConnectionListener): this
+  addListener(event: 'connection', listener: ConnectionListener): this
+  removeListener(event: 'connection', listener: ConnectionListener): this
+  prependListener(event: 'connection', listener: ConnectionListener): this
+  prependOnceListener(event: 'connection', listener: ConnectionListener): this
+}
+
+export type SecureServer = ConnectionEvent & TypedEvents<SecureServerEvents> & SecureServerClass
+
+interface SecureServerConstructor {
+  new (options?: SecureServerOptions, listener?: ConnectionListener): SecureServer
+  new (listener?: ConnectionListener): SecureServer
+  (options?: SecureServerOptions, listener?: ConnectionListener): SecureServer
+  (listener?: ConnectionListener): SecureServer
+  readonly prototype: SecureServer
+}
+
+/** A drop-in for net.Server; see docs/api.md. Can be called without `new`, as net.Server can. */
+export const SecureServer = callable(SecureServerClass, (self, [options, listener]) => {
+  const given = baseArguments(options as SecureServerOptions, listener as ConnectionListener)
+  ;(net.Server as unknown as (...args: unknown[]) => void).call(self, ...given)
+  initialise(self, options as SecureServerOptions)
+}) as unknown as SecureServerConstructor
+
+/** What a server knows beyond a net.Server; also of a foreign net.Server whose 'connection' we secure. */
+interface ServerState {
+  settings: ParsedSettings | null
+  /** An asynchronous completion that failed; the listen that waits for it fails with it (R12). */
+  failure: Error | null
+  acceptor: Acceptor | null
+  listened: boolean
+  pauseOnConnect: boolean
+  highWaterMark: number | undefined
+}
+
+const states = new WeakMap<object, ServerState>()
+
+function stateOf(server: object): ServerState {
+  let state = states.get(server)
+  if (!state) {
+    state = {
+      settings: null,
+      failure: null,
+      acceptor: null,
+      listened: false,
+      pauseOnConnect: false,
+      highWaterMark: undefined,
+    }
+    states.set(server, state)
+  }
+  return state
+}
+
+/** pauseOnConnect is ours: a paused raw connection could not handshake. */
+function baseArguments(
+  options?: SecureServerOptions | ConnectionListener,
+  listener?: ConnectionListener,
+): [ServerOpts, never] {
+  if (typeof options === 'function') return [{}, options as never]
+  if (typeof options !== 'object' || options === null) return [options as never, listener as never]
+  const { security: _security, pauseOnConnect: _pause, ...rest } = options
+  return [rest, listener as never]
+}
+
+function initialise(server: object, options?: SecureServerOptions | ConnectionListener): void {
+  if (typeof options !== 'object' || options === null) return
+  const state = stateOf(server)
+  state.pauseOnConnect = Boolean(options.pauseOnConnect)
+  state.highWaterMark = (options as { highWaterMark?: number }).highWaterMark
+  if (options.security !== undefined) state.settings = parseSettings(options.security)
+}
+
+function settingsOf(state: ServerState): ParsedSettings {
+  state.settings ??= parseSettings(null) // R1
+  return state.settings
+}
+
+/** R2: no pipes. R9: exclusive use of the port. */
+function checkListen(
+  options: ListenOptions & { reusePort?: boolean },
+  settings: ParsedSettings,
+): void {
+  if (options.path !== undefined)
+    throw unsupportedFamily(`the pipe ${JSON.stringify(options.path)}`, 'WSASetSocketSecurity')
+  if (settings.sharePort) return
+  const shared = options.reusePort
+    ? 'reusePort'
+    : cluster.isWorker && !options.exclusive
+      ? 'cluster sharing'
+      : undefined
+  if (shared) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `${shared} lets other processes take the port of a secured socket: set security.sharePort to allow it`,
+      {
+        syscall: 'WSASetSocketSecurity',
+      },
+    )
+  }
+}
+
+function createAcceptor(server: SecureServerClass): Acceptor {
+  const state = stateOf(server)
+  const settings = settingsOf(state)
+  const provider = streamProvider(settings)
+  if (provider.mode === 'native') {
+    throw new SocketSecurityError(
+      'ERR_PROVIDER_UNAVAILABLE',
+      'this version has no IPsec for servers: use protocol "default" or "tls"',
+    )
+  }
+  return provider.createAcceptor(settings, {
+    established: (channel, connection) => present(server, state, channel, connection),
+    refused: (error, channel) => baseEmit.call(server, 'tlsClientError', error, channel),
+    keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
+  })
+}
+
+/** Shows a secured connection to the application. */
+function present(
+  server: SecureServerClass,
+  state: ServerState,
+  channel: Socket,
+  connection: Connection,
+): void {
+  const { highWaterMark } = state
+  const socket = acceptedSocket(channel, connection, {
+    allowHalfOpen: Boolean((server as { allowHalfOpen?: boolean }).allowHalfOpen),
+    ...(highWaterMark === undefined
+      ? {}
+      : { readableHighWaterMark: highWaterMark, writableHighWaterMark: highWaterMark }),
+  } as object)
+  ;(socket as { server?: unknown }).server = server
+  if (state.pauseOnConnect) socket.pause()
+  if (!connection.query().secured) baseEmit.call(server, 'insecure', socket)
+  baseEmit.call(server, 'connection', socket)
+  if (!socket.destroyed && !socket.isPaused()) socket.read(0)
+}

@@ -1,0 +1,69 @@
+/**
+ * What a SecureSocket knows beyond a net.Socket. Kept under a symbol and made on first touch, since
+ * the base constructor calls setters before ours has run, and since old code calls constructors on
+ * objects of its own (`net.Socket.call(this)`).
+ */
+import type { Socket } from 'node:net'
+import type { SecurityInfo } from '../model/security-info.js'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
+import type { Connection, Dial } from '../providers/provider.js'
+import type { OnreadGate } from './onread.js'
+
+export class StreamState {
+  /** node:net's own handle; null in channel mode. */
+  handle: unknown = null
+  settings: ParsedSettings | null = null
+  targetName: TargetName | null = null
+  /** An asynchronous completion that failed; the connect that waits for it fails with it (R12). */
+  failure: Error | null = null
+  /** connect() has been called, and the socket was not destroyed since. */
+  connecting = false
+  dial: Dial | null = null
+  /** The stream that carries the protected bytes. */
+  channel: Socket | null = null
+  /** What the provider knows of the channel; kept after the end. */
+  connection: Connection | null = null
+  established = false
+  /** Once secured, this socket never falls back to clear text (R15). */
+  securedBefore = false
+  /** The write that waits for the channel. */
+  waiting: { write(channel: Socket): void; fail(error: Error): void } | null = null
+  /** Somebody has asked for data. */
+  wanted = false
+  /** The channel has ended, and the application has not read all of it yet. */
+  endHeld = false
+  unreferenced = false
+  noDelay = false
+  /** The arguments of setKeepAlive(). */
+  keepAlive: unknown[] | null = null
+  onread: OnreadGate | null = null
+  secured: PromiseWithResolver<SecurityInfo> | null = null
+}
+
+interface PromiseWithResolver<T> {
+  readonly promise: Promise<T>
+  resolve(value: T): void
+  reject(error: Error): void
+}
+
+/** A promise to be settled later. A failure that nobody awaits harms nobody: it is an 'error' as well. */
+export function deferred<T>(): PromiseWithResolver<T> {
+  let settle!: { resolve(value: T): void; reject(error: Error): void }
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  promise.catch(() => {})
+  return { promise, ...settle }
+}
+
+const key = Symbol('secure-socket.state')
+
+export function stateOf(socket: object): StreamState {
+  const holder = socket as { [key]?: StreamState }
+  const found = holder[key]
+  if (found) return found
+  const state = new StreamState()
+  Object.defineProperty(socket, key, { value: state })
+  return state
+}
