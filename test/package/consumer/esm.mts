@@ -16,7 +16,7 @@ import secureNet, {
   isIP,
   Socket,
 } from 'secure-socket/net'
-import { connect, createServer as createIterableServer } from 'secure-socket/promises'
+import { connect, listen } from 'secure-socket/promises'
 
 const authority = await createAuthority({ name: 'Example' })
 const identity = await createIdentity({ authority, names: ['host/db.example.com', '127.0.0.1'] })
@@ -50,7 +50,13 @@ connectCallback(5432, 'db.example.com', () => {})
 const connected = await connect({ port: 5432, security: { ca: authority.cert } })
 connected.end()
 
-export { address, createIterableServer, plain }
+await using listener = await listen({ port: 0, security: identity })
+for await (const accepted of listener) {
+  accepted.end('hello')
+  break
+}
+
+export { address, plain }
 
 // @ts-expect-error an unknown setting is an error, not a surprise
 createConnection({ port: 1, security: { certificate: '' } })
