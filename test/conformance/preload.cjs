@@ -19,9 +19,31 @@ const { cert, key, ca, pin } = JSON.parse(readFileSync(CONFORMANCE_CREDENTIALS, 
 
 const secured = new WeakSet()
 
+leaveDescriptors()
 secureClients()
 secureServers()
 replaceModules()
+
+/** A socket over what is open already is node's own, as is what connects to a path. */
+function leaveDescriptors() {
+  const Socket = new Proxy(SecureSocket, {
+    construct: (target, args, newTarget) =>
+      newTarget === Socket && (isDescriptor(args) || typeof args[0] === 'number')
+        ? new net.Socket(...args)
+        : Reflect.construct(target, args, newTarget),
+    get: (target, key, receiver) =>
+      key === Symbol.hasInstance ? isInstance : Reflect.get(target, key, receiver),
+  })
+  // The sockets that stay clear are of this class too, as far as a test can see.
+  function isInstance(value) {
+    return this === Socket ? value instanceof net.Socket : ordinary.call(this, value)
+  }
+  const ordinary = Function.prototype[Symbol.hasInstance]
+  const { createConnection } = dropIn
+  const connect = (...args) =>
+    (isPath(args) || isDescriptor(args) ? net.createConnection : createConnection)(...args)
+  Object.assign(dropIn, { Socket, Stream: Socket, connect, createConnection: connect })
+}
 
 /** Gives each client its trust and the name of its peer; a path goes to node's own connect. */
 function secureClients() {
@@ -110,10 +132,10 @@ function isPath(args) {
   return typeof first === 'string' && !(Number(first) >= 0)
 }
 
-/** Do the arguments of listen name something that is open already? */
+/** Do the options of listen or of a socket name something that is open already? */
 function isDescriptor(args) {
   const [first] = Array.isArray(args[0]) ? args[0] : args
   return (
-    typeof first === 'object' && first !== null && (first._handle || first.handle || first.fd >= 0)
+    typeof first === 'object' && Boolean(first?._handle || first?.handle || 'fd' in Object(first))
   )
 }

@@ -5,8 +5,6 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const built = fileURLToPath(new URL('../../dist', import.meta.url))
-
 /**
  * Makes the credentials that an administrator would have given, in a file that every test process
  * reads, and gives the variables of the environment for `runTests`.
@@ -15,9 +13,10 @@ const built = fileURLToPath(new URL('../../dist', import.meta.url))
  * `process.execArgv` as the test expects it.
  *
  * @param {string} scratch where the file goes
+ * @param {string} built the build to test
  */
-export async function securedEnvironment(scratch) {
-  if (!existsSync(built)) throw new Error('dist/ is not there: npm run build')
+export async function securedEnvironment(scratch, built) {
+  if (!existsSync(built)) throw new Error(`${built} is not there: npm run build`)
   const { createAuthority, createIdentity } = createRequire(import.meta.url)(
     join(built, 'index.cjs'),
   )
