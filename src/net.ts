@@ -1,4 +1,5 @@
 /** `secure-socket/net`: shaped like node:net, with secured sockets and servers. */
+import net from 'node:net'
 import { connectArguments } from './sockets/connect-arguments.js'
 import {
   type ConnectionListener,
@@ -53,3 +54,32 @@ export function createServer(
     ? new SecureServer(options)
     : new SecureServer(options, listener)
 }
+
+interface Face
+  extends Omit<
+    typeof net,
+    'Socket' | 'Stream' | 'Server' | 'connect' | 'createConnection' | 'createServer'
+  > {
+  Socket: typeof SecureSocket
+  Stream: typeof SecureSocket
+  Server: typeof SecureServer
+  SecureSocket: typeof SecureSocket
+  SecureServer: typeof SecureServer
+  connect: typeof createConnection
+  createConnection: typeof createConnection
+  createServer: typeof createServer
+}
+
+/** For `import net from 'secure-socket/net'`, as with node:net. */
+const face: Face = {
+  ...net,
+  Socket: SecureSocket,
+  Stream: SecureSocket,
+  Server: SecureServer,
+  SecureSocket,
+  SecureServer,
+  connect: createConnection,
+  createConnection,
+  createServer,
+}
+export default face

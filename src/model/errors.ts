@@ -130,3 +130,8 @@ export function show(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol'
   return `an object (${Object.keys(value).slice(0, 5).join(', ')})`
 }
+
+/** What kind of value it is, and nothing of what is in it: for places where a secret may stand. */
+export function kindOf(value: unknown): string {
+  return typeof value === 'string' ? `a string of ${value.length} characters` : show(value)
+}

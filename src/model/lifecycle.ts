@@ -58,8 +58,9 @@ export function checkQuery(state: SocketState, established: boolean, syscall: st
   }
 }
 
-function checkSocket(state: SocketState, syscall: string): void {
-  if (state.closed) throw new SocketSecurityError('ENOTSOCK', 'the socket is closed', { syscall })
+/** Is it a socket that can be secured at all? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2): before everything else. */
+export function checkSocket(state: Pick<SocketState, 'closed' | 'foreign'>, syscall: string): void {
+  if (state.closed) throw notSocket(syscall)
   if (state.foreign) throw unsupportedFamily('this socket', syscall)
 }
 
@@ -78,4 +79,9 @@ function isConnected(what: string, syscall: string): SocketSecurityError {
     `${what} must be set before connect(); this socket is connected or connecting`,
     { syscall },
   )
+}
+
+/** ENOTSOCK (R6). */
+export function notSocket(syscall: string): SocketSecurityError {
+  return new SocketSecurityError('ENOTSOCK', 'the socket is closed, or no socket', { syscall })
 }

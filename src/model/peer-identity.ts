@@ -4,8 +4,8 @@
  */
 import { createHash, type X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import { SocketSecurityError } from './errors.js'
-import type { TargetName } from './target-name.js'
+import { SocketSecurityError, show } from './errors.js'
+import { canonicalAddress, type TargetName } from './target-name.js'
 
 /** Who the peer is, as authenticated. */
 export interface PeerIdentity {
@@ -28,7 +28,7 @@ export function certificateIdentity(
 ): PeerIdentity {
   return {
     ...(targetName === undefined ? {} : { targetName: targetName.text }),
-    names: subjectAltNames(certificate).map(each => each.name),
+    names: peerNames(certificate),
     pin: publicKeyPin(certificate),
     certificate,
   }
@@ -47,7 +47,7 @@ export function checkCertificate(
 ): void {
   checkValidity(certificate, peer)
   if (hasName(certificate, targetName)) return
-  const names = subjectAltNames(certificate).map(each => each.name)
+  const names = peerNames(certificate).slice(0, 10).map(show)
   const proved =
     targetName.kind === 'pin' ? publicKeyPin(certificate) : names.join(', ') || 'no name at all'
   throw new SocketSecurityError(
@@ -103,6 +103,17 @@ function hasHost(certificate: X509Certificate, host: string): boolean {
 export function publicKeyPin(certificate: X509Certificate): string {
   const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
   return `sha256/${createHash('sha256').update(key).digest('base64')}`
+}
+
+/** The names that a peer can be called by: no e-mail addresses, no directory names. */
+function peerNames(certificate: X509Certificate): string[] {
+  return subjectAltNames(certificate).flatMap(({ type, name }) => {
+    if (type === 'IP Address') return isIP(name) === 0 ? [] : [canonicalAddress(name)]
+    // Each kind only in its own shape, so that none can be taken for another.
+    if (type === 'DNS') return /^[\w.*-]+$/.test(name) ? [name] : []
+    if (type === 'URI') return /^[a-z][a-z0-9+.-]*:/i.test(name) ? [name] : []
+    return []
+  })
 }
 
 /**

@@ -5,7 +5,7 @@
  * provider can keep what it derives from them (a context, a session cache) beside it.
  */
 import { createHash } from 'node:crypto'
-import { invalid, SocketSecurityError, show } from './errors.js'
+import { invalid, kindOf, SocketSecurityError, show } from './errors.js'
 import { defaultPolicy } from './policy.js'
 
 /** PEM or DER, as node:tls takes it. */
@@ -135,7 +135,7 @@ const checks: Record<keyof SecuritySettings, Check> = {
   ecdhCurve: text,
   servername: text,
   alpn: protocols,
-  psk: (_key, value) => value,
+  psk: presharedKeys,
   pskIdentityHint: text,
   requestCert: boolean,
   rejectUnauthorized: boolean,
@@ -143,29 +143,31 @@ const checks: Record<keyof SecuritySettings, Check> = {
   ticketKeys: bytes(48),
   keylog: boolean,
   sharePort: boolean,
-  ipsec: plainObject,
+  ipsec: (key, value) => deepCopy(`security.${key}`, plainObject(key, value)),
 }
 
 /** Keys that are named otherwise elsewhere, or belong elsewhere: what was meant. */
-const meant: Record<string, string> = {
-  ALPNProtocols: 'did you mean alpn?',
-  ALPNCallback: 'did you mean alpn?',
-  pskCallback: 'did you mean psk?',
-  pskIdentity: 'did you mean psk: {identity, key}?',
-  sessionTimeout: 'sessions are resumed for 2 h; it cannot be set',
-  session: 'sessions are resumed by themselves',
-  checkServerIdentity: 'set peerTargetName instead: it says whom the peer must prove to be',
-  secureContext: 'give cert, key and ca themselves; the context made of them is shared',
-  secureProtocol: 'did you mean minVersion?',
-  host: 'it belongs to the options of connect(), beside security',
-  port: 'it belongs to the options of connect(), beside security',
-  peerTargetName: 'it belongs beside security, not inside',
-  mtu: 'it is for datagram sockets',
-  maxSessions: 'it is for datagram sockets',
-  maxSessionsPerHost: 'it is for datagram sockets',
-  resumeAfter: 'it is for datagram sockets',
-  srtp: 'it is for datagram sockets',
-}
+const meant = new Map(
+  Object.entries({
+    ALPNProtocols: 'did you mean alpn?',
+    ALPNCallback: 'did you mean alpn?',
+    pskCallback: 'did you mean psk?',
+    pskIdentity: 'did you mean psk: {identity, key}?',
+    sessionTimeout: 'sessions are resumed for 2 h; it cannot be set',
+    session: 'sessions are resumed by themselves',
+    checkServerIdentity: 'set peerTargetName instead: it says whom the peer must prove to be',
+    secureContext: 'give cert, key and ca themselves; the context made of them is shared',
+    secureProtocol: 'did you mean minVersion?',
+    host: 'it belongs to the options of connect(), beside security',
+    port: 'it belongs to the options of connect(), beside security',
+    peerTargetName: 'it belongs beside security, not inside',
+    mtu: 'it is for datagram sockets',
+    maxSessions: 'it is for datagram sockets',
+    maxSessionsPerHost: 'it is for datagram sockets',
+    resumeAfter: 'it is for datagram sockets',
+    srtp: 'it is for datagram sockets',
+  }),
+)
 
 /** Equal contents, one value. Bounded, so that a program that makes settings for ever does not grow. */
 const known = new Map<string, ParsedSettings>()
@@ -177,17 +179,16 @@ const knownLimit = 256
  */
 export function parseSettings(settings?: SecuritySettings | null): ParsedSettings {
   if (settings === undefined || settings === null) settings = {}
-  if (typeof settings !== 'object' || Array.isArray(settings)) {
-    throw invalid(
-      'security',
-      settings,
-      'give an object of settings, or null for the default policy',
-      syscall,
+  if (!isSettings(settings)) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security is ${kindOf(settings)}: give an object of settings, or null for the default policy${isThenable(settings) ? '; did you forget to await it?' : ''}`,
+      { syscall },
     )
   }
   const checked: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(checks, key)) throw unknownKey(key, value)
+    if (!Object.hasOwn(checks, key)) throw unknownKey(key)
     if (value === undefined) continue
     checked[key] = checks[key as keyof SecuritySettings](key, value)
   }
@@ -254,7 +255,7 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
   }
   return Object.freeze({
     ...rest,
-    ...parsePsk(psk),
+    ...(psk as ParsedPsk | undefined),
     protocol: protocol === 'default' ? defaultPolicy.protocol : protocol,
     guaranteeEncryption,
     allowInsecure,
@@ -269,35 +270,48 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
   })
 }
 
-function unknownKey(key: string, value: unknown): Error {
+function unknownKey(key: string): Error {
   const lower = key.toLowerCase()
   const near = Object.keys(checks).find(each => each.toLowerCase() === lower)
-  const hint =
-    meant[key] ??
-    (near ? `did you mean ${near}?` : `the settings are ${Object.keys(checks).join(', ')}`)
-  return new SocketSecurityError(
-    'EINVAL',
-    `security.${key} (${show(value)}) is no setting here: ${hint}`,
-    { syscall },
-  )
+  const known = Object.keys(checks).join(', ')
+  const hint = meant.get(key) ?? (near ? `did you mean ${near}?` : `the settings are ${known}`)
+  // Not its value: a misspelt key may hold a secret.
+  return new SocketSecurityError('EINVAL', `security.${key} is no setting here: ${hint}`, {
+    syscall,
+  })
 }
 
-function parsePsk(psk: SecuritySettings['psk']): { ownPsk?: OwnPsk; acceptedPsk?: AcceptedPsk } {
-  if (psk === undefined) return {}
-  const given = Array.isArray(psk) ? psk : [psk]
+/** A program that forgot an await, or took something else for settings, has not asked for the default. */
+function isSettings(value: unknown): value is SecuritySettings {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  if (isThenable(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null || Object.keys(value).length > 0
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof (value as { then?: unknown } | null)?.then === 'function'
+}
+
+interface ParsedPsk {
+  readonly ownPsk?: OwnPsk
+  readonly acceptedPsk?: AcceptedPsk
+}
+
+function presharedKeys(key: string, value: unknown): ParsedPsk {
+  const given: unknown[] = Array.isArray(value) ? value : [value]
   const own = given.filter(isOwnPsk)
   const accepted = given.filter(each => !isOwnPsk(each))
   if (given.length === 0 || own.length > 1 || accepted.length > 1) {
-    throw invalid(
-      'security.psk',
-      psk,
-      'give our own {identity, key}, what we accept, or an array of the two',
-      syscall,
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security.${key} is ${kindOf(value)}: give our own {identity, key}, what we accept, or an array of the two`,
+      { syscall },
     )
   }
   return {
     ...(own.length === 0 ? {} : { ownPsk: ownPsk(own[0] as OwnPsk) }),
-    ...(accepted.length === 0 ? {} : { acceptedPsk: acceptedPsk(accepted[0]) }),
+    ...(accepted.length === 0 ? {} : { acceptedPsk: acceptedPsk(key, accepted[0]) }),
   }
 }
 
@@ -312,9 +326,9 @@ function ownPsk({ identity, key }: OwnPsk): OwnPsk {
   return Object.freeze({ identity, key: pskKey('security.psk.key', key) })
 }
 
-function acceptedPsk(value: unknown): AcceptedPsk {
+function acceptedPsk(key: string, value: unknown): AcceptedPsk {
   if (typeof value === 'function') return value as AcceptedPsk
-  plainObject('psk', value)
+  plainObject(key, value)
   const entries = Object.entries(value as object).map(([identity, key]) => [
     identity,
     pskKey(`security.psk[${show(identity)}]`, key),
@@ -376,7 +390,11 @@ function oneOf(...allowed: string[]): Check {
 function bytes(length: number): Check {
   return (key, value) => {
     if (!isView(value) || value.byteLength !== length) {
-      throw invalid(`security.${key}`, value, `give a Buffer of exactly ${length} bytes`, syscall)
+      throw new SocketSecurityError(
+        'EINVAL',
+        `security.${key} is ${kindOf(value)}: give a Buffer of exactly ${length} bytes`,
+        { syscall },
+      )
     }
     return copy(value)
   }
@@ -434,11 +452,32 @@ function protocols(key: string, value: unknown): unknown {
   return Object.freeze([...value])
 }
 
-function plainObject(key: string, value: unknown): unknown {
+function plainObject(key: string, value: unknown): object {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || isView(value)) {
-    throw invalid(`security.${key}`, value, 'give an object', syscall)
+    throw new SocketSecurityError('EINVAL', `security.${key} is ${kindOf(value)}: give an object`, {
+      syscall,
+    })
   }
-  return Object.freeze({ ...value })
+  return { ...value }
+}
+
+/** A frozen copy of plain data, of bounded depth. */
+function deepCopy(where: string, value: unknown, depth = 0): unknown {
+  if (depth > 8)
+    throw new SocketSecurityError('EINVAL', `${where} is nested too deeply`, { syscall })
+  if (isView(value)) return copy(value)
+  if (Array.isArray(value)) {
+    return Object.freeze(value.map((each, i) => deepCopy(`${where}[${i}]`, each, depth + 1)))
+  }
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value)
+    return Object.freeze(
+      Object.fromEntries(
+        entries.map(([key, each]) => [key, deepCopy(`${where}.${key}`, each, depth + 1)]),
+      ),
+    )
+  }
+  return value
 }
 
 function isView(value: unknown): value is NodeJS.ArrayBufferView {

@@ -20,6 +20,8 @@ export function callable<T extends AnyClass>(
       return undefined
     },
   })
+  // Printed objects show the name of the export.
+  Object.defineProperty(target, 'name', { value: target.name.replace(/Class$/, '') })
   Object.defineProperty(target.prototype, 'constructor', {
     value: proxy,
     writable: true,

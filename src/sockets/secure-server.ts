@@ -5,11 +5,12 @@
 import cluster from 'node:cluster'
 import nodeNet, { type ListenOptions, type ServerOpts, type Socket } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
-import { checkSetSecurity, unsupportedFamily } from '../model/lifecycle.js'
+import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
 import type { Acceptor, Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
+import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { acceptedSocket, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
@@ -36,22 +37,21 @@ class SecureServerClass extends net.Server {
    * @throws (rejects) SocketSecurityError ENOTSOCK, EINVAL
    */
   setSecurity(settings?: SecuritySettings | null): Promise<void> {
+    const syscall = 'WSASetSocketSecurity'
+    if (!(this instanceof net.Server)) return handled(Promise.reject(notSocket(syscall)))
     const state = stateOf(this)
     try {
-      checkSetSecurity({
-        closed: false,
-        foreign: false,
-        connected: false,
-        bound: state.listened,
-        secured: state.settings !== null,
-      })
-      state.settings = parseSettings(settings)
+      const socket = { closed: state.closed, foreign: false }
+      checkSocket(socket, syscall)
+      const parsed = parseSettings(settings)
+      const { listened, settings: earlier } = state
+      checkSetSecurity({ ...socket, connected: false, bound: listened, secured: earlier !== null })
+      state.settings = parsed
+      state.failure = null
       return Promise.resolve()
     } catch (error) {
       if (!state.listened) state.failure ??= error as Error
-      const rejection = Promise.reject(error)
-      rejection.catch(() => {})
-      return rejection
+      return handled(Promise.reject(error))
     }
   }
 
@@ -68,12 +68,14 @@ class SecureServerClass extends net.Server {
       return this
     }
     state.listened = true
+    state.closed = false
     baseListen.apply(this, args)
     return this
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [raw] = args
+    if (event === 'close') stateOf(this).closed = true
     if (event !== 'connection' || raw instanceof SecureSocket || !(raw instanceof net.Socket)) {
       return baseEmit.call(this, event, ...args)
     }
@@ -129,6 +131,7 @@ interface ServerState {
   failure: Error | null
   acceptor: Acceptor | null
   listened: boolean
+  closed: boolean
   pauseOnConnect: boolean
   highWaterMark: number | undefined
 }
@@ -143,6 +146,7 @@ function stateOf(server: object): ServerState {
       failure: null,
       acceptor: null,
       listened: false,
+      closed: false,
       pauseOnConnect: false,
       highWaterMark: undefined,
     }

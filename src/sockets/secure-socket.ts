@@ -24,6 +24,8 @@ import {
   checkQuery,
   checkSetPeerTargetName,
   checkSetSecurity,
+  checkSocket,
+  notSocket,
   type SocketState,
   unsupportedFamily,
 } from '../model/lifecycle.js'
@@ -33,11 +35,12 @@ import { parseTargetName, type TargetName } from '../model/target-name.js'
 import type { Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
+import { deferred, handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { runAs } from './impersonation.js'
 import { connectNative } from './native-mode.js'
 import { onreadGate } from './onread.js'
-import { deferred, type StreamState, stateOf } from './stream-state.js'
+import { type StreamState, stateOf } from './stream-state.js'
 import type { TypedEvents } from './typed-events.js'
 
 // Taken now: a program that secures others by patching net must not send us round in circles.
@@ -95,9 +98,10 @@ class SecureSocketClass extends net.Socket {
    * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EINVAL
    */
   setSecurity(settings?: SecuritySettings | null): Promise<void> {
-    return completion(this, state => {
+    return completion(this, 'WSASetSocketSecurity', state => {
+      const parsed = parseSettings(settings)
       checkSetSecurity(socketState(this))
-      state.settings = parseSettings(settings)
+      state.settings = parsed
     })
   }
 
@@ -106,9 +110,10 @@ class SecureSocketClass extends net.Socket {
    * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EFAULT, EINVAL
    */
   setPeerTargetName(name: string): Promise<void> {
-    return completion(this, state => {
+    return completion(this, 'WSASetSocketPeerTargetName', state => {
+      const parsed = parseTargetName(name)
       checkSetPeerTargetName(socketState(this))
-      state.targetName = parseTargetName(name)
+      state.targetName = parsed
     })
   }
 
@@ -161,7 +166,7 @@ class SecureSocketClass extends net.Socket {
     if (state.secured === null) {
       state.secured = deferred()
       if (state.established && state.connection) state.secured.resolve(state.connection.query())
-      else if (this.destroyed) state.secured.reject(this.errored ?? neverSecured())
+      else if (this.destroyed) state.secured.reject(state.outcome ?? neverSecured())
     }
     return state.secured.promise
   }
@@ -172,6 +177,8 @@ class SecureSocketClass extends net.Socket {
     const [options, callback] = connectArguments(args)
     const state = stateOf(this)
     if (callback) this.once('connect', callback)
+    // Aborted before it began: its error is on the way.
+    if (state.signal?.aborted) return this
     if (this.destroyed) revive(this, state)
     applyOptions(this, options as SecurityOptions)
     // A net.Socket says it best what is wrong with such arguments.
@@ -261,19 +268,20 @@ class SecureSocketClass extends net.Socket {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     const state = stateOf(this)
-    const { dial, channel, waiting } = state
-    const established = state.established
+    const { dial, channel, waiting, established } = state
     state.connecting = state.established = false
     state.waiting = null
     state.dial = null
     dial?.cancel()
     if (channel) {
       state.channel = null
-      state.handle = closing(channel)
+      state.handle = closing(channel, dial ? () => {} : destroyer(state, channel))
     }
-    const failure = error ?? state.failure
-    if (!established) state.secured?.reject(failure ?? neverSecured())
-    base._destroy.call(this, failure, callback)
+    if (!established) {
+      state.outcome ??= error ?? neverSecured()
+      state.secured?.reject(state.outcome)
+    }
+    base._destroy.call(this, error, callback)
     waiting?.fail(error ?? neverConnected())
   }
 
@@ -291,7 +299,8 @@ class SecureSocketClass extends net.Socket {
     return base.resume.call(this) as this
   }
 
-  override read(size?: number): unknown {
+  // biome-ignore lint/suspicious/noExplicitAny: as in net.Socket
+  override read(size?: number): any {
     startOnread(this)
     return base.read.call(this, size)
   }
@@ -453,10 +462,19 @@ Object.defineProperties(SecureSocketClass.prototype, {
   bytesRead: {
     get(this: SecureSocketClass): number {
       const { channel, connection } = stateOf(this)
-      const bytes = channel ? channel.bytesRead : Reflect.get(base, 'bytesRead', this)
+      // What the channel holds has not been read by anybody yet.
+      const bytes = channel
+        ? channel.bytesRead - channel.readableLength
+        : Reflect.get(base, 'bytesRead', this)
       return Math.max(0, bytes - (connection?.overhead.read ?? 0))
     },
     enumerable: true,
+    configurable: true,
+  },
+  bufferSize: {
+    get(this: SecureSocketClass): number | undefined {
+      return stateOf(this).channel ? this.writableLength : Reflect.get(base, 'bufferSize', this)
+    },
     configurable: true,
   },
   _bytesDispatched: {
@@ -534,9 +552,11 @@ function initialise(socket: SecureSocketClass, options?: SecureSocketOptions): v
     keepAlive,
     keepAliveInitialDelay = 0,
     onread,
-  } = Object(options) as TcpNetConnectOpts
+    signal,
+  } = Object(options) as TcpNetConnectOpts & { signal?: AbortSignal }
   const state = stateOf(socket)
   if (noDelay) state.noDelay = true
+  if (signal) state.signal = signal
   if (keepAlive) state.keepAlive = [true, keepAliveInitialDelay]
   if (options?.security?.protocol !== 'ipsec') state.onread = onreadGate(onread)
   applyOptions(socket, options)
@@ -552,8 +572,9 @@ function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): voi
     state.settings = settings
   }
   if (options?.peerTargetName !== undefined) {
+    const name = parseTargetName(options.peerTargetName)
     checkSetPeerTargetName(socketState(socket))
-    state.targetName = parseTargetName(options.peerTargetName)
+    state.targetName = name
   }
 }
 
@@ -569,21 +590,26 @@ function socketState(socket: SecureSocketClass): SocketState {
   }
 }
 
-/** A verb: done at once, told by a promise; a failure is remembered for the connect that relies on it. */
-function completion(socket: SecureSocketClass, apply: (state: StreamState) => void): Promise<void> {
+/**
+ * A verb: done at once, told by a promise. A failure that nobody awaits must not leave a connection
+ * with less security than was asked for: it stays, and fails every connect(), until a verb succeeds.
+ */
+function completion(
+  socket: SecureSocketClass,
+  syscall: string,
+  apply: (state: StreamState) => void,
+): Promise<void> {
+  if (!(socket instanceof net.Socket)) return handled(Promise.reject(notSocket(syscall)))
   const state = stateOf(socket)
   try {
+    checkSocket(socketState(socket), syscall)
     apply(state)
+    state.failure = null
     return Promise.resolve()
   } catch (error) {
     if (!state.connecting) state.failure ??= error as Error
     return handled(Promise.reject(error))
   }
-}
-
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {})
-  return promise
 }
 
 // Connecting.
@@ -607,7 +633,7 @@ function connectSecured(
       connect: nativeOptions => void base.connect.call(socket, nativeOptions),
       done: error => {
         if (error) {
-          state.failure = error
+          state.outcome = error
           socket.destroy(error)
           return
         }
@@ -631,7 +657,10 @@ function connectSecured(
       state.channel = channel
       if (state.unreferenced) channel.unref()
     },
-    event: (name, args) => socket.emit(name, ...args),
+    event: (name, args) => {
+      copyAttempts(socket, state.channel)
+      socket.emit(name, ...args)
+    },
     established: (channel, connection) => {
       adopt(socket, state, channel, connection)
       const info = connection.query()
@@ -642,14 +671,25 @@ function connectSecured(
       const { waiting } = state
       state.waiting = null
       waiting?.write(channel)
+      state.announcing = true
       socket.emit('connect')
       socket.emit('ready')
+      state.announcing = false
       if (!socket.isPaused()) socket.read(0)
       if (state.wanted && state.channel && !state.onread) state.channel.resume()
       state.wanted = false
     },
-    failed: error => socket.destroy(error),
+    failed: error => {
+      copyAttempts(socket, state.channel)
+      socket.destroy(error)
+    },
   })
+}
+
+/** Which addresses autoSelectFamily has tried. */
+function copyAttempts(socket: SecureSocketClass, channel: Socket | null): void {
+  const attempts = channel?.autoSelectFamilyAttemptedAddresses
+  if (attempts) Reflect.set(socket, 'autoSelectFamilyAttemptedAddresses', attempts)
 }
 
 /** Makes a secured channel the socket's own. */
@@ -683,7 +723,7 @@ function revive(socket: SecureSocketClass, state: StreamState): void {
   internals(socket)._peername = null
   internals(socket)._sockname = null
   state.handle = state.channel = state.connection = null
-  state.failure = state.secured = null
+  state.outcome = state.secured = null
   state.wanted = state.endHeld = false
 }
 
@@ -807,16 +847,25 @@ function writeAll(
 // Ending.
 
 /** The handle that net.Socket closes in our place: the channel goes first, 'close' follows. */
-function closing(channel: Socket): object {
+function closing(channel: Socket, destroy: () => void): object {
   return {
     bytesRead: channel.bytesRead,
     bytesWritten: (channel as unknown as Internals)._bytesDispatched,
     close(done: () => void) {
-      if (channel.closed) return process.nextTick(done)
+      // Not before the 'error' that net.Socket emits in a later tick.
+      if (channel.closed) return setImmediate(done)
       channel.once('close', done)
-      channel.destroy()
+      destroy()
     },
   }
+}
+
+/**
+ * Node tells of the secured channel before our last handshake message has left; destroyed in that
+ * very moment the server would never see the connection.
+ */
+function destroyer(state: StreamState, channel: Socket): () => void {
+  return state.announcing ? () => setImmediate(() => channel.destroy()) : () => channel.destroy()
 }
 
 function neverConnected(): Error {
@@ -832,6 +881,7 @@ function neverSecured(): Error {
 // Asking.
 
 function query(socket: SecureSocketClass, syscall: string): SecurityInfo {
+  if (!(socket instanceof net.Socket)) throw notSocket(syscall)
   const { established, connection, channel } = stateOf(socket)
   checkQuery(socketState(socket), established, syscall)
   if (!connection || channel?.destroyed)

@@ -8,6 +8,7 @@ import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { Connection, Dial } from '../providers/provider.js'
+import type { Deferred } from './completion.js'
 import type { OnreadGate } from './onread.js'
 
 export class StreamState {
@@ -15,8 +16,10 @@ export class StreamState {
   handle: unknown = null
   settings: ParsedSettings | null = null
   targetName: TargetName | null = null
-  /** An asynchronous completion that failed; the connect that waits for it fails with it (R12). */
+  /** A verb that failed; the connect that relies on it fails with it (R12). */
   failure: Error | null = null
+  /** Why the last connection was not secured. */
+  outcome: Error | null = null
   /** connect() has been called, and the socket was not destroyed since. */
   connecting = false
   dial: Dial | null = null
@@ -25,6 +28,8 @@ export class StreamState {
   /** What the provider knows of the channel; kept after the end. */
   connection: Connection | null = null
   established = false
+  /** 'connect' is being emitted. */
+  announcing = false
   /** Once secured, this socket never falls back to clear text (R15). */
   securedBefore = false
   /** The write that waits for the channel. */
@@ -38,23 +43,8 @@ export class StreamState {
   /** The arguments of setKeepAlive(). */
   keepAlive: unknown[] | null = null
   onread: OnreadGate | null = null
-  secured: PromiseWithResolver<SecurityInfo> | null = null
-}
-
-interface PromiseWithResolver<T> {
-  readonly promise: Promise<T>
-  resolve(value: T): void
-  reject(error: Error): void
-}
-
-/** A promise to be settled later. A failure that nobody awaits harms nobody: it is an 'error' as well. */
-export function deferred<T>(): PromiseWithResolver<T> {
-  let settle!: { resolve(value: T): void; reject(error: Error): void }
-  const promise = new Promise<T>((resolve, reject) => {
-    settle = { resolve, reject }
-  })
-  promise.catch(() => {})
-  return { promise, ...settle }
+  signal: AbortSignal | null = null
+  secured: Deferred<SecurityInfo> | null = null
 }
 
 const key = Symbol('secure-socket.state')

@@ -42,6 +42,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   let current: Socket | null = null
   let timer: NodeJS.Timeout | undefined
+  let passingOn = false
   const listening: [string, (...args: unknown[]) => void][] = []
 
   const hasCertificate = settings.cert !== undefined || settings.pfx !== undefined
@@ -179,8 +180,13 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   function follow(channel: Socket): void {
     current = channel
-    for (const name of connectingEvents)
-      listen(name, (...args: unknown[]) => observer.event(name, args))
+    for (const name of connectingEvents) {
+      listen(name, (...args: unknown[]) => {
+        passingOn = true
+        observer.event(name, args)
+        passingOn = false
+      })
+    }
     observer.channel(channel)
   }
 
@@ -206,7 +212,9 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     release()
     // What still comes of it concerns nobody.
     channel?.on('error', () => {})
-    channel?.destroy()
+    // After an event of its connecting Node goes on with the handle, which must still be there.
+    if (passingOn) process.nextTick(() => channel?.destroy())
+    else channel?.destroy()
   }
 
   /** Lets go of the channel. */
