@@ -1,0 +1,65 @@
+// Measures subjects in turns, A B C A B C …, so that whatever else the machine does meanwhile falls
+// on all of them. Each has processes of its own: no subject's garbage, compiled code or inline
+// caches are another's.
+
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+
+/**
+ * @param {{ key: string, module: URL, task: object, lasting: boolean }[]} subjects a lasting subject
+ *   keeps its process for all rounds, the first of which warms it up and is not counted; any other
+ *   gets a new process for each round
+ * @param {number} rounds how many are counted
+ * @param {(round: number) => void} onRound
+ * @returns {Promise<Record<string, object[]>>} the measurements of each subject, one a round
+ */
+export async function alternate(subjects, rounds, onRound) {
+  const samples = Object.fromEntries(subjects.map(({ key }) => [key, []]))
+  const lasting = new Map()
+  const started = []
+  try {
+    for (const subject of subjects.filter(each => each.lasting)) {
+      const child = start(subject, started)
+      lasting.set(subject, child)
+      await ask(child, subject)
+    }
+    for (let round = 1; round <= rounds; round++) {
+      onRound(round)
+      for (const subject of subjects) {
+        const child = lasting.get(subject) ?? start(subject, started)
+        samples[subject.key].push(await ask(child, subject))
+        if (!subject.lasting) await stop(child)
+      }
+    }
+  } finally {
+    for (const child of started) await stop(child)
+  }
+  return samples
+}
+
+function start({ module }, started) {
+  const child = fork(module, {
+    execArgv: ['--expose-gc'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  started.push(child)
+  return child
+}
+
+/** Asks for one measurement. */
+async function ask(child, { task }) {
+  child.send(task)
+  const gone = once(child, 'exit').then(([code, signal]) => {
+    throw new Error(`a process ended before it had measured: ${signal ?? `exit code ${code}`}`)
+  })
+  gone.catch(() => {})
+  const [sample] = await Promise.race([once(child, 'message'), gone])
+  return sample
+}
+
+async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  child.kill()
+  await exit
+}
