@@ -31,6 +31,19 @@ export function event(
   })
 }
 
+/** 'close', whatever error comes before it. */
+export async function closed(socket: EventEmitter & { closed?: boolean }): Promise<void> {
+  socket.on('error', () => {})
+  if (socket.closed) return
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("no 'close' within 10 s")), 10_000)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}
+
 /** The error that a promise ends with. */
 export async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
   try {
