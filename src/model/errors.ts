@@ -119,8 +119,7 @@ export function invalid(what: string, value: unknown, remedy: string, syscall?: 
 
 /** A value as a short text that is safe to print: no contents of buffers, functions or keys. */
 export function show(value: unknown): string {
-  if (typeof value === 'string')
-    return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}…` : value)
+  if (typeof value === 'string') return quoted(value.length > 80 ? `${value.slice(0, 77)}…` : value)
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
     return String(value)
   if (value === null || value === undefined) return String(value)
@@ -129,6 +128,12 @@ export function show(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'symbol') return 'a symbol'
   return `an object (${Object.keys(value).slice(0, 5).join(', ')})`
+}
+
+/** In quotes, with nothing in it that a terminal or a log would act on. */
+function quoted(text: string): string {
+  const escaped = (character: string) => `\\u{${(character.codePointAt(0) as number).toString(16)}}`
+  return JSON.stringify(text).replace(/[\p{C}\u2028\u2029]/gu, escaped)
 }
 
 /** What kind of value it is, and nothing of what is in it: for places where a secret may stand. */

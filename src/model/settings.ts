@@ -44,7 +44,10 @@ export interface SecuritySettings {
   readonly ca?: Pem | readonly Pem[]
   /** Certificate revocation lists; where given, a chain without a list that covers it is refused. */
   readonly crl?: Pem | readonly Pem[]
-  /** Cipher suites in OpenSSL's notation. */
+  /**
+   * Cipher suites in OpenSSL's notation. A list without suites of TLS 1.3 leaves those at their
+   * default, as in node:tls; add `maxVersion: 'TLSv1.2'` to have only what is listed.
+   */
   readonly ciphers?: string
   /** The lowest version that is accepted: `'TLSv1.2'` (default) or `'TLSv1.3'`. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'

@@ -166,7 +166,7 @@ class SecureSocketClass extends net.Socket {
     if (state.secured === null) {
       state.secured = deferred()
       if (state.established && state.connection) state.secured.resolve(state.connection.query())
-      else if (this.destroyed) state.secured.reject(state.outcome ?? neverSecured())
+      else if (this.destroyed) state.secured.reject(state.outcome ?? ended())
     }
     return state.secured.promise
   }
@@ -874,6 +874,13 @@ function neverConnected(): Error {
   })
 }
 
+function ended(): Error {
+  return new SocketSecurityError(
+    'ENOTCONN',
+    'the connection has ended: ask for its security while it lives',
+  )
+}
+
 function neverSecured(): Error {
   return new SocketSecurityError('ENOTCONN', 'the socket was destroyed before it was secured')
 }
@@ -884,8 +891,7 @@ function query(socket: SecureSocketClass, syscall: string): SecurityInfo {
   if (!(socket instanceof net.Socket)) throw notSocket(syscall)
   const { established, connection, channel } = stateOf(socket)
   checkQuery(socketState(socket), established, syscall)
-  if (!connection || channel?.destroyed)
-    throw new SocketSecurityError('ENOTCONN', 'the connection has ended', { syscall })
+  if (!connection || channel?.destroyed) throw ended()
   return connection.query()
 }
 

@@ -49,6 +49,8 @@ export function createAcceptor(settings: ParsedSettings, observer: AcceptObserve
   function accept(raw: Socket): void {
     // Half open while the handshake runs, an early end would leave the connection dangling.
     raw.allowHalfOpen = false
+    // Asked now, since node:tls destroys some sockets before it tells of their error; net remembers it.
+    void raw.remoteAddress
     if (!accepting && !allowInsecure) {
       server.emit('connection', raw)
       return
@@ -220,8 +222,9 @@ function lookUp(accepted: AcceptedPsk, identity: string): Buffer | null {
   }
 }
 
-function peerOf(socket: Socket): string {
-  return `${socket.remoteAddress}:${socket.remotePort}`
+function peerOf(socket: Socket & { _parent?: Socket | null }): string {
+  const { remoteAddress, remotePort } = socket._parent ?? socket
+  return `${remoteAddress}:${remotePort}`
 }
 
 function timedOut(settings: ParsedSettings, raw: Socket): Error {

@@ -74,6 +74,9 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     }
     const channel = tls.connect(connectOptions)
     follow(channel)
+    // In TLS 1.2 the session comes before the peer is judged; it is kept only after that.
+    const early: Buffer[] = []
+    listen('session', (data: Buffer) => early.push(data))
     if (settings.keylog) {
       warnOfKeylog()
       channel.on('keylog', line => observer.event('keylog', [line]))
@@ -95,16 +98,13 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
         return failed(error as Error)
       }
       if (resumed) connection.resumedCertificate = kept.certificate
-      if (certificate)
-        keepSessionsOf(
-          channel,
-          connection,
-          sessions,
-          certificate,
-          resumed ? kept.session.expires : sessionEnd(certificate),
-        )
+      if (certificate) {
+        const expires = resumed ? kept.session.expires : sessionEnd(certificate)
+        keepSessionsOf(channel, connection, sessions, { certificate, expires, early })
+      }
       if (hasAcceptance(channel.alpnProtocol)) return awaitAcceptance(channel, connection)
-      // The server asked for a certificate if it named signature algorithms for it.
+      // The server asked for a certificate if it named signature algorithms for it. In TLS 1.2 a
+      // session proves nothing here: it came before the server had judged our certificate.
       connection.refusalPossible = hasCertificate && channel.getSharedSigalgs().length > 0
       established(channel, connection)
     })
@@ -287,19 +287,24 @@ function judge(
   return connection
 }
 
-/** Keeps the session tickets of a channel, which come whenever the server sends them. */
+/** Keeps the sessions of a channel: those that came early, and those that come whenever the server sends them. */
 function keepSessionsOf(
   channel: TLSSocket,
   connection: TlsConnection,
   key: string,
-  certificate: X509Certificate,
-  expires: number,
+  {
+    certificate,
+    expires,
+    early,
+  }: { certificate: X509Certificate; expires: number; early: Buffer[] },
 ): void {
   const reusable = channel.getProtocol() !== 'TLSv1.3'
-  channel.on('session', data => {
+  const keep = (data: Buffer) => {
     connection.refusalPossible = false
     keepSession(key, certificate, { data, reusable, expires })
-  })
+  }
+  early.forEach(keep)
+  channel.on('session', keep)
 }
 
 /** The name for SNI: the host that the peer must prove to be, else the host that was dialled. Addresses are not sent (RFC 6066, section 3). */
