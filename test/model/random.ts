@@ -1,0 +1,41 @@
+/** Random input that can be had again: the seed is printed, and TEST_SEED gives it back. */
+import type { Test } from 'tap'
+
+export interface Random {
+  /** A whole number from 0 to `limit - 1`. */
+  below(limit: number): number
+  /** One of these. */
+  of<T>(choices: readonly T[]): T
+  /** `shortest` to `longest` characters of an alphabet. */
+  text(alphabet: readonly string[] | string, shortest: number, longest: number): string
+}
+
+/** A generator for this test. To repeat a failure: TEST_SEED=… npx tap FILE. */
+export function seededRandom(t: Test): Random {
+  const given = process.env.TEST_SEED
+  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given)
+  if (!Number.isInteger(seed)) throw new Error(`TEST_SEED is ${given}: give a whole number`)
+  t.comment(`TEST_SEED=${seed}`)
+  let state = seed >>> 0
+
+  return { below, of, text }
+
+  // A counter that is mixed: a Weyl sequence through the finalizer of MurmurHash3.
+  function below(limit: number): number {
+    state = (state + 0x9e3779b9) >>> 0
+    let mixed = state
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b)
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
+    return ((mixed ^ (mixed >>> 16)) >>> 0) % limit
+  }
+
+  function of<T>(choices: readonly T[]): T {
+    return choices[below(choices.length)] as T
+  }
+
+  function text(alphabet: readonly string[] | string, shortest: number, longest: number): string {
+    const characters = typeof alphabet === 'string' ? [...alphabet] : alphabet
+    const length = shortest + below(longest - shortest + 1)
+    return Array.from({ length }, () => of(characters)).join('')
+  }
+}
