@@ -263,7 +263,7 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
     guaranteeEncryption,
     allowInsecure,
     minVersion,
-    alpn: settings.alpn ?? [],
+    alpn: settings.alpn ?? Object.freeze([]),
     requestCert,
     rejectUnauthorized,
     handshakeTimeout: settings.handshakeTimeout ?? defaultPolicy.handshakeTimeout,

@@ -26,6 +26,10 @@ interface NativeConnect {
   readonly targetName: TargetName
   /** node:net's own connect(). */
   readonly connect: (options: TcpNetConnectOpts) => void
+  /** An attempt begins: until the next tick, the handle must not be taken away. */
+  readonly attempting: () => void
+  /** An attempt was not secured and is given up; there may be others. */
+  readonly attemptFailed: (error: Error) => void
   /** The connection is secured, or the error why not. */
   readonly done: (error: Error | null) => void
 }
@@ -45,6 +49,7 @@ export function connectNative(socket: Socket, request: NativeConnect): void {
 
   function onAttempt(address: string, port: number, family: 4 | 6): void {
     const handle = currentHandle(socket)
+    request.attempting()
     try {
       if (!handle)
         throw new SocketSecurityError(
@@ -70,7 +75,7 @@ export function connectNative(socket: Socket, request: NativeConnect): void {
     } catch (error) {
       // Fail closed: this handle can no longer connect.
       if (handle) handle.connect = handle.connect6 = () => -constants.errno.ECANCELED
-      done(error as Error)
+      request.attemptFailed(error as Error)
     }
   }
 

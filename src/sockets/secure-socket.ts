@@ -277,11 +277,16 @@ class SecureSocketClass extends net.Socket {
       state.channel = null
       state.handle = closing(channel, dial ? () => {} : destroyer(state, channel))
     }
+    // Why an attempt could not be secured says more than the error that Node makes of it.
+    const reason = error && (state.outcome ?? error)
     if (!established) {
       state.outcome ??= error ?? neverSecured()
       state.secured?.reject(state.outcome)
     }
-    base._destroy.call(this, error, callback)
+    const end = () => base._destroy.call(this, reason, callback)
+    // In the event 'connectionAttempt' Node still needs its handle.
+    if (state.attempting) process.nextTick(end)
+    else end()
     waiting?.fail(error ?? neverConnected())
   }
 
@@ -631,9 +636,18 @@ function connectSecured(
       settings,
       targetName,
       connect: nativeOptions => void base.connect.call(socket, nativeOptions),
+      attempting: () => {
+        state.attempting = true
+        process.nextTick(() => {
+          state.attempting = false
+        })
+      },
+      attemptFailed: error => {
+        state.outcome = error
+      },
       done: error => {
+        state.outcome = null
         if (error) {
-          state.outcome = error
           socket.destroy(error)
           return
         }

@@ -28,6 +28,8 @@ export class StreamState {
   /** What the provider knows of the channel; kept after the end. */
   connection: Connection | null = null
   established = false
+  /** 'connectionAttempt' is being emitted, in native mode. */
+  attempting = false
   /** 'connect' is being emitted. */
   announcing = false
   /** Once secured, this socket never falls back to clear text (R15). */
