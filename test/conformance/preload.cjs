@@ -128,7 +128,7 @@ const isClear = socket =>
 /** Do the arguments of connect or listen name a pipe or a unix socket? */
 function isPath(args) {
   const [first] = Array.isArray(args[0]) ? args[0] : args
-  if (typeof first === 'object' && first !== null) return first.path !== undefined
+  if (typeof first === 'object' && first !== null) return Boolean(first.path)
   return typeof first === 'string' && !(Number(first) >= 0)
 }
 
