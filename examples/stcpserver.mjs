@@ -57,6 +57,7 @@ async function serve(socket) {
   await showSecurity(socket)
 
   const received = await receive(socket, clientMessage.length)
+  if (received.length < clientMessage.length) throw new Error('it closed without a message')
   console.log(`Received ${received}`)
 
   // As the client, for as long as the function runs: there is nothing to revert, or to forget.

@@ -37,7 +37,8 @@ const watchdog = setTimeout(() => {
 try {
   await demo()
 } catch (error) {
-  expect(false, error.message)
+  print('', style(`${symbols.no} ${error.message}`, 'red'))
+  process.exitCode = 1
 }
 clearTimeout(watchdog)
 for (const child of [server, client]) if (child.connected) child.disconnect()
@@ -154,6 +155,7 @@ function showWire(plain, secured) {
     secured.atClient.answer === answer && secured.atServer.request === request,
     'the secured exchange',
   )
+  const found = [verdicts(plain, true), verdicts(secured, false)]
   panels(
     {
       title: "from 'node:net'",
@@ -163,7 +165,7 @@ function showWire(plain, secured) {
         '',
         ...plainView(`server ${symbols.to} client`, plain.received, answer),
         '',
-        ...verdicts(plain, true),
+        ...found[0],
       ],
     },
     {
@@ -174,7 +176,7 @@ function showWire(plain, secured) {
         '',
         ...securedView(`server ${symbols.to} client`, secured.received, answer),
         '',
-        ...verdicts(secured, false),
+        ...found[1],
       ],
     },
   )

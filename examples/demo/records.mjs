@@ -26,7 +26,8 @@ export function tlsRecords(captured) {
   for (let rest = captured; rest.length > 0; ) {
     const size = rest.length < HEADER ? 0 : HEADER + rest.readUInt16BE(3)
     const known = rest[0] >= CHANGE_CIPHER_SPEC && rest[0] <= ENCRYPTED && rest[1] === 3
-    if (!known || size === 0 || size > rest.length) throw new Error('this is no TLS')
+    if (!known || size === 0 || size > rest.length)
+      throw new Error('what the tap has seen is no TLS')
     const bytes = rest.subarray(0, size)
     const name = rest[0] === HANDSHAKE ? (messages[rest[HEADER]] ?? 'handshake') : names[rest[0]]
     records.push({ name, encrypted: rest[0] === ENCRYPTED, bytes })

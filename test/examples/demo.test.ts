@@ -1,0 +1,122 @@
+/** What `npm start` shows is a claim about security, so it must fail where the claim is not true. */
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
+import t from 'tap'
+import { launch } from '../support/program.js'
+import { built, root } from './built.js'
+
+const demo = join(root, 'examples/demo')
+const load = (file: string) => import(pathToFileURL(join(demo, file)).href)
+
+t.before(built)
+
+t.test('shows the secret on the plain wire, nothing on the secured one, and a refusal', async t => {
+  const program = launch(t, process.execPath, [join(demo, 'demo.mjs')])
+  const { code } = await program.ended(60_000)
+  const { output } = program
+  t.equal(code, 0, output)
+
+  t.match(output, '50 49 4e 20 34 37 31 31  PIN 4711', 'the plain bytes, in hex and ASCII')
+  t.match(output, '17 03 03 00 31', 'the header of an encrypted record of 32 + 17 bytes')
+  for (const secret of ['PIN 4711', 'old oak']) {
+    t.match(output, `"${secret}" can be read`)
+    t.match(output, `"${secret}" is not there`)
+  }
+
+  t.match(output, /name +vault\.example\.com .*name +spiffe:\/\/example\.com\/alice/)
+  t.match(output, /version +TLSv1\.3 .*version +TLSv1\.3/)
+  t.match(output, /cipher +TLS_\w+ .*cipher +TLS_\w+/)
+
+  t.match(output, 'ERR_PEER_TARGET_NAME_MISMATCH')
+  t.match(output.replace(/\s+/g, ' '), 'the peer is not host/bank.example.com')
+  t.match(output, 'The client sent ClientHello')
+})
+
+t.test('is plain text of 80 columns when piped', async t => {
+  const program = launch(t, process.execPath, [join(demo, 'demo.mjs')])
+  await program.ended(60_000)
+  t.notMatch(program.output, /[^\n\x20-\x7e]/, 'printable ASCII and line ends')
+  t.notMatch(program.output, /.{81}/)
+  t.notMatch(program.output, / $/m, 'nothing at the end of a line')
+})
+
+t.test('fails where the sockets are not secured', async t => {
+  // The same demo, in a project whose secure-socket/net is node:net.
+  const project = t.testdir({ 'package.json': '{}' })
+  const impostor = join(project, 'node_modules/secure-socket')
+  await cp(demo, join(project, 'demo'), { recursive: true })
+  await mkdir(impostor, { recursive: true })
+  const exports = { '.': './index.js', './net': './net.js', './package.json': './package.json' }
+  const real = pathToFileURL(join(root, 'dist/index.js'))
+  await writeFile(
+    join(impostor, 'package.json'),
+    JSON.stringify({ version: '0.0.0', type: 'module', exports }),
+  )
+  await writeFile(join(impostor, 'index.js'), `export * from '${real}'`)
+  await writeFile(join(impostor, 'net.js'), "export * from 'node:net'")
+
+  const program = launch(t, process.execPath, [join(project, 'demo/demo.mjs')])
+  const { code } = await program.ended(60_000)
+  t.equal(code, 1)
+  t.match(program.output, 'not seen: "PIN 4711" nowhere on the wire')
+})
+
+t.test('the boxes of a terminal fit into it, whatever its width', async t => {
+  const { createTerminal } = await load('terminal.mjs')
+  for (const columns of [40, 75, 76, 80, 81, 120, 300]) {
+    const lines = drawn(createTerminal, { isTTY: true, columns }, {})
+    const widths = lines.map(line => stripVTControlCharacters(line).length)
+    t.ok(Math.max(...widths) <= columns, `${columns}: ${Math.max(...widths)}`)
+    t.equal(lines.length, columns < 76 ? 7 : 4, `${columns}: below each other where it is narrow`)
+  }
+})
+
+t.test('colours and box drawing are for terminals that want them', async t => {
+  const { createTerminal } = await load('terminal.mjs')
+  const rich = { isTTY: true, columns: 80 }
+  t.match(drawn(createTerminal, rich, {}).join(''), '\x1b[31m╭')
+  for (const [stream, env] of [
+    [{ columns: 80 }, {}],
+    [rich, { NO_COLOR: '1' }],
+    [rich, { TERM: 'dumb' }],
+  ] as const) {
+    t.notMatch(drawn(createTerminal, stream, env).join(''), /[^\x20-\x7e]/)
+  }
+})
+
+t.test('a hex dump shows every byte once, and marks those it is told to', async t => {
+  const { hexDump } = await load('terminal.mjs')
+  t.same(hexDump(Buffer.from('abcdefghi\0'), 33), [
+    '61 62 63 64 65 66 67 68  abcdefgh',
+    '69 00                    i.',
+  ])
+  const mark = (text: string, index: number) => (index === 1 ? text.replace(/./g, '*') : text)
+  t.same(hexDump(Buffer.from('abc'), 33, mark), ['61 ** 63                 a*c'])
+})
+
+t.test('what is no TLS is not shown as if it were', async t => {
+  const { recordOf, tlsRecords } = await load('records.mjs')
+  t.throws(() => tlsRecords(Buffer.from('PIN 4711\n')))
+  const record = Buffer.from([23, 3, 3, 0, 22, ...Array(22).fill(7)])
+  t.throws(() => tlsRecords(record.subarray(0, 26)), 'a record that is cut off')
+  t.equal(recordOf('hello', tlsRecords(record)), 0, '5 bytes, a type and a tag')
+  t.equal(recordOf('hello!', tlsRecords(record)), -1)
+})
+
+/** Two panels, as lines: one with one line of text, one with two. */
+function drawn(
+  createTerminal: (stream: object, env: object) => { panels(...contents: object[]): void },
+  stream: object,
+  env: object,
+): string[] {
+  const lines: string[] = []
+  const write = (line: string) => lines.push(line.replace(/\n$/, ''))
+  const panel = { title: 'a title', colour: 'red' }
+  createTerminal({ ...stream, write }, env).panels(
+    { ...panel, lines: ['a line'] },
+    { ...panel, lines: ['a line', 'another line'] },
+  )
+  return lines
+}
