@@ -235,6 +235,7 @@ function showKnowledge(plain, secured) {
   expect(ofClient.encrypted && ofClient.names.includes(clientName), "the client's identity")
   print('', style('What each end knows of the other', 'bold'))
   const address = plain.atClient.knows.address
+  expect(address === `127.0.0.1:${plain.tap}`, 'the client of node:net at the tap')
   const told = `node:net tells the client that it talks to ${address}. That is the tap.`
   print(...indented(told).map(line => style(line, 'dim')))
   panels(
