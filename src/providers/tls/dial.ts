@@ -63,8 +63,9 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
         raw = certificate.raw
         return undefined
       },
-      // A pinned key needs no authority. Where an authority is given as well, both must hold.
-      rejectUnauthorized: !(targetName.kind === 'pin' && settings.ca === undefined),
+      // Neither a pinned key nor a pre-shared one needs an authority: judge() decides. Where an
+      // authority is given as well, it must hold too.
+      rejectUnauthorized: settings.ca !== undefined || (targetName.kind !== 'pin' && !ownPsk),
       ...(offered.length === 0 ? {} : { ALPNProtocols: offered }),
       ...(servername === undefined ? {} : { servername }),
       ...(kept === undefined ? {} : { session: kept.session.data }),

@@ -3,8 +3,9 @@
  * so only against the identity that it was authenticated for; never after two hours without a full
  * handshake, and never after the end of the server's certificate.
  *
- * A TLS 1.3 ticket is used once (RFC 8446, appendix C.4: a second use would let an observer connect
- * the two); a TLS 1.2 session stays.
+ * A TLS 1.3 ticket is used once as long as there is another (RFC 8446, appendix C.4: a second use
+ * lets an observer connect the two); the last one stays, because Node's servers send two in a full
+ * handshake and none in a resumed one. A TLS 1.2 session stays.
  */
 import type { X509Certificate } from 'node:crypto'
 import { fullHandshakeInterval } from '../../model/policy.js'
@@ -48,10 +49,11 @@ export function takeSession(
   const peer = peers.get(key)
   if (!peer) return undefined
   const { certificate, sessions } = peer
+  const now = Date.now()
   while (sessions.length > 0) {
     const session = sessions[sessions.length - 1] as Session
-    const valid = session.expires > Date.now()
-    if (!valid || !session.reusable) sessions.pop()
+    const valid = session.expires > now
+    if (!valid || (!session.reusable && sessions.length > 1)) sessions.pop()
     if (valid) return { session, certificate }
   }
   return undefined

@@ -1,0 +1,141 @@
+/**
+ * The client resumes by itself, and only against the identity that the session was authenticated
+ * for. OpenSSL does not check the name of a resumed session again: a wrong name would pass.
+ */
+import tls from 'node:tls'
+import t from 'tap'
+import type { SecurityInfo } from '../../../src/model/security-info.js'
+import { createConnection } from '../../../src/net.js'
+import { event, failure, text } from '../../support/events.js'
+import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
+import { clientIdentity, listening, serverIdentity, trust } from '../../support/secured.js'
+
+/** Connects, hears the server out (its tickets come with its answer), and gives the security. */
+async function visit(port: number, options: object): Promise<SecurityInfo> {
+  const socket = createConnection({ port, host: '127.0.0.1', ...options })
+  socket.on('error', () => {})
+  const info = await socket.secured
+  await text(socket)
+  return info
+}
+
+for (const maxVersion of ['TLSv1.3', 'TLSv1.2'] as const) {
+  t.test(
+    `${maxVersion}: the second connection resumes, and knows its peer as the first did`,
+    async t => {
+      const { ca } = await trust()
+      for (const security of [{ maxVersion }, { maxVersion, ca, requestCert: true }]) {
+        const identities: unknown[] = []
+        const { port } = await listening(t, { security }, async socket => {
+          identities.push((await socket.secured).peer?.names)
+          socket.end('answer')
+        })
+        const options = { security: { ...(await clientIdentity()), maxVersion } }
+        const infos = []
+        for (let i = 0; i < 4; i++) infos.push(await visit(port, options))
+        t.same(
+          infos.map(info => info.resumed),
+          [false, true, true, true],
+        )
+        for (const { peer } of infos) {
+          t.equal(peer?.targetName, '127.0.0.1')
+          t.equal(peer?.pin, infos[0]?.peer?.pin)
+          t.ok(peer?.certificate)
+        }
+        t.equal(new Set(identities.map(String)).size, 1, 'and so does the server')
+      }
+    },
+  )
+}
+
+t.test('another name, other settings, or another port: no session of theirs is used', async t => {
+  const { cert, key } = await testIdentity(['127.0.0.1', 'a.example', 'b.example'])
+  const { port } = await listening(t, { security: { cert, key } }, socket => socket.end('answer'))
+  const { port: otherPort } = await listening(t, { security: { cert, key } }, socket =>
+    socket.end('answer'),
+  )
+  const security = await trust()
+  t.equal((await visit(port, { security })).resumed, false)
+  t.equal((await visit(port, { security })).resumed, true)
+  t.equal((await visit(port, { security, peerTargetName: 'host/a.example' })).resumed, false)
+  t.equal((await visit(port, { security, peerTargetName: 'host/b.example' })).resumed, false)
+  t.equal((await visit(port, { security: { ...security, alpn: ['x'] } })).resumed, false)
+  t.equal((await visit(otherPort, { security })).resumed, false)
+  t.match(
+    await failure(visit(port, { security, peerTargetName: 'host/c.example' })),
+    { code: 'ERR_PEER_TARGET_NAME_MISMATCH' },
+    'and a wrong name does not pass because a session exists',
+  )
+})
+
+t.test('a server that has forgotten its keys is authenticated anew', async t => {
+  const security = await trust()
+  const first = await listening(t, {}, socket => socket.end('answer'))
+  await visit(first.port, { security })
+  for (const socket of [first.server]) await new Promise(resolve => socket.close(resolve))
+  const identity = await serverIdentity()
+  const second = tls.createServer(identity as tls.TlsOptions, socket => socket.end('other'))
+  second.listen(first.port, '127.0.0.1')
+  await event(second, 'listening')
+  t.teardown(() => second.close())
+  const info = await visit(first.port, { security })
+  t.equal(info.resumed, false)
+  t.ok(info.peer?.certificate)
+})
+
+t.test('ticketKeys: several processes give and take the same tickets', async t => {
+  const ticketKeys = Buffer.alloc(48, 7)
+  const first = await listening(t, { security: { ticketKeys } }, socket => socket.end('answer'))
+  const security = await trust()
+  await visit(first.port, { security })
+  const { port } = first
+  await new Promise(resolve => first.server.close(resolve))
+  // The same port, as a restarted process of the same settings.
+  const { SecureServer } = await import('../../../src/sockets/secure-server.js')
+  const again = new SecureServer(
+    { security: { ...(await serverIdentity()), ticketKeys } },
+    socket => socket.end('answer'),
+  )
+  again.listen(port, '127.0.0.1')
+  await event(again, 'listening')
+  t.equal((await visit(port, { security })).resumed, true)
+  await new Promise(resolve => again.close(resolve))
+})
+
+t.test('a client without a certificate cannot resume itself into being authorized', async t => {
+  // Node 20 and 22 call such a session authorized: it is a pre-shared key to them.
+  const { ca } = await trust()
+  const seen: boolean[] = []
+  const { port } = await listening(
+    t,
+    { security: { ca, requestCert: true, rejectUnauthorized: false } },
+    socket => {
+      seen.push(socket.authorized)
+      socket.end('answer')
+    },
+  )
+  const connect = (session?: Buffer) =>
+    new Promise<Buffer | undefined>((resolve, reject) => {
+      let ticket: Buffer | undefined
+      const socket = tls.connect({ port, host: '127.0.0.1', ca, ...(session ? { session } : {}) })
+      socket.on('session', data => {
+        ticket = data
+      })
+      socket.on('error', reject)
+      socket.on('close', () => resolve(ticket))
+      socket.resume()
+    })
+  const ticket = await connect()
+  t.ok(ticket, 'it has a ticket')
+  await connect(ticket)
+  t.same(seen, [false, false])
+})
+
+t.test('a pinned key is checked in resumed sessions too', async t => {
+  const { cert, key, pin } = await selfSignedIdentity()
+  const { port } = await listening(t, { security: { cert, key } }, socket => socket.end('answer'))
+  t.equal((await visit(port, { peerTargetName: pin })).resumed, false)
+  const info = await visit(port, { peerTargetName: pin })
+  t.equal(info.resumed, true)
+  t.equal(info.peer?.pin, pin)
+})
