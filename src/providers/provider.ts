@@ -81,6 +81,8 @@ export interface Connection {
   readonly early: Buffer | null
   /** Bytes of the provider's own on the channel, not to be counted as the application's. */
   readonly overhead: { readonly read: number; readonly written: number }
+  /** False only where allowInsecure left it clear. */
+  readonly secured: boolean
   /** What secures it. */
   query(): SecurityInfo
   /** The peer's certificate is trusted, or its pre-shared key known. */

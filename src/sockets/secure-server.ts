@@ -133,7 +133,6 @@ interface ServerState {
   listened: boolean
   closed: boolean
   pauseOnConnect: boolean
-  highWaterMark: number | undefined
 }
 
 const states = new WeakMap<object, ServerState>()
@@ -148,7 +147,6 @@ function stateOf(server: object): ServerState {
       listened: false,
       closed: false,
       pauseOnConnect: false,
-      highWaterMark: undefined,
     }
     states.set(server, state)
   }
@@ -170,7 +168,6 @@ function initialise(server: object, options?: SecureServerOptions | ConnectionLi
   if (typeof options !== 'object' || options === null) return
   const state = stateOf(server)
   state.pauseOnConnect = Boolean(options.pauseOnConnect)
-  state.highWaterMark = (options as { highWaterMark?: number }).highWaterMark
   if (options.security !== undefined) state.settings = parseSettings(options.security)
 }
 
@@ -214,7 +211,7 @@ function createAcceptor(server: SecureServerClass): Acceptor {
     )
   }
   return provider.createAcceptor(settings, {
-    established: (channel, connection) => present(server, state, channel, connection),
+    established: (channel, connection) => present(server as Foreign, state, channel, connection),
     refused: (error, channel) => baseEmit.call(server, 'tlsClientError', error, channel),
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
   })
@@ -222,21 +219,28 @@ function createAcceptor(server: SecureServerClass): Acceptor {
 
 /** Shows a secured connection to the application. */
 function present(
-  server: SecureServerClass,
+  server: Foreign,
   state: ServerState,
   channel: Socket,
   connection: Connection,
 ): void {
-  const { highWaterMark } = state
+  const { allowHalfOpen, highWaterMark, pauseOnConnect } = server
   const socket = acceptedSocket(channel, connection, {
-    allowHalfOpen: Boolean((server as { allowHalfOpen?: boolean }).allowHalfOpen),
+    allowHalfOpen: Boolean(allowHalfOpen),
     ...(highWaterMark === undefined
       ? {}
       : { readableHighWaterMark: highWaterMark, writableHighWaterMark: highWaterMark }),
   } as object)
-  ;(socket as { server?: unknown }).server = server
-  if (state.pauseOnConnect) socket.pause()
-  if (!connection.query().secured) baseEmit.call(server, 'insecure', socket)
+  Reflect.set(socket, 'server', server)
+  if (state.pauseOnConnect || pauseOnConnect) socket.pause()
+  if (!connection.secured) baseEmit.call(server, 'insecure', socket)
   baseEmit.call(server, 'connection', socket)
   if (!socket.destroyed && !socket.isPaused()) socket.read(0)
+}
+
+/** What every net.Server has, ours or not, and its types do not tell. */
+interface Foreign {
+  readonly allowHalfOpen?: boolean
+  readonly highWaterMark?: number
+  readonly pauseOnConnect?: boolean
 }

@@ -677,10 +677,9 @@ function connectSecured(
     },
     established: (channel, connection) => {
       adopt(socket, state, channel, connection)
-      const info = connection.query()
-      if (!info.secured) socket.emit('insecure', info)
-      else state.securedBefore = true
-      state.secured?.resolve(info)
+      if (connection.secured) state.securedBefore = true
+      else socket.emit('insecure', connection.query())
+      state.secured?.resolve(connection.query())
       internals(socket).connecting = false
       const { waiting } = state
       state.waiting = null
@@ -720,6 +719,10 @@ function adopt(
   Reflect.set(channel, owner, socket)
   // Each side of the channel ends when ours does.
   channel.allowHalfOpen = true
+  // An http.Server would let its parser read from the handle, under the channel; TLS goes on giving
+  // it the records of one read while it is paused, which it takes for an error. Marked as taken, the
+  // handle is left alone, and the server reads as from any stream.
+  Reflect.set(Object(internals(channel)._handle), '_consumed', true)
   channel.pause()
   channel.on('data', onChannelData)
   channel.on('end', onChannelEnd)
@@ -745,6 +748,7 @@ function nativeConnection(query: () => SecurityInfo): Connection {
   return {
     early: null,
     overhead: { read: 0, written: 0 },
+    secured: true,
     query,
     authorized: true,
     authorizationError: null,

@@ -20,6 +20,7 @@ export class TlsConnection implements Connection {
   /** Only until the channel is handed over. */
   early: Buffer | null = null
   overhead = noOverhead
+  readonly secured = true
   authorized = true
   authorizationError: string | null = null
   /** The peer had to prove this name. */
@@ -93,6 +94,7 @@ const noOverhead = { read: 0, written: 0 }
 export const clearConnection: Connection = {
   early: null,
   overhead: noOverhead,
+  secured: false,
   authorized: false,
   authorizationError: null,
   alpnProtocol: false,

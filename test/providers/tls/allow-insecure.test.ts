@@ -60,7 +60,7 @@ t.test(
     const told = event(socket, 'insecure')
     const info = await socket.secured
     t.match(info, { secured: false, encrypted: false, protocol: 'none' })
-    t.equal((await told)[0], info)
+    t.same((await told)[0], info)
     t.equal(socket.encrypted, false)
     t.equal(socket.authorized, false)
     t.equal(socket.getCipher(), undefined)
