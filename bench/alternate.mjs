@@ -47,14 +47,23 @@ function start({ module }, started) {
 }
 
 /** Asks for one measurement. */
-async function ask(child, { task }) {
-  child.send(task)
-  const gone = once(child, 'exit').then(([code, signal]) => {
-    throw new Error(`a process ended before it had measured: ${signal ?? `exit code ${code}`}`)
+function ask(child, { task }) {
+  return new Promise((resolve, reject) => {
+    child.once('message', onMessage)
+    child.once('exit', onExit)
+    child.send(task)
+
+    function onMessage(sample) {
+      child.off('exit', onExit)
+      resolve(sample)
+    }
+
+    function onExit(code, signal) {
+      child.off('message', onMessage)
+      const how = signal ?? `exit code ${code}`
+      reject(new Error(`a process ended before it had measured: ${how}`))
+    }
   })
-  gone.catch(() => {})
-  const [sample] = await Promise.race([once(child, 'message'), gone])
-  return sample
 }
 
 async function stop(child) {
