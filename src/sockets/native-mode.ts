@@ -8,9 +8,12 @@
 import type { Socket, TcpNetConnectOpts } from 'node:net'
 import { constants } from 'node:os'
 import { SocketSecurityError } from '../model/errors.js'
+import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
-import type { NativeProvider } from '../providers/provider.js'
+import type { Connection, NativeProvider } from '../providers/provider.js'
+import { netSocket } from './net-internals.js'
+import { stateOf } from './stream-state.js'
 
 /** What Node's TCP handle offers, as far as it is used here. */
 interface TcpHandle {
@@ -19,37 +22,34 @@ interface TcpHandle {
   connect6(...args: unknown[]): number
 }
 
-interface NativeConnect {
+export interface NativeConnectRequest {
   readonly provider: NativeProvider
   readonly options: TcpNetConnectOpts
   readonly settings: ParsedSettings
   readonly targetName: TargetName
-  /** node:net's own connect(). */
-  readonly connect: (options: TcpNetConnectOpts) => void
-  /** An attempt begins: until the next tick, the handle must not be taken away. */
-  readonly attempting: () => void
-  /** An attempt was not secured and is given up; there may be others. */
-  readonly attemptFailed: (error: Error) => void
-  /** The connection is secured, or the error why not. */
-  readonly done: (error: Error | null) => void
 }
 
 /** Connects `socket` with the provider's security under it. */
-export function connectNative(socket: Socket, request: NativeConnect): void {
-  const { provider, settings, targetName, done } = request
+export function connectNative(socket: Socket, request: NativeConnectRequest): void {
+  const { provider, settings, targetName } = request
   // Node would bind first, and a bound handle takes no other descriptor: the provider binds.
   const { localAddress, localPort, ...options } = request.options
+  const state = stateOf(socket)
   const secured = new WeakSet<object>()
 
   socket.on('connectionAttempt', onAttempt)
   // First in line: nobody sees 'connect' on a handle that is not the secured one.
   socket.prependOnceListener('connect', onConnect)
   socket.once('close', detach)
-  request.connect(options)
+  netSocket.connect.call(socket, options)
 
   function onAttempt(address: string, port: number, family: 4 | 6): void {
     const handle = currentHandle(socket)
-    request.attempting()
+    // Until the next tick Node needs the handle, whatever the application does.
+    state.attempting = true
+    process.nextTick(() => {
+      state.attempting = false
+    })
     try {
       if (!handle)
         throw new SocketSecurityError(
@@ -75,21 +75,22 @@ export function connectNative(socket: Socket, request: NativeConnect): void {
     } catch (error) {
       // Fail closed: this handle can no longer connect.
       if (handle) handle.connect = handle.connect6 = () => -constants.errno.ECANCELED
-      request.attemptFailed(error as Error)
+      state.outcome = error as Error
     }
   }
 
   function onConnect(): void {
     const handle = currentHandle(socket)
     detach()
-    if (handle && secured.has(handle)) done(null)
-    else
-      done(
-        new SocketSecurityError(
-          'EPROTO',
-          'the socket that connected is not the one that was secured',
-        ),
-      )
+    state.outcome = null
+    if (!handle || !secured.has(handle)) {
+      const message = 'the socket that connected is not the one that was secured'
+      socket.destroy(new SocketSecurityError('EPROTO', message))
+      return
+    }
+    state.established = state.securedBefore = true
+    state.connection = nativeConnection(() => provider.query(socket))
+    state.secured?.resolve(state.connection.query())
   }
 
   function detach(): void {
@@ -104,4 +105,19 @@ function currentHandle(socket: Socket): TcpHandle | null {
   return typeof _handle?.open === 'function' && typeof _handle.connect === 'function'
     ? (_handle as TcpHandle)
     : null
+}
+
+function nativeConnection(query: () => SecurityInfo): Connection {
+  return {
+    early: null,
+    overhead: { read: 0, written: 0 },
+    secured: true,
+    query,
+    authorized: true,
+    authorizationError: null,
+    alpnProtocol: false,
+    certificate: undefined,
+    endError: () => null,
+    explain: error => error,
+  }
 }

@@ -3,7 +3,7 @@
  * SecureSocket, after the handshake and after the client has proved what it must.
  */
 import cluster from 'node:cluster'
-import nodeNet, { type ListenOptions, type ServerOpts, type Socket } from 'node:net'
+import type { ListenOptions, ServerOpts, Socket } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
@@ -12,11 +12,10 @@ import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
+import { net } from './net-internals.js'
 import { acceptedSocket, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
 
-// Taken now: a program that secures others by patching net must not send us round in circles.
-const net = { ...nodeNet }
 const base = net.Server.prototype
 const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
 const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown

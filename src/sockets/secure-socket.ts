@@ -5,20 +5,7 @@
  * what that stream gives is pushed here. In native mode (IPsec) it is the plain socket itself.
  */
 
-import type { X509Certificate } from 'node:crypto'
-import nodeNet, {
-  type NetConnectOpts,
-  type Socket,
-  type SocketConstructorOpts,
-  type TcpNetConnectOpts,
-} from 'node:net'
-import type {
-  CipherNameAndProtocol,
-  DetailedPeerCertificate,
-  EphemeralKeyInfo,
-  PeerCertificate,
-  TLSSocket,
-} from 'node:tls'
+import type { NetConnectOpts, Socket, SocketConstructorOpts, TcpNetConnectOpts } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
 import {
   checkQuery,
@@ -31,47 +18,30 @@ import {
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import { parseSettings, type SecuritySettings } from '../model/settings.js'
-import { parseTargetName, type TargetName } from '../model/target-name.js'
+import { parseTargetName } from '../model/target-name.js'
 import type { Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
+import {
+  adopt,
+  connectChannel,
+  release,
+  resetOnClose,
+  resumeOnread,
+  write,
+  writeAll,
+} from './channel-mode.js'
 import { deferred, handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { runAs } from './impersonation.js'
 import { connectNative } from './native-mode.js'
+import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
 import { type StreamState, stateOf } from './stream-state.js'
+import { TlsReadingSide } from './tls-reading-side.js'
 import type { TypedEvents } from './typed-events.js'
 
-// Taken now: a program that secures others by patching net must not send us round in circles.
-const net = { ...nodeNet }
-const base = net.Socket.prototype as Loose<Socket> & Internals
-
-function internals(socket: object): Internals {
-  return socket as Internals
-}
-
-/** The base's methods, to be called with whatever the application gave. */
-type Loose<T> = {
-  [K in keyof T]: T[K] extends (...args: never[]) => unknown
-    ? (this: object, ...args: unknown[]) => unknown
-    : T[K]
-}
-
-/** What a net.Socket has and its types do not tell. */
-interface Internals {
-  connecting: boolean
-  _handle: unknown
-  _peername?: object | null
-  _sockname?: object | null
-  _pendingData: unknown
-  _pendingEncoding: string
-  _bytesDispatched: number
-  _unrefTimer(): void
-  _undestroy?(): void
-  _getpeername(): object
-  _getsockname(): object
-}
+type Callback = (error?: Error | null) => void
 
 export interface SecurityOptions {
   /** What secures the socket; null or absent: the default policy. */
@@ -83,7 +53,7 @@ export interface SecurityOptions {
 export type SecureSocketOptions = SocketConstructorOpts & SecurityOptions
 export type SecureConnectOptions = NetConnectOpts & SecurityOptions
 
-class SecureSocketClass extends net.Socket {
+class SecureSocketClass extends TlsReadingSide {
   /** @throws SocketSecurityError EINVAL, EFAULT, EISCONN */
   constructor(options?: SecureSocketOptions) {
     super(baseOptions(options))
@@ -183,7 +153,7 @@ class SecureSocketClass extends net.Socket {
     applyOptions(this, options as SecurityOptions)
     // A net.Socket says it best what is wrong with such arguments.
     if ((options as TcpNetConnectOpts).port === undefined && !('path' in options && options.path)) {
-      base.connect.call(this, options)
+      netSocket.connect.call(this, options)
       return this
     }
     if (Object.hasOwn(this, 'write')) Reflect.deleteProperty(this, 'write') // what net puts there after the peer's FIN
@@ -215,77 +185,57 @@ class SecureSocketClass extends net.Socket {
     return this
   }
 
-  override _write(
-    data: unknown,
-    encoding: BufferEncoding,
-    callback: (error?: Error | null) => void,
-  ): void {
-    const { channel } = stateOf(this)
-    if (!channel) {
-      base._write.call(this, data, encoding, callback)
-    } else if (this.connecting) {
-      wait(this, data, encoding, to => to.write(data as string, encoding, callback), callback)
-    } else {
-      internals(this)._unrefTimer()
-      channel.write(data as string, encoding, callback)
-    }
+  override _write(data: unknown, encoding: BufferEncoding, callback: Callback): void {
+    const state = stateOf(this)
+    const { channel } = state
+    const to = (secured: Socket) => secured.write(data as string, encoding, callback)
+    if (channel) write(this, state, channel, { data, encoding, to, callback })
+    else netSocket._write.call(this, data, encoding, callback)
   }
 
   override _writev(
     chunks: { chunk: unknown; encoding: BufferEncoding }[],
-    callback: (error?: Error | null) => void,
+    callback: Callback,
   ): void {
-    const { channel } = stateOf(this)
-    if (!channel) {
-      base._writev?.call(this, chunks, callback)
-    } else if (this.connecting) {
-      wait(this, chunks, '', to => writeAll(to, chunks, callback), callback)
-    } else {
-      internals(this)._unrefTimer()
-      writeAll(channel, chunks, callback)
-    }
+    const state = stateOf(this)
+    const { channel } = state
+    const to = (secured: Socket) => writeAll(secured, chunks, callback)
+    if (channel) write(this, state, channel, { data: chunks, encoding: '', to, callback })
+    else netSocket._writev?.call(this, chunks, callback)
   }
 
-  override _final(callback: (error?: Error | null) => void): void {
-    const { channel } = stateOf(this)
-    if (!channel) {
-      base._final.call(this, callback)
-      return
-    }
-    if (this.connecting) this.once('connect', () => this._final(callback))
-    else channel.end(() => callback())
+  override _final(callback: Callback): void {
+    const { channel, established } = stateOf(this)
+    if (!channel) netSocket._final.call(this, callback)
+    else if (established) channel.end((error?: Error | null) => callback(error))
+    else this.once('connect', () => this._final(callback))
   }
 
   override _read(size: number): void {
     const state = stateOf(this)
     if (!state.channel) {
-      base._read.call(this, size)
+      netSocket._read.call(this, size)
       return
     }
     if (!state.established) state.wanted = true
     else if (!state.onread) state.channel.resume()
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, callback: Callback): void {
     const state = stateOf(this)
-    const { dial, channel, waiting, established } = state
-    state.connecting = state.established = false
-    state.waiting = null
-    state.dial = null
-    dial?.cancel()
-    if (channel) {
-      state.channel = null
-      state.handle = closing(channel, dial ? () => {} : destroyer(state, channel))
-    }
+    const { channel, waiting, established, attempting } = state
     // Why an attempt could not be secured says more than the error that Node makes of it.
     const reason = error && (state.outcome ?? error)
     if (!established) {
       state.outcome ??= error ?? neverSecured()
       state.secured?.reject(state.outcome)
     }
-    const end = () => base._destroy.call(this, reason, callback)
+    state.connecting = state.established = false
+    state.waiting = null
+    if (channel) state.handle = release(state, channel)
+    const end = () => netSocket._destroy.call(this, reason, callback)
     // In the event 'connectionAttempt' Node still needs its handle.
-    if (state.attempting) process.nextTick(end)
+    if (attempting) process.nextTick(end)
     else end()
     waiting?.fail(error ?? neverConnected())
   }
@@ -296,29 +246,29 @@ class SecureSocketClass extends net.Socket {
       state.onread.pause()
       state.channel.pause()
     }
-    return base.pause.call(this) as this
+    return netSocket.pause.call(this) as this
   }
 
   override resume(): this {
-    startOnread(this)
-    return base.resume.call(this) as this
+    resumeOnread(this)
+    return netSocket.resume.call(this) as this
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: as in net.Socket
   override read(size?: number): any {
-    startOnread(this)
-    return base.read.call(this, size)
+    resumeOnread(this)
+    return netSocket.read.call(this, size)
   }
 
   override setNoDelay(enable = true): this {
     const state = stateOf(this)
     state.noDelay = Boolean(enable)
-    return base.setNoDelay.call(this, enable) as this
+    return netSocket.setNoDelay.call(this, enable) as this
   }
 
   override setKeepAlive(...args: unknown[]): this {
     stateOf(this).keepAlive = args
-    return base.setKeepAlive.apply(this, args) as this
+    return netSocket.setKeepAlive.apply(this, args) as this
   }
 
   override ref(): this {
@@ -332,22 +282,10 @@ class SecureSocketClass extends net.Socket {
   }
 
   override resetAndDestroy(): this {
-    const { channel } = stateOf(this)
-    if (!channel) return base.resetAndDestroy.call(this) as this
-    if (this.connecting) return this.once('connect', () => this.resetAndDestroy())
-    // `channel.resetAndDestroy()` throws on a TLS socket, and resetting the socket under a live TLS
-    // handle corrupts memory. So the TLS handle closes as always, and its last step is the reset.
-    const handle = (channel as unknown as Internals)._handle as {
-      _parent?: Closable & { reset?: Closable['close'] }
-    } & Closable & {
-        reset?: Closable['close']
-      }
-    const parent = handle?._parent ?? handle
-    if (typeof parent?.reset === 'function') {
-      parent.close = function (this: typeof parent, done) {
-        return this.reset?.(done)
-      }
-    }
+    const { channel, established } = stateOf(this)
+    if (!channel) return netSocket.resetAndDestroy.call(this) as this
+    if (!established) return this.once('connect', () => this.resetAndDestroy())
+    resetOnClose(channel)
     return this.destroy()
   }
 
@@ -357,109 +295,13 @@ class SecureSocketClass extends net.Socket {
    */
   get _handle(): unknown {
     const { channel, established, handle } = stateOf(this)
-    return channel ? (established ? (channel as unknown as Internals)._handle : null) : handle
+    if (!channel) return handle
+    return established ? internals(channel)._handle : null
   }
 
   set _handle(handle: unknown) {
     stateOf(this).handle = handle
   }
-
-  // The reading side of tls.TLSSocket, by its names.
-
-  /** True once the bytes are protected by TLS. */
-  get encrypted(): boolean {
-    return tlsChannel(this) !== null
-  }
-
-  /** The peer has proved its identity. */
-  get authorized(): boolean {
-    return stateOf(this).connection?.authorized ?? false
-  }
-
-  /** Why the peer is not authorized, where it is let in all the same. */
-  get authorizationError(): string | null {
-    return stateOf(this).connection?.authorizationError ?? null
-  }
-
-  /** The application protocol agreed on by ALPN; false for none, null before the handshake. */
-  get alpnProtocol(): string | false | null {
-    return stateOf(this).connection?.alpnProtocol ?? null
-  }
-
-  /** The name that the client sent as SNI; false for none. */
-  get servername(): string | false | null {
-    return (tlsChannel(this) as unknown as { servername?: string | false })?.servername ?? null
-  }
-
-  getProtocol(): string | null {
-    return tlsChannel(this)?.getProtocol() ?? null
-  }
-
-  getCipher(): CipherNameAndProtocol | undefined {
-    return tlsChannel(this)?.getCipher()
-  }
-
-  getPeerCertificate(detailed: true): DetailedPeerCertificate | null
-  getPeerCertificate(detailed?: boolean): PeerCertificate | null
-  getPeerCertificate(detailed = false): PeerCertificate | null {
-    const certificate = tlsChannel(this)?.getPeerCertificate(detailed) ?? null
-    // At a client that has resumed a session Node knows of no certificate; we do.
-    return certificate && !certificate.raw
-      ? ((stateOf(this).connection?.certificate?.toLegacyObject() as PeerCertificate) ??
-          certificate)
-      : certificate
-  }
-
-  getPeerX509Certificate(): X509Certificate | undefined {
-    return tlsChannel(this) ? stateOf(this).connection?.certificate : undefined
-  }
-
-  getCertificate(): PeerCertificate | object | null {
-    return tlsChannel(this)?.getCertificate() ?? null
-  }
-
-  getX509Certificate(): X509Certificate | undefined {
-    return tlsChannel(this)?.getX509Certificate()
-  }
-
-  getEphemeralKeyInfo(): EphemeralKeyInfo | object | null {
-    return tlsChannel(this)?.getEphemeralKeyInfo() ?? null
-  }
-
-  getSharedSigalgs(): string[] {
-    return tlsChannel(this)?.getSharedSigalgs() ?? []
-  }
-
-  getFinished(): Buffer | undefined {
-    return tlsChannel(this)?.getFinished()
-  }
-
-  getPeerFinished(): Buffer | undefined {
-    return tlsChannel(this)?.getPeerFinished()
-  }
-
-  isSessionReused(): boolean {
-    return tlsChannel(this)?.isSessionReused() ?? false
-  }
-
-  /** Keying material bound to this connection (RFC 5705, RFC 8446 section 7.5). */
-  exportKeyingMaterial(length: number, label: string, context?: Buffer): Buffer {
-    const channel = tlsChannel(this)
-    if (!channel)
-      throw new SocketSecurityError('ENOTCONN', "there are no keys yet: wait for 'connect'")
-    // Node tells a missing context from an empty one by the number of arguments.
-    return context === undefined
-      ? channel.exportKeyingMaterial(length, label, undefined as never)
-      : channel.exportKeyingMaterial(length, label, context)
-  }
-
-  setMaxSendFragment(size: number): boolean {
-    return tlsChannel(this)?.setMaxSendFragment(size) ?? false
-  }
-}
-
-interface Closable {
-  close(done: () => void): unknown
 }
 
 // The types of net.Socket know these as plain properties, so the class cannot give them getters.
@@ -470,7 +312,7 @@ Object.defineProperties(SecureSocketClass.prototype, {
       // What the channel holds has not been read by anybody yet.
       const bytes = channel
         ? channel.bytesRead - channel.readableLength
-        : Reflect.get(base, 'bytesRead', this)
+        : Reflect.get(netSocket, 'bytesRead', this)
       return Math.max(0, bytes - (connection?.overhead.read ?? 0))
     },
     enumerable: true,
@@ -478,14 +320,16 @@ Object.defineProperties(SecureSocketClass.prototype, {
   },
   bufferSize: {
     get(this: SecureSocketClass): number | undefined {
-      return stateOf(this).channel ? this.writableLength : Reflect.get(base, 'bufferSize', this)
+      return stateOf(this).channel
+        ? this.writableLength
+        : Reflect.get(netSocket, 'bufferSize', this)
     },
     configurable: true,
   },
   _bytesDispatched: {
     get(this: SecureSocketClass): number {
       const { channel, connection } = stateOf(this)
-      const bytes = Reflect.get(channel ?? base, '_bytesDispatched', channel ?? this)
+      const bytes = Reflect.get(channel ?? netSocket, '_bytesDispatched', channel ?? this)
       return Math.max(0, bytes - (connection?.overhead.written ?? 0))
     },
     configurable: true,
@@ -627,111 +471,12 @@ function connectSecured(
   state.settings ??= parseSettings(null) // R1
   const { settings } = state
   const provider = streamProvider(settings)
-  const targetName: TargetName = state.targetName ?? parseTargetName(options.host || 'localhost')
-
+  const targetName = state.targetName ?? parseTargetName(options.host || 'localhost')
   if (provider.mode === 'native') {
-    connectNative(socket, {
-      provider,
-      options,
-      settings,
-      targetName,
-      connect: nativeOptions => void base.connect.call(socket, nativeOptions),
-      attempting: () => {
-        state.attempting = true
-        process.nextTick(() => {
-          state.attempting = false
-        })
-      },
-      attemptFailed: error => {
-        state.outcome = error
-      },
-      done: error => {
-        state.outcome = null
-        if (error) {
-          socket.destroy(error)
-          return
-        }
-        state.established = state.securedBefore = true
-        state.connection = nativeConnection(() => provider.query(socket))
-        state.secured?.resolve(state.connection.query())
-      },
-    })
-    return
+    connectNative(socket, { provider, options, settings, targetName })
+  } else {
+    connectChannel(socket, { provider, options, settings, targetName })
   }
-
-  const request = {
-    options,
-    settings,
-    targetName,
-    targetNameSet: state.targetName !== null,
-    securedBefore: state.securedBefore,
-  }
-  state.dial = provider.dial(request, {
-    channel: channel => {
-      state.channel = channel
-      if (state.unreferenced) channel.unref()
-    },
-    event: (name, args) => {
-      copyAttempts(socket, state.channel)
-      socket.emit(name, ...args)
-    },
-    established: (channel, connection) => {
-      adopt(socket, state, channel, connection)
-      if (connection.secured) state.securedBefore = true
-      else socket.emit('insecure', connection.query())
-      state.secured?.resolve(connection.query())
-      internals(socket).connecting = false
-      const { waiting } = state
-      state.waiting = null
-      waiting?.write(channel)
-      state.announcing = true
-      socket.emit('connect')
-      socket.emit('ready')
-      state.announcing = false
-      if (!socket.isPaused()) socket.read(0)
-      if (state.wanted && state.channel && !state.onread) state.channel.resume()
-      state.wanted = false
-    },
-    failed: error => {
-      copyAttempts(socket, state.channel)
-      socket.destroy(error)
-    },
-  })
-}
-
-/** Which addresses autoSelectFamily has tried. */
-function copyAttempts(socket: SecureSocketClass, channel: Socket | null): void {
-  const attempts = channel?.autoSelectFamilyAttemptedAddresses
-  if (attempts) Reflect.set(socket, 'autoSelectFamilyAttemptedAddresses', attempts)
-}
-
-/** Makes a secured channel the socket's own. */
-function adopt(
-  socket: SecureSocketClass,
-  state: StreamState,
-  channel: Socket,
-  connection: Connection,
-): void {
-  state.dial = null
-  state.channel = channel
-  state.connection = connection
-  state.established = true
-  Reflect.set(channel, owner, socket)
-  // Each side of the channel ends when ours does.
-  channel.allowHalfOpen = true
-  // An http.Server would let its parser read from the handle, under the channel; TLS goes on giving
-  // it the records of one read while it is paused, which it takes for an error. Marked as taken, the
-  // handle is left alone, and the server reads as from any stream.
-  Reflect.set(Object(internals(channel)._handle), '_consumed', true)
-  channel.pause()
-  channel.on('data', onChannelData)
-  channel.on('end', onChannelEnd)
-  channel.on('error', onChannelError)
-  channel.on('close', onChannelClose)
-  if (state.noDelay) channel.setNoDelay(true)
-  if (state.keepAlive) channel.setKeepAlive(...(state.keepAlive as [boolean, number]))
-  const { early } = connection
-  if (early) deliver(socket, state, early)
 }
 
 /** A socket that is used again after its end. */
@@ -742,148 +487,6 @@ function revive(socket: SecureSocketClass, state: StreamState): void {
   state.handle = state.channel = state.connection = null
   state.outcome = state.secured = null
   state.wanted = state.endHeld = false
-}
-
-function nativeConnection(query: () => SecurityInfo): Connection {
-  return {
-    early: null,
-    overhead: { read: 0, written: 0 },
-    secured: true,
-    query,
-    authorized: true,
-    authorizationError: null,
-    alpnProtocol: false,
-    certificate: undefined,
-    endError: () => null,
-    explain: error => error,
-  }
-}
-
-// The channel's events: one function each for all sockets, so that an idle one costs little.
-
-const owner = Symbol('secure-socket.owner')
-type Owned = Socket & { [owner]?: SecureSocketClass }
-
-function onChannelData(this: Owned, chunk: Buffer): void {
-  const socket = this[owner]
-  if (!socket) return
-  internals(socket)._unrefTimer()
-  if (!deliver(socket, stateOf(socket), chunk)) this.pause()
-}
-
-function deliver(socket: SecureSocketClass, state: StreamState, chunk: Buffer): boolean {
-  return state.onread ? state.onread.deliver(socket, chunk) : socket.push(chunk)
-}
-
-function onChannelEnd(this: Owned): void {
-  const socket = this[owner]
-  if (!socket || socket.destroyed) return
-  const state = stateOf(socket)
-  const error = state.connection?.endError()
-  if (error) {
-    socket.destroy(error)
-    return
-  }
-  // The channel may be gone before the application has read all of it.
-  internals(socket)._getpeername()
-  internals(socket)._getsockname()
-  if (state.onread && !state.onread.empty) state.endHeld = true
-  else finishReading(socket)
-}
-
-function finishReading(socket: SecureSocketClass): void {
-  socket.push(null)
-  socket.read(0)
-}
-
-function onChannelError(this: Owned, error: Error): void {
-  const socket = this[owner]
-  socket?.destroy(stateOf(socket).connection?.explain(error) ?? error)
-}
-
-function onChannelClose(this: Owned): void {
-  if (!this.readableEnded) this[owner]?.destroy()
-}
-
-// Reading into the application's own buffer.
-
-function startOnread(socket: SecureSocketClass): void {
-  const state = stateOf(socket)
-  if (!state.onread || !state.established || !state.channel) return
-  if (!state.onread.resume(socket)) return
-  if (state.endHeld) {
-    state.endHeld = false
-    finishReading(socket)
-  } else {
-    state.channel?.resume()
-  }
-}
-
-// Writing.
-
-/** Nothing is written before the channel is secured; Writable gives one write at a time. */
-function wait(
-  socket: SecureSocketClass,
-  data: unknown,
-  encoding: string,
-  write: (channel: Socket) => void,
-  fail: (error: Error) => void,
-): void {
-  // For bytesWritten.
-  internals(socket)._pendingData = data
-  internals(socket)._pendingEncoding = encoding
-  const forget = () => {
-    internals(socket)._pendingData = null
-    internals(socket)._pendingEncoding = ''
-  }
-  stateOf(socket).waiting = {
-    write: channel => {
-      forget()
-      internals(socket)._unrefTimer()
-      write(channel)
-    },
-    fail: error => {
-      forget()
-      fail(error)
-    },
-  }
-}
-
-function writeAll(
-  channel: Socket,
-  chunks: { chunk: unknown; encoding: BufferEncoding }[],
-  callback: (error?: Error | null) => void,
-): void {
-  const last = chunks.length - 1
-  channel.cork()
-  chunks.forEach(({ chunk, encoding }, index) => {
-    channel.write(chunk as string, encoding, index === last ? callback : undefined)
-  })
-  channel.uncork()
-}
-
-// Ending.
-
-/** The handle that net.Socket closes in our place: the channel goes first, 'close' follows. */
-function closing(channel: Socket, destroy: () => void): object {
-  return {
-    bytesRead: channel.bytesRead,
-    bytesWritten: (channel as unknown as Internals)._bytesDispatched,
-    close(done: () => void) {
-      // Not before the 'error' that net.Socket emits in a later tick.
-      if (channel.closed) return setImmediate(done)
-      channel.once('close', done)
-      destroy()
-    },
-  }
-}
-
-/**
- * Node tells of the secured channel before our last handshake message has left; destroyed in that
- * very moment the server would never see the connection.
- */
-function destroyer(state: StreamState, channel: Socket): () => void {
-  return state.announcing ? () => setImmediate(() => channel.destroy()) : () => channel.destroy()
 }
 
 function neverConnected(): Error {
@@ -913,16 +516,10 @@ function query(socket: SecureSocketClass, syscall: string): SecurityInfo {
   return connection.query()
 }
 
-/** The channel, where it is established and TLS. */
-function tlsChannel(socket: SecureSocketClass): TLSSocket | null {
-  const { channel, established } = stateOf(socket)
-  return established && channel && 'getCipher' in channel ? (channel as TLSSocket) : null
-}
-
 function reference(socket: SecureSocketClass, wanted: boolean): void {
   const state = stateOf(socket)
   state.unreferenced = !wanted
   const { channel } = state
   if (channel) (wanted ? channel.ref : channel.unref).call(channel)
-  else (wanted ? base.ref : base.unref).call(socket)
+  else (wanted ? netSocket.ref : netSocket.unref).call(socket)
 }

@@ -1,0 +1,34 @@
+/**
+ * node:net as it was when this library was loaded, and what its sockets have that its types do not
+ * tell. Taken once: a program that secures others by patching net must not send us round in circles.
+ */
+import nodeNet, { type Socket } from 'node:net'
+
+export const net = { ...nodeNet }
+
+/** net.Socket's own methods, to be called with whatever the application gave. */
+export const netSocket = net.Socket.prototype as Loose<Socket> & Internals
+
+type Loose<T> = {
+  [K in keyof T]: T[K] extends (...args: never[]) => unknown
+    ? (this: object, ...args: unknown[]) => unknown
+    : T[K]
+}
+
+export interface Internals {
+  connecting: boolean
+  _handle: unknown
+  _peername?: object | null
+  _sockname?: object | null
+  _pendingData: unknown
+  _pendingEncoding: string
+  _bytesDispatched: number
+  _unrefTimer(): void
+  _undestroy?(): void
+  _getpeername(): object
+  _getsockname(): object
+}
+
+export function internals(socket: object): Internals {
+  return socket as Internals
+}
