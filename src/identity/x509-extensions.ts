@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIPv4 } from 'node:net'
+import type { CertificateContents } from './certificate-contents.js'
 import type { CertifiedName } from './certified-name.js'
-import type { CertificateContents } from './x509.js'
 
 /** The X.509 library's modules; who calls has loaded them. */
 export type Pki = typeof import('pkijs')

@@ -1,18 +1,7 @@
 import { type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto'
 import { invalid } from '../model/errors.js'
-import type { CertifiedName } from './certified-name.js'
-import type { Usage, Validity } from './options.js'
+import type { CertificateContents } from './certificate-contents.js'
 import { type Asn1, makeExtensions, type Pki } from './x509-extensions.js'
-
-/** What a certificate says. */
-export interface CertificateContents {
-  /** For people to read: nothing is ever authenticated by it. */
-  commonName: string
-  names: readonly CertifiedName[]
-  validity: Validity
-  /** `'authority'` signs certificates, but no authorities below it; the others are leaves. */
-  role: 'authority' | Usage
-}
 
 /** The key that signs, and its certificate; none where the certificate signs itself. */
 export interface Signer {

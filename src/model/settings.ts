@@ -4,9 +4,26 @@
  * They are parsed once into an immutable value. The same contents give the same value, so a
  * provider can keep what it derives from them (a context, a session cache) beside it.
  */
-import { createHash } from 'node:crypto'
-import { invalid, kindOf, SocketSecurityError, show } from './errors.js'
+import { invalid, kindOf, SocketSecurityError } from './errors.js'
+import { fingerprintOf } from './fingerprint.js'
 import { defaultPolicy } from './policy.js'
+import { type AcceptedPsk, type OwnPsk, type ParsedPsk, presharedKeys } from './preshared-keys.js'
+import {
+  boolean,
+  bytes,
+  type Check,
+  deepCopy,
+  milliseconds,
+  oneOf,
+  oneOrMore,
+  pem,
+  plainObject,
+  protocols,
+  text,
+  withPassphrase,
+} from './setting-values.js'
+
+export type { AcceptedPsk, OwnPsk } from './preshared-keys.js'
 
 /** PEM or DER, as node:tls takes it. */
 export type Pem = string | NodeJS.ArrayBufferView
@@ -14,16 +31,6 @@ export type Pem = string | NodeJS.ArrayBufferView
 export type PrivateKey = Pem | { readonly pem: Pem; readonly passphrase?: string }
 /** A PKCS#12 archive, with its passphrase where it has one of its own. */
 export type Pfx = Pem | { readonly buf: Pem; readonly passphrase?: string }
-/** Our own pre-shared key: exactly these two. */
-export interface OwnPsk {
-  readonly identity: string
-  readonly key: NodeJS.ArrayBufferView
-}
-/** The pre-shared keys that we accept: by identity, or a function that looks them up. */
-export type AcceptedPsk =
-  | Readonly<Record<string, NodeJS.ArrayBufferView>>
-  | ((identity: string) => NodeJS.ArrayBufferView | null | undefined)
-
 /** Settings as a user writes them. Every key is optional; what is absent comes from the policy. */
 export interface SecuritySettings {
   /** What secures the packets. `'default'` keeps the application neutral. Default: `'default'`. */
@@ -118,8 +125,6 @@ export interface ParsedSettings {
   readonly fingerprint: string
 }
 
-type Check = (key: string, value: unknown) => unknown
-
 /** One line a setting: how its value is checked and copied. */
 const checks: Record<keyof SecuritySettings, Check> = {
   protocol: oneOf('default', 'tls', 'ipsec'),
@@ -195,7 +200,7 @@ export function parseSettings(settings?: SecuritySettings | null): ParsedSetting
     if (value === undefined) continue
     checked[key] = checks[key as keyof SecuritySettings](key, value)
   }
-  const fingerprint = digest(checked)
+  const fingerprint = fingerprintOf(checked)
   const found = known.get(fingerprint)
   if (found) {
     known.delete(fingerprint)
@@ -294,240 +299,6 @@ function isSettings(value: unknown): value is SecuritySettings {
 
 function isThenable(value: unknown): boolean {
   return typeof (value as { then?: unknown } | null)?.then === 'function'
-}
-
-interface ParsedPsk {
-  readonly ownPsk?: OwnPsk
-  readonly acceptedPsk?: AcceptedPsk
-}
-
-function presharedKeys(key: string, value: unknown): ParsedPsk {
-  const given: unknown[] = Array.isArray(value) ? value : [value]
-  const own = given.filter(isOwnPsk)
-  const accepted = given.filter(each => !isOwnPsk(each))
-  if (given.length === 0 || own.length > 1 || accepted.length > 1) {
-    throw new SocketSecurityError(
-      'EINVAL',
-      `security.${key} is ${kindOf(value)}: give our own {identity, key}, what we accept, or an array of the two`,
-      { syscall },
-    )
-  }
-  return {
-    ...(own.length === 0 ? {} : { ownPsk: ownPsk(own[0] as OwnPsk) }),
-    ...(accepted.length === 0 ? {} : { acceptedPsk: acceptedPsk(key, accepted[0]) }),
-  }
-}
-
-function isOwnPsk(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return Object.keys(value).sort().join() === 'identity,key'
-}
-
-function ownPsk({ identity, key }: OwnPsk): OwnPsk {
-  if (typeof identity !== 'string' || identity === '')
-    throw invalid('security.psk.identity', identity, 'give a string', syscall)
-  return Object.freeze({ identity, key: pskKey('security.psk.key', key) })
-}
-
-function acceptedPsk(key: string, value: unknown): AcceptedPsk {
-  if (typeof value === 'function') return value as AcceptedPsk
-  plainObject(key, value)
-  const entries = Object.entries(value as object).map(([identity, key]) => [
-    identity,
-    pskKey(`security.psk[${show(identity)}]`, key),
-  ])
-  if (entries.length === 0)
-    throw invalid('security.psk', value, 'give at least one identity and key', syscall)
-  // Without a prototype: an identity such as "constructor" finds nothing.
-  return Object.freeze(
-    Object.assign(Object.create(null), Object.fromEntries(entries)),
-  ) as AcceptedPsk
-}
-
-function pskKey(where: string, key: unknown): Buffer {
-  // The key itself is never shown.
-  if (!isView(key) || key.byteLength === 0) {
-    throw new SocketSecurityError(
-      'EINVAL',
-      `${where} must be a Buffer or typed array of at least one byte`,
-      { syscall },
-    )
-  }
-  return copy(key)
-}
-
-// What follows: the checks of single values. Each returns a copy that nobody else can change.
-
-function boolean(key: string, value: unknown): unknown {
-  if (typeof value !== 'boolean')
-    throw invalid(`security.${key}`, value, 'give true or false', syscall)
-  return value
-}
-
-function text(key: string, value: unknown): unknown {
-  if (typeof value !== 'string' || value === '')
-    throw invalid(
-      `security.${key}`,
-      key === 'passphrase' ? undefined : value,
-      'give a string',
-      syscall,
-    )
-  return value
-}
-
-function milliseconds(key: string, value: unknown): unknown {
-  if (typeof value !== 'number' || !(value > 0) || value > 0x7fffffff) {
-    throw invalid(`security.${key}`, value, 'give a positive number of milliseconds', syscall)
-  }
-  return value
-}
-
-function oneOf(...allowed: string[]): Check {
-  return (key, value) => {
-    if (!allowed.includes(value as string))
-      throw invalid(`security.${key}`, value, `give one of ${allowed.join(', ')}`, syscall)
-    return value
-  }
-}
-
-function bytes(length: number): Check {
-  return (key, value) => {
-    if (!isView(value) || value.byteLength !== length) {
-      throw new SocketSecurityError(
-        'EINVAL',
-        `security.${key} is ${kindOf(value)}: give a Buffer of exactly ${length} bytes`,
-        { syscall },
-      )
-    }
-    return copy(value)
-  }
-}
-
-function oneOrMore(check: Check): Check {
-  return (key, value) => {
-    if (!Array.isArray(value)) return check(key, value)
-    return Object.freeze(value.map(each => check(key, each)))
-  }
-}
-
-function pem(key: string, value: unknown): unknown {
-  if (typeof value === 'string' && value !== '') return value
-  if (isView(value) && value.byteLength > 0) return copy(value)
-  // A private key that was put into the wrong place must not be printed.
-  throw invalid(
-    `security.${key}`,
-    typeof value === 'string' ? 'an empty string' : value,
-    'give PEM text or a Buffer, or an array of them',
-    syscall,
-  )
-}
-
-function withPassphrase(field: 'pem' | 'buf'): Check {
-  return (key, value) => {
-    if (typeof value !== 'object' || value === null || isView(value)) return pem(key, value)
-    const { [field]: content, passphrase, ...others } = value as Record<string, unknown>
-    const [other] = Object.keys(others)
-    if (other !== undefined)
-      throw invalid(
-        `security.${key}`,
-        value,
-        `${other} is not known there; give {${field}, passphrase}`,
-        syscall,
-      )
-    return Object.freeze({
-      [field]: pem(`${key}.${field}`, content),
-      ...(passphrase === undefined ? {} : { passphrase: text('passphrase', passphrase) }),
-    })
-  }
-}
-
-function protocols(key: string, value: unknown): unknown {
-  const valid = (each: unknown) =>
-    typeof each === 'string' && each.length > 0 && Buffer.byteLength(each) <= 255
-  if (!Array.isArray(value) || !value.every(valid)) {
-    throw invalid(
-      `security.${key}`,
-      value,
-      'give an array of protocol names of 1 to 255 bytes',
-      syscall,
-    )
-  }
-  return Object.freeze([...value])
-}
-
-function plainObject(key: string, value: unknown): object {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || isView(value)) {
-    throw new SocketSecurityError('EINVAL', `security.${key} is ${kindOf(value)}: give an object`, {
-      syscall,
-    })
-  }
-  return { ...value }
-}
-
-/** A frozen copy of plain data, of bounded depth. */
-function deepCopy(where: string, value: unknown, depth = 0): unknown {
-  if (depth > 8)
-    throw new SocketSecurityError('EINVAL', `${where} is nested too deeply`, { syscall })
-  if (isView(value)) return copy(value)
-  if (Array.isArray(value)) {
-    return Object.freeze(value.map((each, i) => deepCopy(`${where}[${i}]`, each, depth + 1)))
-  }
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value)
-    return Object.freeze(
-      Object.fromEntries(
-        entries.map(([key, each]) => [key, deepCopy(`${where}.${key}`, each, depth + 1)]),
-      ),
-    )
-  }
-  return value
-}
-
-function isView(value: unknown): value is NodeJS.ArrayBufferView {
-  return ArrayBuffer.isView(value)
-}
-
-function copy(view: NodeJS.ArrayBufferView): Buffer {
-  return Buffer.from(Buffer.from(view.buffer, view.byteOffset, view.byteLength))
-}
-
-/** A digest in which every value is framed by its kind and length, so that no two contents collide. */
-function digest(settings: Record<string, unknown>): string {
-  const hash = createHash('sha256')
-  const add = (value: unknown): void => {
-    if (isView(value)) {
-      hash.update(`b${value.byteLength}:`).update(value)
-    } else if (Array.isArray(value)) {
-      hash.update(`a${value.length}:`)
-      value.forEach(add)
-    } else if (typeof value === 'object' && value !== null) {
-      const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-      hash.update(`o${entries.length}:`)
-      for (const [key, each] of entries) {
-        add(key)
-        add(each)
-      }
-    } else {
-      const shown =
-        typeof value === 'function'
-          ? `f${functionNumber(value)}`
-          : `${typeof value}${String(value)}`
-      hash.update(`${Buffer.byteLength(shown)}:${shown}`)
-    }
-  }
-  add(settings)
-  return hash.digest('base64')
-}
-
-const functionNumbers = new WeakMap<object, number>()
-let functionCount = 0
-
-function functionNumber(value: object): number {
-  const known = functionNumbers.get(value)
-  if (known !== undefined) return known
-  functionCount += 1
-  functionNumbers.set(value, functionCount)
-  return functionCount
 }
 
 const syscall = 'WSASetSocketSecurity'
