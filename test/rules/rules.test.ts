@@ -1,0 +1,1444 @@
+/**
+ * The rules, by number, for every kind of secured socket: one table. Its rows are the rules of
+ * docs/rules.md with the cases that show each, its columns the subjects. A new provider or socket
+ * joins as one more subject; where a rule cannot apply to it, the table says why.
+ */
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { SecurityInfo } from '../../src/model/security-info.js'
+import type { SecuritySettings } from '../../src/model/settings.js'
+import { currentPeer } from '../../src/sockets/impersonation.js'
+import { failure } from '../support/events.js'
+import {
+  expiredIdentity,
+  selfSignedIdentity,
+  strangerIdentity,
+  testIdentity,
+} from '../support/identities.js'
+import type { Endpoint, ServerEndpoint, Subject } from './subject.js'
+import { tlsStream } from './tls-stream.js'
+
+const subjects: readonly Subject[] = [tlsStream]
+
+/** What the process held before any of the tests. */
+const idle = new Map(subjects.map(subject => [subject, subject.resources()]))
+
+interface Rule {
+  readonly id: `R${number}` | 'precedence'
+  readonly title: string
+  /** What breaking it gives; docs/rules.md says the same. */
+  readonly error?: string
+  /** Why not, by kind of socket, provider, or name of the subject. */
+  readonly inapplicable?: Readonly<Record<string, string>>
+  readonly cases: readonly Case[]
+}
+
+interface Case {
+  readonly title: string
+  readonly inapplicable?: Readonly<Record<string, string>>
+  /** Why no subject can run it yet. */
+  readonly pending?: string
+  run?(t: Test, subject: Subject): Promise<void>
+}
+
+const ONE_PEER = 'a stream has one peer, and connect() says where it is'
+const NO_PIPES = 'a datagram socket has no pipes: it is of type udp4 or udp6'
+const NEVER_CLEAR = 'datagrams are never sent in clear: allowInsecure is EOPNOTSUPP'
+
+const rules: readonly Rule[] = [
+  {
+    id: 'R1',
+    title: 'settings that are null or absent are the default policy',
+    cases: [
+      {
+        title: 'absent or null, a peer that can be authenticated is secured',
+        async run(t, subject) {
+          // The default policy trusts public authorities; by its pin a peer is known without one.
+          const { cert, key, pin } = await selfSignedIdentity()
+          const port = await subject.server(t, { security: { cert, key } }).listen()
+          for (const options of [{}, { security: null }]) {
+            const client = subject.socket(t, { ...options, peerTargetName: pin })
+            await client.connect(port)
+            t.match(await client.querySecurity(), { secured: true, encrypted: true })
+          }
+        },
+      },
+      {
+        title: 'null by the verb, a peer that nobody vouches for is refused',
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const client = subject.socket(t)
+          await client.setSecurity(null)
+          t.match(await failure(client.connect(port)), { code: /UNABLE_TO|SELF_SIGNED/ })
+        },
+      },
+      {
+        title: 'and nothing goes to a peer in clear',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'answers')
+          const client = subject.socket(t)
+          t.match(await failure(sending(client, peer.port)), { code: /^ERR_SSL_/ })
+          t.notMatch(peer.received.toString('latin1'), /secret/)
+        },
+      },
+      {
+        title: 'a server has no credential by default',
+        async run(t, subject) {
+          t.match(await failure(subject.server(t).listen()), { code: 'ENOCREDENTIAL' })
+          const server = subject.server(t)
+          await server.setSecurity(null)
+          t.match(await failure(server.listen()), { code: 'ENOCREDENTIAL' })
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R2',
+    title: 'only IPv4 and IPv6 sockets can be secured',
+    error: 'EAFNOSUPPORT',
+    inapplicable: { datagram: NO_PIPES },
+    cases: [
+      {
+        title: 'a pipe is not connected to',
+        async run(t, subject) {
+          const peer = await subject.foreignPeer(t)
+          const client = subject.socket(t)
+          t.match(await failure(client.connectForeign(peer.path)), { code: 'EAFNOSUPPORT' })
+          t.match(await failure(client.secured), { code: 'EAFNOSUPPORT' })
+          t.equal(peer.contacts, 0)
+        },
+      },
+      {
+        title: 'a socket on a pipe takes no verb',
+        async run(t, subject) {
+          const socket = await subject.foreignSocket(t)
+          const refused = { code: 'EAFNOSUPPORT', winsock: 'WSAEAFNOSUPPORT' }
+          t.match(await failure(socket.setSecurity({})), refused)
+          t.match(await failure(socket.setPeerTargetName('localhost')), refused)
+          t.match(await failure(socket.querySecurity()), refused)
+          t.throws(() => socket.impersonatePeer(() => {}), refused)
+        },
+      },
+      {
+        title: 'a server does not listen on one',
+        async run(t, subject) {
+          const server = subject.server(t, { security: await serverSettings() })
+          t.match(await failure(server.listenForeign()), { code: 'EAFNOSUPPORT' })
+          t.equal(server.listening, false)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R3',
+    title: 'only stream and datagram sockets, and settings with correct values',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'an unknown key by the verb, naming it',
+        async run(t, subject) {
+          for (const socket of [subject.socket(t), subject.server(t)])
+            t.match(await failure(socket.setSecurity({ cypher: 'AES' })), {
+              code: 'EINVAL',
+              winsock: 'WSAEINVAL',
+              syscall: 'WSASetSocketSecurity',
+              message: /cypher/,
+            })
+        },
+      },
+      {
+        title: 'a wrong value among the options is thrown at once, naming it',
+        async run(t, subject) {
+          const options = { security: { minVersion: 'SSLv3' } as object }
+          t.throws(() => subject.socket(t, options), { code: 'EINVAL', message: /"SSLv3"/ })
+          t.throws(() => subject.server(t, options), { code: 'EINVAL', message: /"SSLv3"/ })
+        },
+      },
+      {
+        title: 'a target name that is none',
+        async run(t, subject) {
+          const refused = { code: 'EINVAL', message: /two words/ }
+          t.match(await failure(subject.socket(t).setPeerTargetName('two words')), refused)
+          t.throws(() => subject.socket(t, { peerTargetName: 'two words' }), refused)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R4',
+    title: 'a connected socket takes no settings',
+    error: 'EISCONN',
+    cases: [
+      {
+        title: 'connecting, connected, or accepted',
+        async run(t, subject) {
+          const { client, accepted, port } = await connection(t, subject)
+          const connecting = subject.socket(t, { security: await clientSettings() })
+          connecting.connect(port)
+          for (const socket of [connecting, client, accepted])
+            for (const settings of [{}, null, await clientSettings()])
+              t.match(await failure(socket.setSecurity(settings)), {
+                code: 'EISCONN',
+                winsock: 'WSAEISCONN',
+                syscall: 'WSASetSocketSecurity',
+              })
+        },
+      },
+      {
+        title: 'and stays secured as it was',
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject)
+          const before = plain(await client.querySecurity())
+          await failure(client.setSecurity({ maxVersion: 'TLSv1.2' }))
+          client.send('still')
+          t.equal(await accepted.hears(5), 'still')
+          t.same(plain(await client.querySecurity()), before)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R5',
+    title: 'a structure’s buffer must be large enough',
+    error: 'EMSGSIZE',
+    inapplicable: {
+      tls: 'settings, names and answers are objects of JavaScript: no buffer of a fixed size is filled',
+    },
+    cases: [],
+  },
+
+  {
+    id: 'R6',
+    title: 'a closed socket, or no socket, takes no verb',
+    error: 'ENOTSOCK',
+    cases: [
+      {
+        title: 'closed before it was ever connected, and closed after',
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject)
+          const unused = subject.socket(t)
+          for (const socket of [client, accepted, unused]) {
+            await socket.destroy()
+            const refused = { code: 'ENOTSOCK', winsock: 'WSAENOTSOCK' }
+            t.match(await failure(socket.setSecurity({})), refused)
+            t.match(await failure(socket.setPeerTargetName('localhost')), refused)
+            t.match(await failure(socket.querySecurity()), refused)
+            t.throws(() => socket.impersonatePeer(() => {}), refused)
+          }
+        },
+      },
+      {
+        title: 'a closed server',
+        async run(t, subject) {
+          const server = subject.server(t, { security: await serverSettings() })
+          await server.listen()
+          await server.close()
+          t.match(await failure(server.setSecurity({})), { code: 'ENOTSOCK' })
+        },
+      },
+      {
+        title: 'what never was a socket',
+        async run(t, subject) {
+          for (const thing of [{}, [], null, undefined, 5]) {
+            const { setSecurity, setPeerTargetName, querySecurity } = subject.noSocket(thing)
+            t.match(await failure(setSecurity({})), { code: 'ENOTSOCK' })
+            t.match(await failure(setPeerTargetName('localhost')), { code: 'ENOTSOCK' })
+            t.match(await failure(querySecurity()), { code: 'ENOTSOCK' })
+          }
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R7',
+    title: 'settings come before connect, bind or listen',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'at the client after connect()',
+        inapplicable: { stream: 'connect() alone binds a stream, and then R4 comes first' },
+      },
+      {
+        title: 'at the server after listen()',
+        async run(t, subject) {
+          const server = subject.server(t)
+          await server.setSecurity(await serverSettings())
+          const port = await server.listen()
+          t.match(await failure(server.setSecurity(await serverSettings())), {
+            code: 'EINVAL',
+            winsock: 'WSAEINVAL',
+            message: /listening/,
+          })
+          const client = subject.socket(t, { security: await clientSettings() })
+          await client.connect(port)
+          t.match(await client.querySecurity(), { secured: true }, 'it serves as before')
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R8',
+    title: 'settings are set once',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'by the verb, after the verb or an option, null included',
+        async run(t, subject) {
+          const refused = { code: 'EINVAL', winsock: 'WSAEINVAL', message: /once/ }
+          for (const create of [subject.socket, subject.server]) {
+            const byVerb = create(t)
+            await byVerb.setSecurity(null)
+            t.match(await failure(byVerb.setSecurity(null)), refused)
+            const byOption = create(t, { security: await serverSettings() })
+            t.match(await failure(byOption.setSecurity({})), refused)
+          }
+        },
+      },
+      {
+        title: 'a setting that failed is none, and can be made good',
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const client = subject.socket(t)
+          await failure(client.setSecurity({ cypher: 'AES' }))
+          await client.setSecurity(await clientSettings())
+          await client.connect(port)
+          t.match(await client.querySecurity(), { secured: true })
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R9',
+    title: 'a secured socket has its port for itself, unless sharePort',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'reusePort',
+        async run(t, subject) {
+          const security = await serverSettings()
+          const server = subject.server(t, { security })
+          t.match(await failure(server.listen({ reusePort: true })), {
+            code: 'EINVAL',
+            syscall: 'WSASetSocketSecurity',
+            message: /reusePort.*sharePort/,
+          })
+          t.equal(server.listening, false)
+          const sharing = subject.server(t, { security: { ...security, sharePort: true } })
+          t.ok(await sharing.listen({ reusePort: true }))
+        },
+      },
+      {
+        title: 'sharing by the processes of a cluster',
+        async run(t, subject) {
+          const security = await serverSettings()
+          const outcomes = await subject.listenInWorker(t, [
+            { security },
+            { security, options: { exclusive: true } },
+            { security: { ...security, sharePort: true } },
+          ])
+          t.same(outcomes, ['EINVAL', 'listening', 'listening'])
+        },
+      },
+      {
+        title: 'on Windows another program cannot take it either (SO_EXCLUSIVEADDRUSE)',
+        pending: 'the tls provider has no library of Windows to set it with yet',
+      },
+    ],
+  },
+
+  {
+    id: 'R10',
+    title:
+      'what the application does not set comes from the policy, what it sets wins where it may',
+    error: 'ERR_POLICY_FORBIDS',
+    cases: [
+      {
+        title: 'without a policy: from the default',
+        async run(t, subject) {
+          const { client } = await connection(t, subject)
+          t.match(await client.querySecurity(), { secured: true, encrypted: true })
+        },
+      },
+      {
+        title: 'what is set wins over the default',
+        inapplicable: { datagram: 'there is one version of DTLS to choose from' },
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject, {
+            client: { maxVersion: 'TLSv1.2' },
+          })
+          t.match(await client.querySecurity(), { version: 'TLSv1.2' })
+          t.match(await accepted.querySecurity(), { version: 'TLSv1.2' })
+        },
+      },
+      {
+        title: 'the administrator’s policy wins over the application',
+        pending: 'no administrator’s policy is read yet',
+      },
+    ],
+  },
+
+  {
+    id: 'R11',
+    title: 'ipsec settings need protocol ipsec, not default',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'with no protocol, the default, or another',
+        async run(t, subject) {
+          for (const protocol of [{}, { protocol: 'default' }, { protocol: 'tls' }])
+            for (const socket of [subject.socket(t), subject.server(t)])
+              t.match(await failure(socket.setSecurity({ ipsec: {}, ...protocol })), {
+                code: 'EINVAL',
+                message: /ipsec needs protocol: 'ipsec'/,
+              })
+        },
+      },
+      {
+        title: 'protocol ipsec is served by IPsec, and by nothing else',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'answers')
+          const client = subject.socket(t)
+          await client.setSecurity({ protocol: 'ipsec', ipsec: {} })
+          const refused = { code: 'ERR_PROVIDER_UNAVAILABLE' }
+          t.match(await failure(client.connect(peer.port)), refused)
+          t.equal(peer.contacts, 0)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R12',
+    title: 'completion is a promise; one that failed fails the connect or listen that relies on it',
+    cases: [
+      {
+        title: 'the effects are in order: no await is needed',
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const client = subject.socket(t)
+          client.setSecurity(await clientSettings())
+          client.setPeerTargetName('db.example.com')
+          await client.connect(port)
+          t.match(await client.querySecurity(), { peer: { targetName: 'db.example.com' } })
+        },
+      },
+      {
+        title: 'a verb that failed fails the connect, whatever succeeded after it',
+        async run(t, subject) {
+          const good = await clientSettings()
+          const mistakes: [title: string, make: (socket: Endpoint) => void, todo?: string][] = [
+            [
+              'settings',
+              socket => {
+                socket.setSecurity({ ...good, cypher: 'AES' })
+              },
+            ],
+            [
+              'settings, before a good name',
+              socket => {
+                socket.setSecurity({ ...good, cypher: 'AES' })
+                socket.setPeerTargetName('localhost')
+              },
+              'a verb that succeeds forgets the failure of the other',
+            ],
+            [
+              'a name, before good settings',
+              socket => {
+                socket.setPeerTargetName('two words')
+                socket.setSecurity(good)
+              },
+              'a verb that succeeds forgets the failure of the other',
+            ],
+            [
+              'a name, after good settings',
+              socket => {
+                socket.setSecurity(good)
+                socket.setPeerTargetName('')
+              },
+            ],
+            [
+              'settings that came too late, before a good name',
+              socket => {
+                socket.setSecurity(good)
+                socket.setSecurity({ ...good, minVersion: 'TLSv1.3' })
+                socket.setPeerTargetName('localhost')
+              },
+              'a verb that succeeds forgets the failure of the other',
+            ],
+          ]
+          for (const [title, make, todo] of mistakes) {
+            const { port, receives } = await watchedServer(t, subject)
+            const client = subject.socket(t)
+            make(client)
+            const error = await sending(client, port).catch(error => error)
+            t.match(error, { code: /^E(INVAL|FAULT)$/ }, title, { todo })
+            t.equal(await client.secured.catch(error => error), error, 'so does secured', { todo })
+            t.equal(receives(), 0, 'and nothing is sent', { todo })
+          }
+        },
+      },
+      {
+        title: 'also where the socket had been closed, and is used again',
+        async run(t, subject) {
+          const { client, port } = await connection(t, subject)
+          await client.destroy()
+          client.setPeerTargetName('other.example.com')
+          t.match(await failure(client.connect(port)), { code: 'ENOTSOCK' })
+        },
+      },
+      {
+        title: 'a server that was not secured does not listen',
+        async run(t, subject) {
+          const server = subject.server(t)
+          server.setSecurity({ ...(await serverSettings()), cypher: 'AES' })
+          t.match(await failure(server.listen()), { code: 'EINVAL', message: /cypher/ })
+          t.equal(server.listening, false)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R13',
+    title: 'no credential that the role needs',
+    error: 'ENOCREDENTIAL',
+    cases: [
+      {
+        title: 'a server that cannot prove who it is',
+        async run(t, subject) {
+          const key = Buffer.from('0123456789abcdef')
+          for (const security of [{}, { ca: [] }, { psk: { identity: 'server', key } }]) {
+            const server = subject.server(t, { security })
+            const refused = { code: 'ENOCREDENTIAL', message: /cert.*key.*psk/ }
+            t.match(await failure(server.listen()), refused)
+            t.equal(server.listening, false)
+          }
+        },
+      },
+      {
+        title: 'a server that asks for certificates, and does not say whose',
+        async run(t, subject) {
+          for (const ca of [{}, { ca: [] }]) {
+            const security = { ...(await serverSettings()), ...ca, requestCert: true }
+            t.match(await failure(subject.server(t, { security }).listen()), {
+              code: 'ENOCREDENTIAL',
+              message: /security\.ca/,
+            })
+          }
+        },
+      },
+      {
+        title: 'a client that trusts nobody',
+        async run(t, subject) {
+          const { port, receives } = await watchedServer(t, subject)
+          const client = subject.socket(t, { security: { ca: [] } })
+          t.match(await failure(client.connect(port)), {
+            code: 'ENOCREDENTIAL',
+            message: /security\.ca/,
+          })
+          t.equal(receives(), 0)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R14',
+    title: 'where encryption is not possible, no packet is sent',
+    error: 'EPROTO',
+    cases: ['eNULL', 'NULL-SHA256', 'TLS_SHA256_SHA256', 'ECDHE-ECDSA-NULL-SHA:!AES'].map(
+      ciphers => ({
+        title: `ciphers: ${ciphers}`,
+        async run(t: Test, subject: Subject) {
+          const { port, receives } = await watchedServer(t, subject)
+          const client = subject.socket(t, { security: { ...(await clientSettings()), ciphers } })
+          const refused = { code: 'EPROTO', message: /cipher/ }
+          t.match(await failure(sending(client, port)), refused)
+          t.equal(receives(), 0)
+          const server = subject.server(t, { security: { ...(await serverSettings()), ciphers } })
+          t.match(await failure(server.listen()), { code: 'EPROTO' })
+          t.equal(server.listening, false)
+        },
+      }),
+    ),
+  },
+
+  {
+    id: 'R15',
+    title: 'clear text only with allowInsecure, and only to a peer that speaks no TLS',
+    error: 'EINVAL',
+    inapplicable: { datagram: NEVER_CLEAR },
+    cases: [
+      {
+        title: 'it needs an explicit guaranteeEncryption: false',
+        async run(t, subject) {
+          for (const settings of [
+            { allowInsecure: true },
+            { allowInsecure: true, guaranteeEncryption: true },
+          ])
+            for (const socket of [subject.socket(t), subject.server(t)])
+              t.match(await failure(socket.setSecurity(settings)), {
+                code: 'EINVAL',
+                message: /allowInsecure.*guaranteeEncryption: false/,
+              })
+        },
+      },
+      {
+        title: 'without it a peer in clear gets a handshake and nothing else',
+        async run(t, subject) {
+          for (const security of [undefined, { guaranteeEncryption: false }]) {
+            const peer = await subject.clearPeer(t, 'answers')
+            const client = subject.socket(t, { security })
+            t.match(await failure(sending(client, peer.port)), { code: /^ERR_SSL_/ })
+            t.equal(peer.contacts, 1)
+            t.notMatch(peer.received.toString('latin1'), /secret/)
+            t.equal(client.heard, '')
+          }
+        },
+      },
+      {
+        title:
+          'with it a peer that answers in clear is dialled again in clear, and the query says so',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'answers')
+          const client = subject.socket(t, { security: OPEN })
+          await sending(client, peer.port)
+          await peer.receives('a secret')
+          t.equal(peer.contacts, 2)
+          t.ok(client.insecure, 'an event says so too')
+          t.match(await client.querySecurity(), {
+            secured: false,
+            encrypted: false,
+            protocol: 'none',
+          })
+        },
+      },
+      {
+        title: 'with it a peer that is silent is dialled again in clear',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'is silent')
+          const client = subject.socket(t, { security: IMPATIENT })
+          await sending(client, peer.port)
+          await peer.receives('a secret')
+          t.equal(peer.contacts, 2)
+          t.match(await client.querySecurity(), { secured: false })
+        },
+      },
+      {
+        title: 'never after an alert',
+        async run(t, subject) {
+          const alert = Buffer.from([21, 3, 3, 0, 2, 2, 40])
+          const peer = await subject.clearPeer(t, alert)
+          const client = subject.socket(t, { security: OPEN })
+          t.match(await failure(client.connect(peer.port)), { code: /^ERR_SSL_.*ALERT/ })
+          t.equal(peer.contacts, 1)
+        },
+      },
+      {
+        title: 'never after a beginning of TLS',
+        async run(t, subject) {
+          const half = Buffer.from([22, 3, 3, 0, 100, 2])
+          const peer = await subject.clearPeer(t, half)
+          const client = subject.socket(t, { security: IMPATIENT })
+          const timeout = { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }
+          t.match(await failure(client.connect(peer.port)), timeout)
+          t.equal(peer.contacts, 1)
+        },
+      },
+      {
+        title: 'never to a peer that hangs up',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'closes')
+          const client = subject.socket(t, { security: OPEN })
+          t.match(await failure(client.connect(peer.port)), { code: /^(ECONNRESET|EPIPE)$/ })
+          t.equal(peer.contacts, 1)
+        },
+      },
+      {
+        title: 'never after a failure of authentication or name',
+        async run(t, subject) {
+          const other = await testIdentity(['other.example.com'])
+          for (const [identity, code] of [
+            [await strangerIdentity(), /UNABLE_TO|SELF_SIGNED/],
+            [await expiredIdentity(), /EXPIRED/],
+            [other, /NAME_MISMATCH/],
+          ] as const) {
+            const { cert, key } = identity
+            const port = await subject.server(t, { security: { cert, key } }).listen()
+            const tap = await subject.tap(t, port)
+            const security = { ...(await clientSettings()), ...OPEN }
+            const client = subject.socket(t, { security })
+            t.match(await failure(sending(client, tap.port)), { code })
+            t.equal(tap.contacts, 1)
+            t.notMatch(tap.toServer().toString('latin1'), /secret/)
+          }
+        },
+      },
+      {
+        title: 'never to a peer with a target name',
+        async run(t, subject) {
+          for (const behaviour of ['answers', 'is silent'] as const) {
+            const peer = await subject.clearPeer(t, behaviour)
+            const client = subject.socket(t, { security: IMPATIENT, peerTargetName: 'localhost' })
+            t.match(await failure(client.connect(peer.port)), { code: /^ERR_(SSL|TLS)_/ })
+            t.equal(peer.contacts, 1)
+          }
+        },
+      },
+      {
+        title: 'never again by a socket that was secured once',
+        async run(t, subject) {
+          const { client } = await connection(t, subject, { client: OPEN })
+          await client.destroy()
+          const peer = await subject.clearPeer(t, 'answers')
+          t.match(await failure(client.connect(peer.port)), { code: /^ERR_SSL_/ })
+          t.equal(peer.contacts, 1)
+        },
+      },
+      {
+        title: 'a server decides by the first byte',
+        async run(t, subject) {
+          const security = { ...(await serverSettings()), ...OPEN }
+          const server = subject.server(t, { security })
+          const port = await server.listen()
+          const secured = subject.socket(t, { security: await clientSettings() })
+          await secured.connect(port)
+          t.match(await (await server.accepted()).querySecurity(), { secured: true })
+          const peer = await subject.clearClient(t, port)
+          peer.send('in clear')
+          const accepted = await server.accepted()
+          t.match(await accepted.querySecurity(), { secured: false, protocol: 'none' })
+          t.equal(await accepted.hears(8), 'in clear')
+          t.equal(server.insecure, 1, 'an event says so, for this one alone')
+        },
+      },
+      {
+        title: 'a server that hears nothing takes the peer for one in clear',
+        async run(t, subject) {
+          const security = { ...(await serverSettings()), ...IMPATIENT }
+          const server = subject.server(t, { security, greeting: '220 hello' })
+          const peer = await subject.clearClient(t, await server.listen())
+          t.equal(await peer.hears(9), '220 hello')
+          t.match(await (await server.accepted()).querySecurity(), { secured: false })
+        },
+      },
+      {
+        title: 'a server without it lets no clear byte in or out',
+        async run(t, subject) {
+          for (const security of [
+            await serverSettings(),
+            { ...(await serverSettings()), guaranteeEncryption: false },
+          ]) {
+            const server = subject.server(t, { security, greeting: '220 hello' })
+            const peer = await subject.clearClient(t, await server.listen())
+            peer.send('in clear')
+            await server.refused()
+            await peer.closed()
+            t.equal(server.heard, '')
+            t.notMatch(peer.heard, /hello/)
+          }
+        },
+      },
+      {
+        title: 'a server with it refuses a peer that began TLS and failed',
+        async run(t, subject) {
+          const security = { ...(await serverSettings()), ...OPEN }
+          const server = subject.server(t, { security, greeting: '220 hello' })
+          const peer = await subject.clearClient(t, await server.listen())
+          peer.send('\x16\x03\x01\x00\x05nonsense')
+          await server.refused()
+          await peer.closed()
+          t.notMatch(peer.heard, /hello/)
+        },
+      },
+      {
+        title: 'a server that requires certificates cannot have it',
+        async run(t, subject) {
+          const { ca } = await testIdentity()
+          const security = { ...(await serverSettings()), ...OPEN, ca, requestCert: true }
+          const refused = { code: 'EINVAL', message: /allowInsecure.*client certificates/ }
+          t.match(await failure(subject.server(t).setSecurity(security)), refused)
+        },
+      },
+      {
+        title: 'IPsec cannot have it',
+        async run(t, subject) {
+          const settings = { ...OPEN, protocol: 'ipsec' }
+          const refused = { code: 'EOPNOTSUPP', winsock: 'WSAEOPNOTSUPP' }
+          t.match(await failure(subject.socket(t).setSecurity(settings)), refused)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R16',
+    title: 'setting a target name takes a target name',
+    error: 'EFAULT',
+    cases: [
+      {
+        title: 'undefined, null and the empty text are none',
+        async run(t, subject) {
+          const refused = {
+            code: 'EFAULT',
+            winsock: 'WSAEFAULT',
+            syscall: 'WSASetSocketPeerTargetName',
+          }
+          for (const name of [undefined, null, ''])
+            t.match(await failure(subject.socket(t).setPeerTargetName(name)), refused)
+          for (const peerTargetName of [null as never, ''])
+            t.throws(() => subject.socket(t, { peerTargetName }), refused)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R17',
+    title: 'the address of a datagram peer is not zero',
+    error: 'EINVAL',
+    inapplicable: { stream: ONE_PEER },
+    cases: [],
+  },
+
+  {
+    id: 'R18',
+    title: 'a target name comes before connect, or before the first send to the peer',
+    error: 'EISCONN',
+    cases: [
+      {
+        title: 'connecting, connected, or accepted',
+        async run(t, subject) {
+          const { client, accepted, port } = await connection(t, subject)
+          const connecting = subject.socket(t, { security: await clientSettings() })
+          connecting.connect(port)
+          for (const socket of [connecting, client, accepted])
+            t.match(await failure(socket.setPeerTargetName('localhost')), {
+              code: 'EISCONN',
+              winsock: 'WSAEISCONN',
+              syscall: 'WSASetSocketPeerTargetName',
+            })
+          await connecting.secured
+          t.match(await connecting.querySecurity(), { peer: { targetName: '127.0.0.1' } })
+        },
+      },
+      {
+        title: 'before that the last name counts',
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const client = subject.socket(t, {
+            security: await clientSettings(),
+            peerTargetName: 'other.example.com',
+          })
+          await client.setPeerTargetName('host/db.example.com')
+          await client.connect(port)
+          t.match(await client.querySecurity(), { peer: { targetName: 'host/db.example.com' } })
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R19',
+    title: 'a datagram socket has many target names, one for each peer',
+    inapplicable: { stream: ONE_PEER },
+    cases: [],
+  },
+
+  {
+    id: 'R20',
+    title: 'the peer proves its target name in every handshake, or nothing passes',
+    error: 'ERR_PEER_TARGET_NAME_MISMATCH',
+    cases: [
+      {
+        title: 'every kind of name that it can prove',
+        async run(t, subject) {
+          const identity = await testIdentity(SERVER_NAMES)
+          const { cert, key, pin } = identity
+          const port = await subject.server(t, { security: { cert, key } }).listen()
+          for (const peerTargetName of [...SERVER_NAMES, 'host/db.example.com:5000/x', pin]) {
+            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            await client.connect(port)
+            t.match((await client.querySecurity()).peer, { targetName: peerTargetName, pin })
+          }
+        },
+      },
+      {
+        title: 'another name: both are named, and no byte of either side is delivered',
+        async run(t, subject) {
+          for (const peerTargetName of [
+            'other.example.com',
+            'host/other.example.com',
+            'spiffe://example.org/other',
+            '127.0.0.2',
+            (await strangerIdentity()).pin,
+          ]) {
+            const security = await serverSettings()
+            const server = subject.server(t, { security, greeting: 'from the server' })
+            const port = await server.listen()
+            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            const error = await failure(sending(client, port))
+            t.match(error, { code: 'ERR_PEER_TARGET_NAME_MISMATCH', peer: `127.0.0.1:${port}` })
+            t.ok(error.message.includes(peerTargetName), 'the name that was asked for')
+            const proved = peerTargetName.startsWith('sha256/') ? 'sha256/' : 'db.example.com'
+            t.ok(
+              error.message.split(peerTargetName).join('').includes(proved),
+              'and the proved one',
+            )
+            t.equal(await failure(client.secured), error)
+            await server.close()
+            t.equal(server.heard, '')
+            t.equal(client.heard, '')
+          }
+        },
+      },
+      {
+        title: 'without a name that is set, the name is the host',
+        async run(t, subject) {
+          const { cert, key } = await testIdentity(['localhost', '::1'])
+          const port = await subject.server(t, { security: { cert, key } }).listen()
+          const client = subject.socket(t, { security: await clientSettings() })
+          t.match(await failure(client.connect(port)), {
+            code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+            message: /127\.0\.0\.1.*localhost/,
+          })
+        },
+      },
+      {
+        title: 'the right name by the wrong authority, or after its time, is not proved',
+        async run(t, subject) {
+          for (const [identity, code] of [
+            [await strangerIdentity(SERVER_NAMES), /UNABLE_TO|SELF_SIGNED/],
+            [await expiredIdentity(SERVER_NAMES), 'CERT_HAS_EXPIRED'],
+          ] as const) {
+            const { cert, key } = identity
+            const port = await subject.server(t, { security: { cert, key } }).listen()
+            const client = subject.socket(t, { security: await clientSettings() })
+            t.match(await failure(client.connect(port)), { code })
+          }
+        },
+      },
+      {
+        title: 'a resumed session proves the name that it was made for, and no other',
+        async run(t, subject) {
+          const security = await serverSettings()
+          const server = subject.server(t, { security, greeting: 'from the server' })
+          const port = await server.listen()
+          const connect = async (peerTargetName: string) => {
+            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            await client.connect(port)
+            // The tickets for the next connection come before the first data, and are seen soon after.
+            await client.hears(15)
+            client.send('ping')
+            await (await server.accepted()).hears(4)
+            return client
+          }
+          const first = await (await connect('db.example.com')).querySecurity()
+          const second = await (await connect('db.example.com')).querySecurity()
+          t.equal(first.resumed, false)
+          t.equal(second.resumed, true)
+          t.same(
+            plain(second).peer,
+            plain(first).peer,
+            'the identity is that of the full handshake',
+          )
+          t.match(await failure(connect('other.example.com')), {
+            code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+          })
+          t.match(await (await connect('localhost')).querySecurity(), {
+            resumed: false,
+            peer: { targetName: 'localhost' },
+          })
+        },
+      },
+      {
+        title: 'a shared key proves no name',
+        async run(t, subject) {
+          const psk = { identity: 'sensor', key: Buffer.from('0123456789abcdef') }
+          const { port, receives } = await watchedServer(t, subject)
+          const client = subject.socket(t, { security: { psk }, peerTargetName: 'localhost' })
+          t.match(await failure(client.connect(port)), {
+            code: 'EINVAL',
+            message: /psk.*localhost/,
+          })
+          t.equal(receives(), 0)
+        },
+      },
+      {
+        title: 'a server that requires certificates lets no stranger’s byte in',
+        async run(t, subject) {
+          const { ca } = await testIdentity()
+          const security = { ...(await serverSettings()), ca, requestCert: true }
+          const server = subject.server(t, { security, greeting: 'from the server' })
+          const port = await server.listen()
+          const { cert, key } = await strangerIdentity(['client.example'])
+          for (const own of [{}, { cert, key }]) {
+            const client = subject.socket(t, { security: { ...(await clientSettings()), ...own } })
+            sending(client, port)
+            await server.refused()
+            await client.closed()
+            t.equal(client.heard, '')
+          }
+          await server.close()
+          t.equal(server.heard, '')
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R21',
+    title: 'a deleted target name serves no future authentication; a stream’s name is not deleted',
+    error: 'EINVAL',
+    cases: [
+      {
+        title: 'of a stream: EINVAL, before and after connect',
+        inapplicable: { datagram: 'its names are deleted one by one' },
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject)
+          for (const socket of [client, accepted, subject.socket(t)])
+            t.match(await failure(socket.deletePeerTargetName()), {
+              code: 'EINVAL',
+              winsock: 'WSAEINVAL',
+              syscall: 'WSADeleteSocketPeerTargetName',
+            })
+        },
+      },
+      {
+        title: 'of a datagram peer: its association lives on, and is not renewed',
+        inapplicable: { stream: ONE_PEER },
+      },
+    ],
+  },
+
+  {
+    id: 'R22',
+    title: 'the security can be asked for again and again once there is a connection',
+    error: 'ENOTCONN',
+    cases: [
+      {
+        title: 'before that there is none to ask for',
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const socket = subject.socket(t, { security: await clientSettings() })
+          const refused = {
+            code: 'ENOTCONN',
+            winsock: 'WSAENOTCONN',
+            syscall: 'WSAQuerySocketSecurity',
+          }
+          t.match(await failure(socket.querySecurity()), refused, 'new')
+          const connected = socket.connect(port)
+          t.match(await failure(socket.querySecurity()), refused, 'connecting')
+          await connected
+          t.ok(await socket.querySecurity())
+        },
+      },
+      {
+        title: 'what the client learns of the server',
+        async run(t, subject) {
+          const { client } = await connection(t, subject)
+          const certificate = new X509Certificate((await testIdentity(SERVER_NAMES)).cert)
+          const info = await client.querySecurity()
+          t.match(info, {
+            secured: true,
+            encrypted: true,
+            protocol: subject.provider === 'tls' || subject.provider === 'dtls' ? 'tls' : 'ipsec',
+            cipher: /\w/,
+            resumed: false,
+            peer: {
+              targetName: '127.0.0.1',
+              names: SERVER_NAMES,
+              pin: (await testIdentity(SERVER_NAMES)).pin,
+            },
+            expires: new Date(certificate.validTo),
+          })
+          t.ok(info.peer?.certificate?.raw.equals(certificate.raw))
+          t.same(plain(await client.secured), plain(info), 'the promise gives the same')
+        },
+      },
+      {
+        title: 'what the server learns of the client',
+        async run(t, subject) {
+          const { accepted } = await mutualConnection(t, subject)
+          const info = await accepted.querySecurity()
+          t.match(info, { secured: true, encrypted: true, peer: { names: ['client.example'] } })
+          t.ok(info.expires)
+          const { accepted: anonymous } = await connection(t, subject)
+          t.notOk((await anonymous.querySecurity()).peer, 'nothing, where it asked for nothing')
+        },
+      },
+      {
+        title: 'twice, the same',
+        async run(t, subject) {
+          const { client, accepted } = await mutualConnection(t, subject)
+          for (const socket of [client, accepted]) {
+            const first = await socket.querySecurity()
+            socket.send('data in between')
+            t.same(plain(await socket.querySecurity()), plain(first))
+          }
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R23',
+    title: 'impersonation: a function runs as the peer, and it always reverts',
+    cases: [
+      {
+        title: 'inside, and in all that it starts',
+        async run(t, subject) {
+          const { accepted } = await mutualConnection(t, subject)
+          t.equal(currentPeer(), undefined)
+          const inside = accepted.impersonatePeer(() => {
+            const later = setImmediate().then(() => currentPeer()?.names)
+            return { now: currentPeer()?.names, later }
+          })
+          t.equal(currentPeer(), undefined)
+          t.same(inside.now, ['client.example'])
+          t.same(await inside.later, ['client.example'])
+          t.equal(currentPeer(), undefined)
+        },
+      },
+      {
+        title: 'at the client too',
+        async run(t, subject) {
+          const { client } = await mutualConnection(t, subject)
+          t.equal(
+            client.impersonatePeer(() => currentPeer()?.targetName),
+            '127.0.0.1',
+          )
+        },
+      },
+      {
+        title: 'after an error, thrown or rejected',
+        async run(t, subject) {
+          const { accepted } = await mutualConnection(t, subject)
+          const fail = () => {
+            throw new Error('inside')
+          }
+          t.throws(() => accepted.impersonatePeer(fail), { message: 'inside' })
+          t.equal(currentPeer(), undefined)
+          const rejected = accepted.impersonatePeer(async () => fail())
+          t.match(await failure(rejected), { message: 'inside' })
+          t.equal(currentPeer(), undefined)
+        },
+      },
+      {
+        title: 'two peers at the same time are not mixed up, nor one inside the other',
+        async run(t, subject) {
+          const { client, accepted } = await mutualConnection(t, subject)
+          const name = () => currentPeer()?.names[0]
+          const slowly = async () => {
+            await setImmediate()
+            return name()
+          }
+          const both = [accepted.impersonatePeer(slowly), client.impersonatePeer(slowly)]
+          t.same(await Promise.all(both), ['client.example', SERVER_NAMES[0]])
+          const nested = accepted.impersonatePeer(() => [
+            name(),
+            client.impersonatePeer(name),
+            name(),
+          ])
+          t.same(nested, ['client.example', SERVER_NAMES[0], 'client.example'])
+        },
+      },
+      {
+        title: 'a peer that proved nothing cannot be impersonated, and nothing runs',
+        async run(t, subject) {
+          const { accepted } = await connection(t, subject)
+          let ran = false
+          const run = () => {
+            ran = true
+          }
+          const syscall = 'WSAImpersonateSocketPeer'
+          const unknown = { code: 'ERR_PEER_NOT_AUTHENTICATED', syscall, message: /requestCert/ }
+          t.throws(() => accepted.impersonatePeer(run), unknown)
+          const unconnected = { code: 'ENOTCONN', syscall }
+          t.throws(() => subject.socket(t).impersonatePeer(run), unconnected)
+          t.equal(ran, false)
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'R24',
+    title: 'closing the socket removes all that secured it, after outstanding data has left',
+    cases: [
+      {
+        title: 'what was sent before the close arrives',
+        inapplicable: { datagram: 'datagrams may be lost' },
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject)
+          const data = 'outstanding '.repeat(100_000)
+          client.send(data)
+          const closed = client.close()
+          t.equal((await accepted.hears(data.length)) === data, true)
+          await closed
+        },
+      },
+      {
+        title: 'nothing is left of a connection, whoever closes it and how',
+        async run(t, subject) {
+          for (const end of [
+            ({ client }: Connection) => client.close(),
+            ({ client }: Connection) => client.destroy(),
+            ({ accepted }: Connection) => accepted.close(),
+            ({ accepted }: Connection) => accepted.destroy(),
+          ]) {
+            const sockets = await mutualConnection(t, subject)
+            await end(sockets)
+            await Promise.all([sockets.client.closed(), sockets.accepted.closed()])
+            await sockets.server.close()
+            for (const socket of [sockets.client, sockets.accepted])
+              t.match(await failure(socket.querySecurity()), { code: 'ENOTSOCK' })
+            t.equal(await settled(subject), idle.get(subject))
+          }
+        },
+      },
+      {
+        title: 'the end of a connection does not touch the next one of the same socket',
+        inapplicable: { datagram: 'it is not opened again' },
+        async run(t, subject) {
+          const { client, port } = await connection(t, subject)
+          await client.destroy()
+          await client.connect(port)
+          t.match(await client.querySecurity(), { secured: true }, "after 'close'")
+          client.destroy()
+          client.connect(port)
+          t.match(await client.secured.catch(error => error), { secured: true }, 'before it', {
+            todo: "connect() before 'close' is ended by the old channel",
+          })
+        },
+      },
+      {
+        title: 'nor of one that is given up on the way',
+        async run(t, subject) {
+          await settled(subject)
+          const peer = await subject.clearPeer(t, 'is silent')
+          const before = subject.resources()
+          const client = subject.socket(t, { security: await clientSettings() })
+          client.connect(peer.port)
+          await peer.contacted()
+          t.ok(subject.resources() > before, 'a socket and a timer, at least')
+          await client.destroy()
+          await peer.close()
+          t.equal(await settled(subject), idle.get(subject))
+        },
+      },
+    ],
+  },
+
+  {
+    id: 'precedence',
+    title: 'R6, then R2 and R3, then R4, then R7 and R8',
+    cases: [
+      {
+        title: 'R6 before R2: a closed socket of another family',
+        inapplicable: { datagram: NO_PIPES },
+        async run(t, subject) {
+          const socket = await subject.foreignSocket(t)
+          await socket.destroy()
+          t.match(await failure(socket.setSecurity({})), { code: 'ENOTSOCK' })
+        },
+      },
+      {
+        title: 'R6 before R3, R4 and R8: closed, and was connected, and set, and now set wrongly',
+        async run(t, subject) {
+          const { client } = await connection(t, subject)
+          await client.destroy()
+          t.match(await failure(client.setSecurity({ cypher: 'AES' })), { code: 'ENOTSOCK' })
+          t.match(await failure(client.setSecurity({})), { code: 'ENOTSOCK' })
+        },
+      },
+      {
+        title: 'R6 before R7: a server that has listened and is closed',
+        async run(t, subject) {
+          const server = subject.server(t, { security: await serverSettings() })
+          await server.listen()
+          await server.close()
+          t.match(await failure(server.setSecurity({ cypher: 'AES' })), { code: 'ENOTSOCK' })
+          t.match(await failure(server.setSecurity({})), { code: 'ENOTSOCK' })
+        },
+      },
+      {
+        title: 'R2 before R4 and R8: a pipe that is set already, and now connects',
+        inapplicable: { datagram: NO_PIPES },
+        async run(t, subject) {
+          const socket = await subject.foreignSocket(t, { security: await clientSettings() })
+          t.match(await failure(socket.setSecurity({})), { code: 'EAFNOSUPPORT' })
+          const peer = await subject.foreignPeer(t)
+          const client = subject.socket(t)
+          client.setSecurity({})
+          t.match(await failure(client.connectForeign(peer.path)), { code: 'EAFNOSUPPORT' })
+        },
+      },
+      {
+        title: 'R3 before R4: connected, and set wrongly',
+        async run(t, subject) {
+          const { client, accepted } = await connection(t, subject)
+          for (const socket of [client, accepted])
+            t.match(await failure(socket.setSecurity({ cypher: 'AES' })), { code: 'EINVAL' })
+        },
+      },
+      {
+        title: 'R3 before R7 and R8: the mistake in the settings is the one that is told',
+        async run(t, subject) {
+          const server = subject.server(t, { security: await serverSettings() })
+          const refused = { code: 'EINVAL', message: /cypher/ }
+          t.match(await failure(server.setSecurity({ cypher: 'AES' })), refused)
+          const listening = subject.server(t, { security: await serverSettings() })
+          await listening.listen()
+          t.match(await failure(listening.setSecurity({ cypher: 'AES' })), refused)
+        },
+      },
+      {
+        title: 'R4 before R8: connected, and set already',
+        async run(t, subject) {
+          const { client } = await connection(t, subject)
+          t.match(await failure(client.setSecurity(await clientSettings())), { code: 'EISCONN' })
+        },
+      },
+      {
+        title: 'R4 before R7: connected and bound',
+        inapplicable: { stream: 'connect() alone binds a stream' },
+      },
+    ],
+  },
+]
+
+// The runner.
+
+for (const subject of subjects) {
+  t.test(subject.name, async t => {
+    for (const rule of rules) {
+      const skip = reason(rule.inapplicable, subject, rule.id)
+      t.test(`${rule.id} ${rule.title}`, skip ? { skip } : {}, async t => {
+        if (rule.cases.length === 0) t.fail('no case shows it, and no reason says why not')
+        for (const each of rule.cases) {
+          const skip =
+            each.pending ?? reason(each.inapplicable, subject, `${rule.id}: ${each.title}`)
+          t.test(each.title, skip ? { skip } : {}, async t => {
+            if (each.run) await each.run(t, subject)
+            else t.fail('nothing is run, and no reason says why not')
+          })
+        }
+      })
+    }
+  })
+}
+
+t.test('the table has every rule once, and says the same as the documentation', async t => {
+  const documented = (await readFile(new URL('../../docs/rules.md', import.meta.url), 'utf8'))
+    .split('\n')
+    .map(line => line.split('|').map(cell => cell.trim()))
+    .filter(cells => /^R\d+$/.test(cells[1] ?? ''))
+    .map(cells => [cells[1], cells[3]?.match(/[A-Z_]{4,}/)?.[0]])
+  const numbered = rules.filter(rule => rule.id !== 'precedence')
+  t.strictSame(
+    numbered.map(rule => rule.id),
+    Array.from({ length: 24 }, (_, i) => `R${i + 1}`),
+  )
+  t.strictSame(
+    documented,
+    numbered.map(rule => [rule.id, rule.error]),
+  )
+})
+
+t.test('no exception names a rule that there is not', async t => {
+  const known = new Set(
+    rules.flatMap(({ id, cases }) => [id, ...cases.map(each => `${id}: ${each.title}`)]),
+  )
+  for (const subject of subjects)
+    for (const exception of Object.keys(subject.inapplicable)) t.ok(known.has(exception), exception)
+})
+
+function reason(given: Rule['inapplicable'], subject: Subject, id: string): string | undefined {
+  const { kind, provider, name, inapplicable } = subject
+  return inapplicable[id] ?? given?.[name] ?? given?.[provider] ?? given?.[kind]
+}
+
+// What the cases have in common.
+
+const SERVER_NAMES = ['db.example.com', 'localhost', '127.0.0.1', '::1', 'spiffe://example.org/db']
+
+/** allowInsecure, as R15 wants it written. */
+const OPEN = { guaranteeEncryption: false, allowInsecure: true } as const
+/** The same, for peers that keep silent. */
+const IMPATIENT = { ...OPEN, handshakeTimeout: 300 } as const
+
+async function serverSettings(): Promise<SecuritySettings> {
+  const { cert, key } = await testIdentity(SERVER_NAMES)
+  return { cert, key }
+}
+
+async function clientSettings(): Promise<SecuritySettings> {
+  const { ca } = await testIdentity(SERVER_NAMES)
+  return { ca }
+}
+
+interface Connection {
+  readonly client: Endpoint
+  readonly accepted: Endpoint
+  readonly server: ServerEndpoint
+  readonly port: number
+}
+
+/** A client and what a server has accepted of it. */
+async function connection(
+  t: Test,
+  subject: Subject,
+  more: { client?: SecuritySettings; server?: SecuritySettings } = {},
+): Promise<Connection> {
+  const server = subject.server(t, { security: { ...(await serverSettings()), ...more.server } })
+  const port = await server.listen()
+  const client = subject.socket(t, { security: { ...(await clientSettings()), ...more.client } })
+  await client.connect(port)
+  return { client, accepted: await server.accepted(), server, port }
+}
+
+/** Both ends have proved who they are. */
+async function mutualConnection(t: Test, subject: Subject): Promise<Connection> {
+  const { cert, key, ca } = await testIdentity(['client.example'])
+  const asking = { ca, requestCert: true }
+  return connection(t, subject, { client: { cert, key }, server: asking })
+}
+
+/** An answer without the certificate's own object, whose inside changes when it is looked at. */
+function plain(info: SecurityInfo) {
+  return { ...info, peer: { ...info.peer, certificate: info.peer?.certificate?.fingerprint256 } }
+}
+
+/** Connects, and sends at once. */
+function sending(socket: Endpoint, port: number): Promise<void> {
+  const connected = socket.connect(port)
+  socket.send('a secret')
+  return connected
+}
+
+/** A server, and how many bytes went its way. */
+async function watchedServer(
+  t: Test,
+  subject: Subject,
+): Promise<{ port: number; receives(): number }> {
+  const port = await subject.server(t, { security: await serverSettings() }).listen()
+  const tap = await subject.tap(t, port)
+  return { port: tap.port, receives: () => tap.toServer().length + tap.contacts }
+}
+
+/** What the process holds once it is as idle as it was, or else 5 s later. */
+async function settled(subject: Subject): Promise<number> {
+  const deadline = Date.now() + 5000
+  while (subject.resources() !== idle.get(subject) && Date.now() < deadline) await setImmediate()
+  return subject.resources()
+}

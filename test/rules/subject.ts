@@ -1,0 +1,131 @@
+/**
+ * What the table of rules needs to know of a kind of secured socket. Each provider and kind of
+ * socket joins the table as one such adapter.
+ */
+import type { Test } from 'tap'
+import type { SecurityInfo } from '../../src/model/security-info.js'
+import type { SecuritySettings } from '../../src/model/settings.js'
+
+export interface Subject {
+  /** As the report shows it: `tls stream`. */
+  readonly name: string
+  readonly provider: 'tls' | 'dtls' | 'winsock' | 'strongswan'
+  readonly kind: 'stream' | 'datagram'
+  /** Why a rule, or a case of one (`R9: …`, with its title), cannot apply to this subject alone. */
+  readonly inapplicable: Readonly<Record<string, string>>
+
+  /** A new socket, closed at the end of the test. */
+  socket(t: Test, options?: SocketOptions): Endpoint
+  /** A socket of a family that cannot be secured. */
+  foreignSocket(t: Test, options?: SocketOptions): Promise<Endpoint>
+  /** What calls the verbs on something that is no socket. */
+  noSocket(thing: unknown): Pick<Endpoint, 'setSecurity' | 'setPeerTargetName' | 'querySecurity'>
+  /** A peer of such a family. */
+  foreignPeer(t: Test): Promise<ForeignPeer>
+  /** A new server, closed at the end of the test. */
+  server(t: Test, options?: ServerOptions): ServerEndpoint
+  /** Listens in a process of a cluster, once for each: `'listening'`, or the code of the error. */
+  listenInWorker(
+    t: Test,
+    attempts: readonly { security: SecuritySettings; options?: object }[],
+  ): Promise<string[]>
+  /** A peer without security. */
+  clearPeer(t: Test, behaviour: ClearBehaviour): Promise<ClearPeer>
+  /** A peer without security that contacts a server. */
+  clearClient(t: Test, port: number): Promise<ClearClient>
+  /** Stands between a socket and the server at `port`, and sees what goes over the wire. */
+  tap(t: Test, port: number): Promise<Tap>
+  /** How many of the system's resources (sockets, timers) this process holds for such sockets. */
+  resources(): number
+}
+
+export interface SocketOptions {
+  security?: SecuritySettings | null
+  peerTargetName?: string
+}
+
+export interface ServerOptions {
+  security?: SecuritySettings | null
+  /** Said to every peer that is let in, at once. */
+  greeting?: string
+}
+
+/** One end of a connection: a stream; a datagram socket with its one peer. */
+export interface Endpoint {
+  setSecurity(settings?: unknown): Promise<void>
+  setPeerTargetName(name?: unknown): Promise<void>
+  deletePeerTargetName(): Promise<void>
+  querySecurity(): Promise<SecurityInfo>
+  impersonatePeer<T>(fn: () => T): T
+  readonly secured: Promise<SecurityInfo>
+  /** Connects to a port of loopback; fails with what `'error'` gives. Need not be awaited. */
+  connect(port: number): Promise<void>
+  connectForeign(path: string): Promise<void>
+  send(text: string): void
+  /** Everything that was delivered so far. */
+  readonly heard: string
+  /** Resolves when so many characters were delivered. */
+  hears(length: number): Promise<string>
+  /** The event that tells of a connection in clear has come. */
+  readonly insecure: boolean
+  /** Closes at once; what was sent may be lost. */
+  destroy(): Promise<void>
+  /** Closes after all that was sent has left. */
+  close(): Promise<void>
+  /** Resolves when it is closed, by whomever. */
+  closed(): Promise<void>
+}
+
+export interface ServerEndpoint {
+  setSecurity(settings?: unknown): Promise<void>
+  /** Listens on loopback and gives the port; fails with what `'error'` gives. */
+  listen(options?: { reusePort?: boolean }): Promise<number>
+  /** Listens where nothing can be secured. */
+  listenForeign(): Promise<void>
+  readonly listening: boolean
+  /** The next secured peer. */
+  accepted(): Promise<Endpoint>
+  /** Why the next peer was not let in. */
+  refused(): Promise<Error>
+  /** Everything that all of its peers have delivered. */
+  readonly heard: string
+  /** How often the event told of a peer in clear. */
+  readonly insecure: number
+  /** Stops listening; resolves when every connection has ended by itself. */
+  close(): Promise<void>
+}
+
+export interface ForeignPeer {
+  readonly path: string
+  readonly contacts: number
+}
+
+/** What a peer without security does when somebody contacts it. */
+export type ClearBehaviour = 'answers' | 'is silent' | 'closes' | Buffer
+
+export interface ClearPeer {
+  readonly port: number
+  /** How often it was contacted. */
+  readonly contacts: number
+  /** Everything that it was sent. */
+  readonly received: Buffer
+  /** Resolves when it was contacted and sent something. */
+  contacted(): Promise<void>
+  /** Resolves when it has received this text. */
+  receives(text: string): Promise<void>
+  close(): Promise<void>
+}
+
+export interface ClearClient {
+  send(bytes: string): void
+  readonly heard: string
+  hears(length: number): Promise<string>
+  closed(): Promise<void>
+}
+
+export interface Tap {
+  readonly port: number
+  readonly contacts: number
+  toServer(): Buffer
+  toClient(): Buffer
+}
