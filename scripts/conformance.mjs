@@ -95,16 +95,17 @@ function run(label, tests, env) {
 
 /** What differs, why, and which of it makes this run a failure. */
 function compare(name, capable, secured) {
-  const { reasons, target } = readKnownDifferences(name, major)
+  const { known, target } = readKnownDifferences(name, major)
   const differing = capable.filter(test => !succeeded(secured.get(test.id)))
   const differences = differing.map(test => ({
     ...secured.get(test.id),
-    reason: reasons.get(test.id),
+    reason: known.get(test.id)?.reason,
   }))
 
   const failures = differences
     .filter(({ status }) => status === 'crash')
-    .map(({ test }) => `${test.id} crashed`)
+    .filter(({ test, signal }) => signal !== 'SIGABRT' || !known.get(test.id)?.abort)
+    .map(({ test, signal }) => `${test.id} crashed (${signal})`)
   const unexplained = differences.filter(({ reason }) => !reason).length
   if (unexplained > 0) failures.push(`${unexplained} unexplained`)
   const passes = capable.length - differing.length
@@ -112,7 +113,7 @@ function compare(name, capable, secured) {
 
   const healed = only
     ? []
-    : capable.map(({ id }) => id).filter(id => reasons.has(id) && succeeded(secured.get(id)))
+    : capable.map(({ id }) => id).filter(id => known.has(id) && succeeded(secured.get(id)))
   return { differences, failures, healed, target }
 }
 

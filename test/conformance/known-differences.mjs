@@ -9,29 +9,31 @@ import { readFileSync } from 'node:fs'
  *       "targets": { "20": 138 },               fewest secured passes, by Node's major version
  *       "differences": {
  *         "parallel/test-net-a.js": "one line that says why",
- *         "parallel/test-net-b.js": { "reason": "one line", "from": 22, "to": 24 }
+ *         "parallel/test-net-b.js": { "reason": "one line", "from": 22, "to": 24 },
+ *         "parallel/test-net-c.js": { "reason": "one line", "abort": true }
  *       }
  *     }
  *
- * The target of the highest version that is not above `major` counts, since suites only grow.
+ * `from` and `to` are major versions of Node. `abort`: the test makes an assertion inside Node fail;
+ * any other crash is a failure whatever the list says. The target of the highest version that is not
+ * above `major` counts, since suites only grow.
+ *
+ * @returns the target, and a Map from a test to `{ reason, abort }`
  */
 export function readKnownDifferences(suite, major) {
   const file = new URL(`./known-differences/${suite}.json`, import.meta.url)
   const { targets, differences } = JSON.parse(readFileSync(file, 'utf8'))
 
-  const reasons = new Map()
+  const known = new Map()
   for (const [id, entry] of Object.entries(differences)) {
-    const {
-      reason,
-      from = 0,
-      to = Infinity,
-    } = typeof entry === 'string' ? { reason: entry } : entry
-    if (major >= from && major <= to) reasons.set(id, reason)
+    const { reason, from = 0, to = Infinity, abort = false } = Object(entry)
+    if (typeof entry === 'string') known.set(id, { reason: entry, abort })
+    else if (major >= from && major <= to) known.set(id, { reason, abort })
   }
   const version = Math.max(
     ...Object.keys(targets)
       .map(Number)
       .filter(v => v <= major),
   )
-  return { reasons, target: targets[version] ?? 0 }
+  return { known, target: targets[version] ?? 0 }
 }
