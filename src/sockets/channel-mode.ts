@@ -237,6 +237,8 @@ export function release(state: StreamState, channel: Socket): object {
   const { dial, announcing } = state
   state.dial = null
   state.channel = null
+  // Its end is not the end of what the same object connects next.
+  Reflect.deleteProperty(channel, owner)
   dial?.cancel()
   return {
     bytesRead: channel.bytesRead,

@@ -68,7 +68,7 @@ class SecureSocketClass extends TlsReadingSide {
    * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EINVAL
    */
   setSecurity(settings?: SecuritySettings | null): Promise<void> {
-    return completion(this, 'WSASetSocketSecurity', state => {
+    return completion(this, 'securityFailure', 'WSASetSocketSecurity', state => {
       const parsed = parseSettings(settings)
       checkSetSecurity(socketState(this))
       state.settings = parsed
@@ -80,7 +80,7 @@ class SecureSocketClass extends TlsReadingSide {
    * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EFAULT, EINVAL
    */
   setPeerTargetName(name: string): Promise<void> {
-    return completion(this, 'WSASetSocketPeerTargetName', state => {
+    return completion(this, 'nameFailure', 'WSASetSocketPeerTargetName', state => {
       const parsed = parseTargetName(name)
       checkSetPeerTargetName(socketState(this))
       state.targetName = parsed
@@ -172,7 +172,8 @@ class SecureSocketClass extends TlsReadingSide {
     try {
       if ('path' in options && options.path)
         throw unsupportedFamily(`the pipe ${JSON.stringify(options.path)}`)
-      if (state.failure) throw state.failure
+      const failure = state.securityFailure ?? state.nameFailure
+      if (failure) throw failure
       connectSecured(this, state, options as TcpNetConnectOpts)
     } catch (error) {
       if (!(error instanceof SocketSecurityError)) {
@@ -441,10 +442,11 @@ function socketState(socket: SecureSocketClass): SocketState {
 
 /**
  * A verb: done at once, told by a promise. A failure that nobody awaits must not leave a connection
- * with less security than was asked for: it stays, and fails every connect(), until a verb succeeds.
+ * with less security than was asked for: it stays, and fails every connect(), until the same verb succeeds.
  */
 function completion(
   socket: SecureSocketClass,
+  failure: 'securityFailure' | 'nameFailure',
   syscall: string,
   apply: (state: StreamState) => void,
 ): Promise<void> {
@@ -453,10 +455,10 @@ function completion(
   try {
     checkSocket(socketState(socket), syscall)
     apply(state)
-    state.failure = null
+    state[failure] = null
     return Promise.resolve()
   } catch (error) {
-    if (!state.connecting) state.failure ??= error as Error
+    if (!state.connecting) state[failure] ??= error as Error
     return handled(Promise.reject(error))
   }
 }

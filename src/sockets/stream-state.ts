@@ -16,8 +16,9 @@ export class StreamState {
   handle: unknown = null
   settings: ParsedSettings | null = null
   targetName: TargetName | null = null
-  /** A verb that failed; the connect that relies on it fails with it (R12). */
-  failure: Error | null = null
+  /** A verb that failed, and was not called with success since: the connect that relies on it fails with it (R12). */
+  securityFailure: Error | null = null
+  nameFailure: Error | null = null
   /** Why the last connection was not secured. */
   outcome: Error | null = null
   /** connect() has been called, and the socket was not destroyed since. */

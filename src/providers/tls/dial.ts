@@ -2,7 +2,7 @@
  * The client's side: one `tls.connect()` that resolves, connects and secures; then our own check of
  * the peer's name, the server's acceptance, and only then the channel is handed over.
  */
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
 import nodeTls, { type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { SocketSecurityError } from '../../model/errors.js'
@@ -16,15 +16,8 @@ import { clearConnection, TlsConnection } from './connection.js'
 import { clientContext } from './context.js'
 import { explainTlsError, isNotTls, tlsCode } from './explain.js'
 import { warnOfKeylog } from './keylog.js'
-import { peerCertificate } from './peer-certificate.js'
-import {
-  dropSessions,
-  keepSession,
-  knownCertificate,
-  sessionEnd,
-  sessionKey,
-  takeSession,
-} from './session-cache.js'
+import { peerCertificate, withoutChain } from './peer-certificate.js'
+import { dropSessions, keepSession, sessionEnd, sessionKey, takeSession } from './session-cache.js'
 
 // Taken now: a program that secures others by patching net and tls must not send us round in circles.
 const net = { ...nodeNet }
@@ -51,7 +44,6 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   function secure(askAcceptance: boolean): void {
     const kept = settings.ownPsk ? undefined : takeSession(sessions)
-    let raw: Buffer | undefined
     const { alpn, ownPsk } = settings
     const offered = askAcceptance ? withAcceptance(alpn) : [...alpn]
     const servername = settings.servername ?? serverName(targetName, host)
@@ -59,21 +51,20 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       ...netOptions(options),
       secureContext: context,
       // Our own check runs after every handshake, resumed ones too; node:tls skips its own there.
-      checkServerIdentity: (_host, certificate) => {
-        raw = certificate.raw
-        return undefined
-      },
+      checkServerIdentity: checkedLater,
       // Neither a pinned key nor a pre-shared one needs an authority: judge() decides. Where an
       // authority is given as well, it must hold too.
       rejectUnauthorized: settings.ca !== undefined || (targetName.kind !== 'pin' && !ownPsk),
       ...(offered.length === 0 ? {} : { ALPNProtocols: offered }),
       ...(servername === undefined ? {} : { servername }),
-      ...(kept === undefined ? {} : { session: kept.session.data }),
       ...(ownPsk === undefined
         ? {}
         : { pskCallback: () => ({ identity: ownPsk.identity, psk: ownPsk.key }) }),
     }
     const channel = tls.connect(connectOptions)
+    withoutChain(channel)
+    // Among the options, node:tls would parse it twice.
+    if (kept) (channel as SessionSetter).setSession(kept.session.data)
     follow(channel)
     // In TLS 1.2 the session comes before the peer is judged; it is kept only after that.
     const early: Buffer[] = []
@@ -88,10 +79,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     })
     listen('secureConnect', () => {
       const resumed = kept !== undefined && channel.isSessionReused()
-      const presented = raw ? new X509Certificate(raw) : peerCertificate(channel)
-      const certificate = resumed
-        ? kept.certificate
-        : presented && knownCertificate(sessions, presented)
+      const certificate = resumed ? kept.certificate : peerCertificate(channel)
       let connection: TlsConnection
       try {
         connection = judge(channel, certificate, request, peer)
@@ -346,6 +334,12 @@ const connectingEvents = [
   'connectionAttemptFailed',
   'connectionAttemptTimeout',
 ]
+
+/** What every TLSSocket has and its types do not tell. */
+type SessionSetter = TLSSocket & { setSession(session: Buffer): void }
+
+/** One function for all: a socket keeps its options, and a closure would keep all of its dial alive. */
+function checkedLater(): undefined {}
 
 const acceptanceRead = { read: acceptanceByte.length, written: 0 }
 

@@ -59,12 +59,6 @@ export function takeSession(
   return undefined
 }
 
-/** The same object for the same certificate, so that many connections to one peer share it. */
-export function knownCertificate(key: string, certificate: X509Certificate): X509Certificate {
-  const known = peers.get(key)?.certificate
-  return known && known.fingerprint256 === certificate.fingerprint256 ? known : certificate
-}
-
 export function keepSession(key: string, certificate: X509Certificate, session: Session): void {
   let peer = peers.get(key)
   if (peer?.certificate !== certificate) peer = { certificate, sessions: [] }
