@@ -98,12 +98,16 @@ export class SocketSecurityError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall
     if (details.peer !== undefined) this.peer = details.peer
   }
-
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && brand in value
-  }
 }
 
+// By a brand, so that two copies of the package know each other's errors; subclasses as always.
+Object.defineProperty(SocketSecurityError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    if (this !== SocketSecurityError)
+      return Function.prototype[Symbol.hasInstance].call(this, value)
+    return typeof value === 'object' && value !== null && brand in value
+  },
+})
 // On the prototype and not enumerable, so that printed errors do not show them.
 Object.defineProperty(SocketSecurityError.prototype, brand, { value: true })
 Object.defineProperty(SocketSecurityError.prototype, 'name', {

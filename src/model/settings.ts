@@ -196,7 +196,7 @@ export function parseSettings(settings?: SecuritySettings | null): ParsedSetting
   }
   const checked: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(checks, key)) throw unknownKey(key)
+    if (!Object.hasOwn(checks, key)) throw unknownKey(key, value)
     if (value === undefined) continue
     checked[key] = checks[key as keyof SecuritySettings](key, value)
   }
@@ -278,15 +278,17 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
   })
 }
 
-function unknownKey(key: string): Error {
+function unknownKey(key: string, value: unknown): Error {
   const lower = key.toLowerCase()
   const near = Object.keys(checks).find(each => each.toLowerCase() === lower)
   const known = Object.keys(checks).join(', ')
   const hint = meant.get(key) ?? (near ? `did you mean ${near}?` : `the settings are ${known}`)
-  // Not its value: a misspelt key may hold a secret.
-  return new SocketSecurityError('EINVAL', `security.${key} is no setting here: ${hint}`, {
-    syscall,
-  })
+  // A misspelt key may hold a secret: the kind of its value says enough.
+  return new SocketSecurityError(
+    'EINVAL',
+    `security.${key} (${kindOf(value)}) is no setting here: ${hint}`,
+    { syscall },
+  )
 }
 
 /** A program that forgot an await, or took something else for settings, has not asked for the default. */
