@@ -144,6 +144,7 @@ t.test('what cannot be parsed is EINVAL, and the message shows it', async t => {
     )
   }
   t.throws(() => parseTargetName('a b'), { message: /"a b"/ })
+  t.throws(() => parseTargetName('*.example.com'), { message: /wildcard/ })
 })
 
 t.test('what is no text is EINVAL', async t => {
