@@ -23,7 +23,12 @@ export function connectChannel(socket: Socket, request: ChannelRequest): void {
   const targetNameSet = state.targetName !== null
   const { securedBefore } = state
   state.dial = provider.dial(
-    { ...dialled, targetNameSet, securedBefore },
+    {
+      ...dialled,
+      options: withBlockList(socket, dialled.options),
+      targetNameSet,
+      securedBefore,
+    },
     {
       channel: channel => {
         state.channel = channel
@@ -43,6 +48,12 @@ export function connectChannel(socket: Socket, request: ChannelRequest): void {
       },
     },
   )
+}
+
+/** Given to the constructor, it is net.Socket that keeps it. */
+function withBlockList(socket: Socket, options: TcpNetConnectOpts): TcpNetConnectOpts {
+  const { blockList } = socket as { blockList?: TcpNetConnectOpts['blockList'] }
+  return blockList && !options.blockList ? { ...options, blockList } : options
 }
 
 /** Makes a secured channel the socket's own. */
@@ -69,8 +80,6 @@ export function adopt(
   channel.on('end', onEnd)
   channel.on('error', onError)
   channel.on('close', onClose)
-  if (state.noDelay) channel.setNoDelay(true)
-  if (state.keepAlive) channel.setKeepAlive(...(state.keepAlive as [boolean, number]))
 }
 
 /** Tells the application, in net.Socket's order: what waits is written, 'connect', 'ready', the first read. */
@@ -84,6 +93,8 @@ function announce(
   if (socket.destroyed) return
   state.secured?.resolve(connection.query())
   internals(socket).connecting = false
+  if (state.noDelay) channel.setNoDelay(true)
+  if (state.keepAlive) channel.setKeepAlive(...(state.keepAlive as [boolean, number]))
   const { waiting } = state
   state.waiting = null
   waiting?.write(channel)

@@ -223,9 +223,13 @@ function present(
   channel: Socket,
   connection: Connection,
 ): void {
-  const { allowHalfOpen, highWaterMark, pauseOnConnect } = server
+  const { allowHalfOpen, highWaterMark, pauseOnConnect, noDelay, keepAlive } = server
   const socket = acceptedSocket(channel, connection, {
     allowHalfOpen: Boolean(allowHalfOpen),
+    // net.Server has set these two on the raw connection; net.Socket is only to know of them.
+    noDelay,
+    keepAlive,
+    keepAliveInitialDelay: (server.keepAliveInitialDelay ?? 0) * 1000,
     ...(highWaterMark === undefined
       ? {}
       : { readableHighWaterMark: highWaterMark, writableHighWaterMark: highWaterMark }),
@@ -242,4 +246,8 @@ interface Foreign {
   readonly allowHalfOpen?: boolean
   readonly highWaterMark?: number
   readonly pauseOnConnect?: boolean
+  readonly noDelay?: boolean
+  readonly keepAlive?: boolean
+  /** seconds, unlike the option */
+  readonly keepAliveInitialDelay?: number
 }

@@ -283,10 +283,13 @@ class SecureSocketClass extends TlsReadingSide {
   }
 
   override resetAndDestroy(): this {
-    const { channel, established } = stateOf(this)
+    const state = stateOf(this)
+    const { channel, established } = state
     if (!channel) return netSocket.resetAndDestroy.call(this) as this
     if (!established) return this.once('connect', () => this.resetAndDestroy())
     resetOnClose(channel)
+    // What has not left yet is not waited for: that is what a reset means.
+    state.announcing = false
     return this.destroy()
   }
 

@@ -67,7 +67,8 @@ export function createAcceptor(settings: ParsedSettings, observer: AcceptObserve
         allowInsecure
           ? observer.established(raw, clearConnection)
           : refuse(raw, timedOut(settings, raw)),
-      error: error => refuse(raw, error),
+      stalled: () => refuse(raw, timedOut(settings, raw)),
+      error: error => refuse(raw, explainTlsError(error, peerOf(raw))),
     })
   }
 
@@ -122,11 +123,8 @@ function internalServer(
       return
     }
     channel.disableRenegotiation()
-    if (hasAcceptance(channel.alpnProtocol)) {
-      channel.write(acceptanceByte)
-      connection.overhead = acceptanceWritten
-    }
-    observer.established(channel, connection)
+    if (hasAcceptance(channel.alpnProtocol)) accept(channel, connection, observer)
+    else observer.established(channel, connection)
   })
   server.on('tlsClientError', (error, channel) => {
     observer.refused(explainRefusal(error, channel), channel)
@@ -138,6 +136,28 @@ function internalServer(
     server.on('keylog', (line, channel) => observer.keylog(line, channel))
   }
   return server
+}
+
+/**
+ * Says that we accept, and hands over once that is written: whoever takes the handle (node:http2
+ * does) must not get the completion of a write that is not his, which aborts the process.
+ */
+function accept(channel: TLSSocket, connection: TlsConnection, observer: AcceptObserver): void {
+  connection.overhead = acceptanceWritten
+  channel.on('error', failed)
+  channel.on('close', failed)
+  channel.write(acceptanceByte, error => {
+    if (error) return
+    channel.off('error', failed)
+    channel.off('close', failed)
+    observer.established(channel, connection)
+  })
+
+  function failed(error: Error | boolean): void {
+    channel.off('close', failed)
+    const reason = error instanceof Error ? error : new Error('closed before it was accepted')
+    observer.refused(explainTlsError(reason, peerOf(channel)), channel)
+  }
 }
 
 /** R13: what a server needs. */
@@ -231,7 +251,7 @@ function timedOut(settings: ParsedSettings, raw: Socket): Error {
   const peer = peerOf(raw)
   return new SocketSecurityError(
     'ERR_TLS_HANDSHAKE_TIMEOUT',
-    `${peer} did not begin its handshake within ${settings.handshakeTimeout} ms`,
+    `${peer} did not begin its handshake, or not go on with it, within ${settings.handshakeTimeout} ms`,
     { peer },
   )
 }

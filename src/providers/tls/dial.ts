@@ -63,6 +63,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     }
     const channel = tls.connect(connectOptions)
     withoutChain(channel)
+    // tls.connect() hands it to nobody.
+    if (options.blockList) Reflect.set(channel, 'blockList', options.blockList)
     // Among the options, node:tls would parse it twice.
     if (kept) (channel as SessionSetter).setSession(kept.session.data)
     follow(channel)
@@ -106,10 +108,12 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       } else if (mayStayClear && isNotTls(error)) {
         stayClear()
       } else {
-        failed(explainTlsError(error, peer))
+        failed(
+          isReset(error) ? closedEarly(peer, hasCertificate, error) : explainTlsError(error, peer),
+        )
       }
     })
-    listen('close', () => failed(closedEarly(peer)))
+    listen('close', () => failed(closedEarly(peer, hasCertificate)))
   }
 
   /** The server's first byte says that it has accepted our certificate. */
@@ -164,7 +168,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     follow(channel)
     listen('connect', () => established(channel, clearConnection))
     listen('error', failed)
-    listen('close', () => failed(closedEarly(peer)))
+    listen('close', () => failed(closedEarly(peer, false)))
   }
 
   function follow(channel: Socket): void {
@@ -304,10 +308,18 @@ function serverName(targetName: TargetName, host: string): string | undefined {
 
 /** node:net's own options; no TLS option of theirs can reach the handshake. */
 function netOptions(options: TcpNetConnectOpts): TcpNetConnectOpts {
-  const given = options as unknown as Record<string, unknown>
+  const given = { ...options, lookup: laterLookup(options.lookup) } as Record<string, unknown>
   return Object.fromEntries(
     netOptionNames.filter(name => given[name] !== undefined).map(name => [name, given[name]]),
   ) as unknown as TcpNetConnectOpts
+}
+
+/** A look-up that answers at once would connect before we listen, and before the block list is set. */
+function laterLookup(lookup: TcpNetConnectOpts['lookup']): TcpNetConnectOpts['lookup'] {
+  if (typeof lookup !== 'function') return lookup
+  return (host, options, callback) => {
+    lookup(host, options, (...result) => process.nextTick(callback, ...result))
+  }
 }
 
 const netOptionNames = [
@@ -368,9 +380,14 @@ function handshakeTimeout(settings: ParsedSettings, peer: string): Error {
   )
 }
 
-/** As node:tls and node:net have it: retry logic knows this code. */
-function closedEarly(peer: string): Error {
-  return Object.assign(new Error(`${peer} closed the connection before it was secured`), {
-    code: 'ECONNRESET',
-  })
+/** What node:tls says of an end during the handshake; a real reset has the name of a system call. */
+function isReset(error: Error & { code?: string; syscall?: string }): boolean {
+  return error.code === 'ECONNRESET' && error.syscall === undefined
+}
+
+/** The code that node:tls and node:net have for it, since retry logic knows it. */
+function closedEarly(peer: string, hasCertificate: boolean, cause?: Error): Error {
+  const guess = hasCertificate ? '; it may have refused our certificate' : ''
+  const error = new Error(`${peer} closed the connection before it was secured${guess}`, { cause })
+  return Object.assign(error, { code: 'ECONNRESET' })
 }

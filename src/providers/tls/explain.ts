@@ -77,13 +77,19 @@ export function isNotTls(error: Error): boolean {
 export function tlsCode(error: Error & { code?: string }): string | undefined {
   const { code } = error
   if (code === undefined) return undefined
-  if (code.startsWith('ERR_SSL_') || certificateCodes.test(code)) return code
+  if (code.startsWith('ERR_SSL_') || certificateCodes.test(code)) return oneSpelling(code)
   if (code !== 'EPROTO') return undefined
   const reason = /:SSL routines:[^:]*:([^:\n]+)/.exec(error.message)?.[1]
-  return reason === undefined
-    ? undefined
-    : `ERR_SSL_${reason
-        .trim()
-        .toUpperCase()
-        .replace(/[^A-Z0-9]+/g, '_')}`
+  if (reason === undefined) return undefined
+  return oneSpelling(
+    `ERR_SSL_${reason
+      .trim()
+      .toUpperCase()
+      .replace(/[^A-Z0-9]+/g, '_')}`,
+  )
+}
+
+/** OpenSSL 3.2 renamed the alerts that SSL 3.0 has too ("ssl/tls alert …"); the older name is the code on every Node. */
+function oneSpelling(code: string): string {
+  return code.replace(/^ERR_SSL_SSL[/_]TLS_ALERT_/, 'ERR_SSL_SSLV3_ALERT_')
 }

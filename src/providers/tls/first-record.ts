@@ -8,6 +8,8 @@ export interface FirstRecordHandlers {
   other(): void
   /** Nothing came in time. */
   silence(): void
+  /** A beginning of TLS came, and no more of it in time. */
+  stalled(): void
   /** The connection ended or failed first. */
   error(error: Error): void
 }
@@ -23,8 +25,7 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
   let bytes: Buffer = Buffer.alloc(0)
   const timer = setTimeout(() => {
     // A beginning of TLS is no silence.
-    if (bytes.length === 0) settle(handlers.silence)
-    else settle(() => handlers.error(new Error('the first record was not completed in time')))
+    settle(bytes.length === 0 ? handlers.silence : handlers.stalled)
   }, patience)
   raw.on('readable', onReadable)
   raw.on('end', onEnd)
