@@ -48,7 +48,8 @@ function drawGroup({ title, note, target, bars }, y) {
       `<line class="target" x1="${x(target)}" x2="${x(target)}" y1="${at - 2}" y2="${at + barHeight + 2}"/>`,
     )
   }
-  return lines.join('\n')
+  // The words last, so that no line crosses them.
+  return [...lines, ...bars.map((bar, i) => drawValue(bar, y + 10 + i * barStep))].join('\n')
 }
 
 function drawBar({ label, value, strong }, y) {
@@ -61,8 +62,12 @@ function drawBar({ label, value, strong }, y) {
   return [
     `<text class="label" x="${left - 8}" y="${middle + 4}" text-anchor="end">${escaped(label)}</text>`,
     `<path class="${strong ? 'ours' : 'other'}" d="${outline}"/>`,
-    `<text class="value" x="${end + 6}" y="${middle + 4}">${value.toFixed(2)}</text>`,
   ].join('\n')
+}
+
+function drawValue({ value }, y) {
+  const end = x(Math.min(value, longest))
+  return `<text class="value" x="${end + 6}" y="${y + barHeight / 2 + 4}">${value.toFixed(2)}</text>`
 }
 
 function x(value) {
@@ -79,6 +84,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .group { font-weight: 600 }
 .note { fill: #59636e; font-size: 11px }
 .page { fill: #ffffff }
+.value { paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
 .ours { fill: #1a7f5a }
 .other { fill: #b6bfc9 }
 .one { stroke: #59636e; stroke-dasharray: 2 2 }
@@ -87,6 +93,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
   text { fill: #f0f6fc }
   .note { fill: #9198a1 }
   .page { fill: #0d1117 }
+  .value { stroke: #0d1117 }
   .ours { fill: #3fb984 }
   .other { fill: #4c5663 }
   .one { stroke: #9198a1 }

@@ -17,8 +17,8 @@ import { table } from './table.mjs'
 const usage = `npm run bench:streams -- [options]
 
 --only KIND      only ${kinds.join(', ')}; can be given several times
---rounds N       rounds that are measured, after one that warms up (9; with --quick 3)
---quick          a quarter of the work, for a first look
+--rounds N       rounds that are measured, after a warm-up (31; with --quick 7); for memory a tenth
+--quick          less of it, for a first look
 --json FILE      write every measurement to a file
 --out DIR        write streams.json, streams.md and streams.svg there
                  (a complete run without --quick writes bench/results)
@@ -43,7 +43,7 @@ if (values.help) {
   process.exit()
 }
 
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 9))
+const rounds = Number(values.rounds ?? (values.quick ? 7 : 31))
 const unknown = values.only.find(kind => !kinds.includes(kind))
 if (unknown !== undefined) fail(`--only ${unknown}: use ${kinds.join(', ')}`)
 if (!(Number.isInteger(rounds) && rounds > 0)) fail(`--rounds ${values.rounds}: give a number`)
@@ -62,8 +62,9 @@ const credentials = await makeCredentials(builds.ours)
 const results = []
 for (const bench of benches.filter(({ kind }) => values.only.includes(kind))) {
   progress(bench.title)
-  const samples = await alternate(subjectsOf(bench), rounds, round => {
-    progress(`${bench.title}  ${round} of ${rounds}`)
+  const all = bench.lasting ? rounds : Math.ceil(rounds / 10)
+  const samples = await alternate(subjectsOf(bench), all, round => {
+    progress(`${bench.title}  ${round} of ${all}`)
   })
   results.push({ bench, ...summarise(bench, samples), samples })
 }
@@ -97,7 +98,7 @@ function subjectsOf({ kind, algorithm, subjects, units, lasting }) {
       subject: key,
       build: builds[key],
       credentials: credentials[algorithm],
-      units: values.quick ? Math.ceil(units / 4) : units,
+      units,
     },
   }))
 }

@@ -94,26 +94,28 @@ ${meaning}
 const meaning = `## What the figures mean, and what they do not
 
 Both ends of every connection live in one process and talk over loopback, and "per CPU second"
-counts all CPU time of that process, client and server together, kernel and garbage collection
-included. That is the figure to compare: it says how much of a processor a connection or a megabyte
-costs. "Per second" is wall-clock time on a machine that had other work to do, with one thread for
-both ends; it is no statement about throughput between two hosts, where the network's latency and
-bandwidth decide. Each figure is a median of rounds in which the subjects took turns. A ratio is taken
-within each round; its median is shown, and between which values the middle half of them lies. Where
-that range is wider than a difference, the difference is not shown to be real.
+counts all CPU time of that process: client and server, the kernel's part and garbage collection.
+That is the figure to compare. It says how much of a processor a connection or a megabyte costs. "Per
+second" is wall-clock time, of one thread for both ends, on a machine that may have had other work to
+do; it says nothing about the throughput between two hosts, where the network's latency and bandwidth
+decide. Every figure is a median of rounds in which the subjects took turns. A ratio is taken within
+each round; shown are the median of these ratios and between which two the middle half of them lies.
+Where that range is wider than a difference, the difference is not shown to be real.
 
-node:tls stands as people use it: \`tls.connect\` with the options each time, which makes a context for
-every connection and never resumes. "One secureContext" is what a user who knows of it saves;
-"resuming by hand" also gives the last session back. secure-socket keeps one context for equal settings
-and resumes by itself, so its advantage in connections is that of doing unasked what node:tls leaves
-to the user, not of faster cryptography: both use the same OpenSSL. A full connection of secure-socket
-is forced here by a new target name each time. Connections are made one after the other, each carries
-a byte both ways, and no client has a certificate.
+node:tls stands as people use it: \`tls.connect\` with the options each time, which makes a context
+for every connection and resumes nothing. "One secureContext" is what a user gains who shares one;
+"resuming by hand" also gives the last session back. secure-socket keeps one context for equal
+settings and resumes by itself. Its advantage in connections is that it does unasked what node:tls
+leaves to the user, not faster cryptography: the OpenSSL is the same, and against a user who does it
+all by hand there is none. A full handshake is forced here by a new target name each time; the
+server's certificate is known by then, and parsing it the first time costs another 0.1 to 0.2 ms.
+Connections are made one after the other, each carries a byte both ways, and clients have no
+certificate. A chain of several certificates, a large \`ca\` or another curve changes the ratios.
 
-Heap is the growth of V8's heap for each pair of idle connections (a client's and a server's end),
-after garbage collection. OpenSSL's own memory is not in it; some of it is in RSS, which also holds
-what the allocator keeps for later, and is the least exact of the three. A server alone needs about
-half. Plain node:net is there to show the floor; it secures nothing.`
+Heap is what V8's heap grows by for a pair of idle connections, a client's end and a server's, after
+garbage collection. OpenSSL's own memory is not in it. Some of that is in RSS, which also holds what
+the allocator keeps for later and is the least exact of the three. Plain node:net shows the floor; it
+secures nothing.`
 
 function number(value) {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })

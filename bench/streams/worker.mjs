@@ -9,6 +9,9 @@ const workloads = { bulk, pingpong, connect: connections, reconnect: connections
 
 let work
 
+/** As many rounds of work until the code is compiled and the caches are full. */
+const warmUp = 5
+
 /** Every message is the task, the same each time, and asks for one measurement of it. */
 process.on('message', async task => {
   const { kind, units } = task
@@ -16,14 +19,14 @@ process.on('message', async task => {
   if (kind === 'memory') {
     process.send(await memory(subject(), units))
   } else {
+    const times = work === undefined ? warmUp : 1
     work ??= await workloads[kind](subject())
-    process.send(await timed(work, units))
+    process.send(await timed(work, units * times))
   }
 })
 process.on('disconnect', () => process.exit())
 
 async function timed(work, units) {
-  global.gc()
   const cpu = process.cpuUsage()
   const start = process.hrtime.bigint()
   await work(units)
