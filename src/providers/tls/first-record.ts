@@ -36,8 +36,14 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
     for (let chunk = raw.read(); chunk !== null; chunk = raw.read())
       bytes = Buffer.concat([bytes, chunk as Buffer])
     if (bytes.length === 0) return
-    if (bytes[0] !== handshakeRecord) settle(handlers.other)
-    else if (bytes.length >= wanted()) settle(() => handlers.tls(bytes))
+    if (bytes[0] !== handshakeRecord) settle(() => handBack(handlers.other))
+    else if (bytes.length >= wanted()) settle(() => handBack(() => handlers.tls(bytes)))
+  }
+
+  /** Only where the connection goes on: bytes cannot be put back after its end. */
+  function handBack(handler: () => void): void {
+    raw.unshift(bytes)
+    handler()
   }
 
   function wanted(): number {
@@ -64,7 +70,6 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
     raw.off('end', onEnd)
     raw.off('close', onEnd)
     raw.off('error', onError)
-    if (bytes.length > 0) raw.unshift(bytes)
     handler()
   }
 }
