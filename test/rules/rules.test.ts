@@ -643,7 +643,6 @@ const rules: readonly Rule[] = [
             error,
             { code: 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', message: /no common ground/ },
             'the same code on every version of Node',
-            { todo: 'the code follows the wording of OpenSSL, which has changed in Node 24' },
           )
         },
       },
