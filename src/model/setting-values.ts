@@ -100,6 +100,10 @@ export function protocols(key: string, value: unknown): unknown {
       syscall,
     )
   }
+  const reserved = value.find(each => each.startsWith('secure-socket/'))
+  if (reserved !== undefined) {
+    throw invalid(`security.${key}`, reserved, 'names with secure-socket/ are our own', syscall)
+  }
   return Object.freeze([...value])
 }
 

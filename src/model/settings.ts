@@ -194,7 +194,8 @@ export function parseSettings(settings?: SecuritySettings | null): ParsedSetting
       { syscall },
     )
   }
-  const checked: Record<string, unknown> = {}
+  // Without a prototype, here and below: what somebody puts on Object.prototype is no setting.
+  const checked: Record<string, unknown> = Object.create(null)
   for (const [key, value] of Object.entries(settings)) {
     if (!Object.hasOwn(checks, key)) throw unknownKey(key, value)
     if (value === undefined) continue
@@ -261,7 +262,7 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
       syscall,
     )
   }
-  return Object.freeze({
+  const parsed: ParsedSettings = {
     ...rest,
     ...(psk as ParsedPsk | undefined),
     protocol: protocol === 'default' ? defaultPolicy.protocol : protocol,
@@ -275,7 +276,8 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
     keylog: settings.keylog ?? false,
     sharePort: settings.sharePort ?? false,
     fingerprint,
-  })
+  }
+  return Object.freeze(Object.assign(Object.create(null), parsed))
 }
 
 function unknownKey(key: string, value: unknown): Error {
