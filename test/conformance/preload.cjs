@@ -12,10 +12,10 @@ const Module = require('node:module')
 const net = require('node:net')
 const { pathToFileURL } = require('node:url')
 
-const { CONFORMANCE_CREDENTIALS, CONFORMANCE_DIST } = process.env
+const { CONFORMANCE_POLICY, CONFORMANCE_DIST } = process.env
 const dropIn = { ...require(`${CONFORMANCE_DIST}/net.cjs`) }
 const { SecureServer, SecureSocket } = require(`${CONFORMANCE_DIST}/index.cjs`)
-const { cert, key, ca, pin } = JSON.parse(readFileSync(CONFORMANCE_CREDENTIALS, 'utf8'))
+const policy = JSON.parse(readFileSync(CONFORMANCE_POLICY, 'utf8'))
 
 const secured = new WeakSet()
 
@@ -52,15 +52,14 @@ function secureClients() {
     if (isPath(args)) return clear(this, net.Socket).connect(...args)
     if (!secured.has(this)) {
       secured.add(this)
-      this.setSecurity({ ca })
-      // Tests look up host names of their own making, so the server is known by its key.
-      this.setPeerTargetName(pin)
+      this.setSecurity(policy.client)
+      this.setPeerTargetName(policy.peerTargetName)
     }
     return connect.apply(this, args)
   }
 }
 
-/** Gives each server its identity. Tests share ports between processes on purpose. */
+/** Gives each server its identity; a path, or what listens already, goes to node's own listen. */
 function secureServers() {
   const { listen } = SecureServer.prototype
   SecureServer.prototype.listen = function (...args) {
@@ -73,7 +72,7 @@ function secureServers() {
 function secure(server) {
   if (secured.has(server)) return
   secured.add(server)
-  SecureServer.prototype.setSecurity.call(server, { cert, key, sharePort: true })
+  SecureServer.prototype.setSecurity.call(server, policy.server)
 }
 
 /** Makes http use ours: its agents to connect, its servers to accept. */

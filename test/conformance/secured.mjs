@@ -1,4 +1,4 @@
-// What makes a test run secured: credentials, and the variables that load the preload with them.
+// What makes a test run secured: a policy, and the variables that load the preload with it.
 
 import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * Makes the credentials that an administrator would have given, in a file that every test process
+ * Makes the credentials and settings that an administrator would have given, in a file that every test process
  * reads, and gives the variables of the environment for `runTests`.
  *
  * NODE_OPTIONS and not a flag: it reaches what a test forks or spawns, and its workers, and leaves
@@ -14,8 +14,9 @@ import { fileURLToPath } from 'node:url'
  *
  * @param {string} scratch where the file goes
  * @param {string} built the build to test
+ * @param {boolean} mutual clients prove who they are, too
  */
-export async function securedEnvironment(scratch, built) {
+export async function securedEnvironment(scratch, built, mutual) {
   if (!existsSync(built)) throw new Error(`${built} is not there: npm run build`)
   const { createAuthority, createIdentity } = createRequire(import.meta.url)(
     join(built, 'index.cjs'),
@@ -24,8 +25,15 @@ export async function securedEnvironment(scratch, built) {
   const authority = await createAuthority({ name: 'conformance tests' })
   const names = ['localhost', '127.0.0.1', '::1']
   const { cert, key, ca, pin } = await createIdentity({ authority, names })
-  const file = join(scratch, 'credentials.json')
-  writeFileSync(file, JSON.stringify({ cert, key, ca, pin }), { mode: 0o600 })
+  const file = join(scratch, 'policy.json')
+  const policy = {
+    // Tests look up host names of their own making, so the server is known by its key.
+    peerTargetName: pin,
+    client: mutual ? { cert, key, ca } : { ca },
+    // Tests share ports between processes on purpose.
+    server: { cert, key, sharePort: true, ...(mutual ? { ca, requestCert: true } : {}) },
+  }
+  writeFileSync(file, JSON.stringify(policy), { mode: 0o600 })
 
   // A copy: a build that runs meanwhile does not pull the code from under the tests.
   const dist = join(scratch, 'dist')
@@ -34,7 +42,7 @@ export async function securedEnvironment(scratch, built) {
   const preload = fileURLToPath(new URL('./preload.cjs', import.meta.url))
   return {
     NODE_OPTIONS: `--require ${JSON.stringify(preload)}`,
-    CONFORMANCE_CREDENTIALS: file,
+    CONFORMANCE_POLICY: file,
     CONFORMANCE_DIST: dist,
   }
 }
