@@ -98,12 +98,15 @@ function announce(
   const { waiting } = state
   state.waiting = null
   waiting?.write(channel)
+  // Until the next turn of the loop; what awaits `secured` runs later than the listeners.
   state.announcing = true
+  setImmediate(() => {
+    state.announcing = false
+  })
   try {
     socket.emit('connect')
     socket.emit('ready')
   } finally {
-    state.announcing = false
     if (!socket.destroyed) startReading(socket, state, channel, connection)
   }
 }

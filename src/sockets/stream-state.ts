@@ -31,7 +31,7 @@ export class StreamState {
   established = false
   /** 'connectionAttempt' is being emitted, in native mode. */
   attempting = false
-  /** 'connect' is being emitted. */
+  /** 'connect' has just been emitted. */
   announcing = false
   /** Once secured, this socket never falls back to clear text (R15). */
   securedBefore = false

@@ -11,7 +11,7 @@ import util from 'node:util'
 import t from 'tap'
 import { createConnection } from '../../src/net.js'
 import { SecureSocket } from '../../src/sockets/secure-socket.js'
-import { event, failure, text } from '../support/events.js'
+import { closed, event, failure, text } from '../support/events.js'
 import { testIdentity } from '../support/identities.js'
 import { clientIdentity, listening, trust } from '../support/secured.js'
 
@@ -390,6 +390,20 @@ t.test('resetAndDestroy() resets the connection and harms no memory', async t =>
     resetting.resetAndDestroy()
     t.match((await failed)[0], { code: 'ECONNRESET' }, `reset by the ${side}`)
   }
+})
+
+t.test('destroyed as soon as it is secured, the server has seen it all the same', async t => {
+  // Node tells of the secured channel before our last handshake message has left.
+  const { port, server, refused } = await listening(t, {})
+  for (const when of ["in 'connect'", 'after await']) {
+    const seen = event(server, 'connection')
+    const socket = createConnection({ port, host: '127.0.0.1', security: await trust() })
+    if (when === 'after await') await socket.secured.then(() => socket.destroy())
+    else socket.on('connect', () => socket.destroy())
+    await seen
+    await closed(socket)
+  }
+  t.same(refused, [])
 })
 
 t.test('destroy() half-way through connecting leaves nothing behind', async t => {

@@ -43,7 +43,8 @@ export function explained<T>(settings: ParsedSettings, create: () => T): T {
 }
 
 export function contextOptions(settings: ParsedSettings): SecureContextOptions {
-  const { cert, key, pfx, passphrase, ca, crl, sigalgs, ecdhCurve } = settings
+  const { cert, passphrase, ca, crl, sigalgs, ecdhCurve } = settings
+  const [key, pfx] = [asList(settings.key), asList(settings.pfx)]
   const usesPsk = settings.ownPsk !== undefined || settings.acceptedPsk !== undefined
   // Pre-shared keys work with the SHA-256 suites of TLS 1.3 only (RFC 8446, section 4.2.11).
   const minVersion = usesPsk ? 'TLSv1.3' : settings.minVersion
@@ -79,6 +80,13 @@ export function contextOptions(settings: ParsedSettings): SecureContextOptions {
       // A ticket of a pre-shared key would carry no identity: those sessions are never resumed.
       (usesPsk ? constants.SSL_OP_NO_TICKET : 0),
   }
+}
+
+/** Node takes a key with its passphrase only in an array. */
+function asList<T>(value: T | readonly T[] | undefined): readonly T[] | undefined {
+  return value === undefined || Array.isArray(value)
+    ? (value as readonly T[] | undefined)
+    : [value as T]
 }
 
 /** Suites that do not encrypt: TLS 1.2's NULL suites, and those of RFC 9150 for TLS 1.3. */
