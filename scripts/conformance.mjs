@@ -97,7 +97,7 @@ function run(label, tests, env) {
 
 /** What differs, why, and which of it makes this run a failure. */
 function compare(name, capable, secured) {
-  const { known, target } = readKnownDifferences(name, major)
+  const { known, target } = readKnownDifferences(name, major, values.mutual)
   const differing = capable.filter(test => !succeeded(secured.get(test.id)))
   const differences = differing.map(test => ({
     ...secured.get(test.id),
@@ -114,9 +114,10 @@ function compare(name, capable, secured) {
   if (!only && !values.mutual && passes < target)
     failures.push(`${passes} passes, and the target is ${target}`)
 
-  const healed = only || values.mutual
-    ? []
-    : capable.map(({ id }) => id).filter(id => known.has(id) && succeeded(secured.get(id)))
+  const healed =
+    only || values.mutual
+      ? []
+      : capable.map(({ id }) => id).filter(id => known.has(id) && succeeded(secured.get(id)))
   return { differences, failures, healed, target }
 }
 

@@ -14,21 +14,21 @@ import { readFileSync } from 'node:fs'
  *       }
  *     }
  *
- * `from` and `to` are major versions of Node. `abort`: the test makes an assertion inside Node fail;
- * any other crash is a failure whatever the list says. The target of the highest version that is not
- * above `major` counts, since suites only grow.
+ * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `abort`:
+ * the test makes an assertion inside Node fail; any other crash is a failure whatever the list says.
+ * The target of the highest version that is not above `major` counts, since suites only grow.
  *
  * @returns the target, and a Map from a test to `{ reason, abort }`
  */
-export function readKnownDifferences(suite, major) {
+export function readKnownDifferences(suite, major, mutual = false) {
   const file = new URL(`./known-differences/${suite}.json`, import.meta.url)
   const { targets, differences } = JSON.parse(readFileSync(file, 'utf8'))
 
   const known = new Map()
   for (const [id, entry] of Object.entries(differences)) {
-    const { reason, from = 0, to = Infinity, abort = false } = Object(entry)
+    const { reason, from = 0, to = Infinity, abort = false, mutual: only = false } = Object(entry)
     if (typeof entry === 'string') known.set(id, { reason: entry, abort })
-    else if (major >= from && major <= to) known.set(id, { reason, abort })
+    else if (major >= from && major <= to && (mutual || !only)) known.set(id, { reason, abort })
   }
   const version = Math.max(
     ...Object.keys(targets)
