@@ -135,8 +135,13 @@ class SecureSocketClass extends TlsReadingSide {
     const state = stateOf(this)
     if (state.secured === null) {
       state.secured = deferred()
-      if (state.established && state.connection) state.secured.resolve(state.connection.query())
-      else if (this.destroyed) state.secured.reject(state.outcome ?? ended())
+      const { established, connection, channel } = state
+      if (established && connection) {
+        if (channel?.destroyed) state.secured.reject(ended())
+        else state.secured.resolve(connection.query())
+      } else if (this.destroyed) {
+        state.secured.reject(state.outcome ?? ended())
+      }
     }
     return state.secured.promise
   }

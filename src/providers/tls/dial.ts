@@ -15,6 +15,7 @@ import { acceptanceByte, hasAcceptance, withAcceptance } from './acceptance.js'
 import { clearConnection, TlsConnection } from './connection.js'
 import { clientContext } from './context.js'
 import { explainTlsError, isNotTls, tlsCode } from './explain.js'
+import { firstAnswer } from './first-answer.js'
 import { warnOfKeylog } from './keylog.js'
 import { peerCertificate, withoutChain } from './peer-certificate.js'
 import { dropSessions, keepSession, sessionEnd, sessionKey, takeSession } from './session-cache.js'
@@ -31,7 +32,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   const host = options.host || 'localhost'
   const peer = `${host}:${options.port}`
   const sessions = sessionKey(settings.fingerprint, host, options.port, targetName.text)
-  const mayStayClear = settings.allowInsecure && !request.targetNameSet && !request.securedBefore
+  let mayStayClear = settings.allowInsecure && !request.targetNameSet && !request.securedBefore
 
   let current: Socket | null = null
   let timer: NodeJS.Timeout | undefined
@@ -100,13 +101,15 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       established(channel, connection)
     })
     listen('error', (error: Error) => {
-      dropSessions(sessions)
+      if (kept) dropSessions(sessions)
       if (askAcceptance && noApplicationProtocol(error)) {
         rememberRefusal(peer)
         abandon()
+        // An alert is an answer in TLS.
+        mayStayClear = false
         secure(false)
       } else if (mayStayClear && isNotTls(error)) {
-        stayClear()
+        stayClearUnlessTls(connectOptions, explainTlsError(error, peer))
       } else {
         failed(
           isReset(error) ? closedEarly(peer, hasCertificate, error) : explainTlsError(error, peer),
@@ -161,7 +164,18 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     )
   }
 
-  /** R15: a second connection, without TLS. */
+  /** R15: a peer whose answer is something else than TLS may be spoken to in clear. */
+  function stayClearUnlessTls(tlsOptions: ConnectionOptions, error: Error): void {
+    abandon()
+    const patience = settings.handshakeTimeout
+    current = firstAnswer(netOptions(options), tlsOptions, patience, answer => {
+      if (answer === 'other') stayClear()
+      else failed(error)
+    })
+    observer.channel(current)
+  }
+
+  /** R15: another connection, without TLS. */
   function stayClear(): void {
     abandon()
     const channel = net.connect(netOptions(options))
@@ -176,8 +190,11 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     for (const name of connectingEvents) {
       listen(name, (...args: unknown[]) => {
         passingOn = true
-        observer.event(name, args)
-        passingOn = false
+        try {
+          observer.event(name, args)
+        } finally {
+          passingOn = false
+        }
       })
     }
     observer.channel(channel)

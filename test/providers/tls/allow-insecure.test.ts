@@ -10,7 +10,7 @@ import { createConnection } from '../../../src/net.js'
 import { SecureSocket } from '../../../src/sockets/secure-socket.js'
 import { event, failure, text } from '../../support/events.js'
 import { strangerIdentity } from '../../support/identities.js'
-import { listening, trust } from '../../support/secured.js'
+import { clientIdentity, listening, trust } from '../../support/secured.js'
 
 const insecure: SecuritySettings = { allowInsecure: true, guaranteeEncryption: false }
 const secret = 'in clear?'
@@ -65,7 +65,7 @@ t.test(
     t.equal(socket.authorized, false)
     t.equal(socket.getCipher(), undefined)
     t.match(String((await event(socket, 'data'))[0]), '220 ready')
-    t.equal(server.count(), 2, 'a second connection')
+    t.equal(server.count(), 3, 'one that failed, one that looked at the answer, one in clear')
     t.match(await socket.querySecurity(), { secured: false })
     t.throws(() => socket.impersonatePeer(() => {}), { code: 'ERR_PEER_NOT_AUTHENTICATED' })
     while (!server.received.join('').includes(secret))
@@ -114,14 +114,64 @@ t.test('client: never in these cases', async t => {
     const socket = createConnection({
       port: server?.port ?? (peer as number),
       host: '127.0.0.1',
-      security: { ...insecure, ...(await trust()), handshakeTimeout: 150 },
+      security: {
+        ...insecure,
+        ...(await trust()),
+        ...(/TIMEOUT/.test(code.source) ? { handshakeTimeout: 150 } : {}),
+      },
       ...more,
     })
     socket.on('insecure', () => t.fail(`${name}: clear`))
     socket.write(secret)
     t.match(await event(socket, 'error'), [{ code }], name)
     t.equal(server?.received.join('').includes(secret) ?? false, false, `${name}: nothing in clear`)
-    t.ok((server?.count() ?? 1) <= 1, `${name}: no second connection`)
+    t.ok((server?.count() ?? 1) <= 2, `${name}: no connection in clear`)
+  }
+})
+
+t.test('client: never where a TLS answer turns into something else', async t => {
+  const { port } = await listening(t, {})
+  const spoiling = await plainServer(t, socket => {
+    const server = net.connect(port, '127.0.0.1')
+    server.on('error', () => {})
+    socket.on('data', data => server.write(data)).on('close', () => server.destroy())
+    // The ServerHello of the real server, then text.
+    server.once('data', data => {
+      socket.write(data.subarray(0, 5 + data.readUInt16BE(3)))
+      socket.write('220 ready\r\n')
+    })
+  })
+  const socket = createConnection({
+    port: spoiling.port,
+    host: '127.0.0.1',
+    security: { ...insecure, ...(await trust()) },
+  })
+  socket.on('insecure', () => t.fail('clear'))
+  t.match(await event(socket, 'error'), [{ name: 'SocketSecurityError' }])
+  t.equal(spoiling.count(), 2, 'the second is the one that looks at the first byte')
+})
+
+t.test('client: never after an alert, however it goes on', async t => {
+  const alerts = {
+    'no_application_protocol, then a plain peer': '15030300020278',
+    'a warning, then a plain peer': '1503030002015a',
+  }
+  for (const [name, alert] of Object.entries(alerts)) {
+    const server = await plainServer(t, (socket, connection) => {
+      if (connection === 1)
+        socket.end(Buffer.concat([Buffer.from(alert, 'hex'), Buffer.from('220 ready')]))
+      else if (name.startsWith('no_')) socket.write('220 ready\r\n')
+      else socket.write(Buffer.from(alert, 'hex'))
+    })
+    const socket = createConnection({
+      port: server.port,
+      host: '127.0.0.1',
+      security: { ...insecure, ...(await clientIdentity()) },
+    })
+    socket.on('insecure', () => t.fail(`${name}: clear`))
+    socket.write(secret)
+    await event(socket, 'error')
+    t.equal(server.received.join('').includes(secret), false, name)
   }
 })
 

@@ -1,0 +1,56 @@
+/**
+ * What a peer answers to a ClientHello, on a connection that is made for this question alone: the
+ * very first byte decides, as it does at our server. An error of a handshake does not: OpenSSL
+ * reports a TLS answer that turns into something else just like one that was never TLS.
+ */
+import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
+import { Duplex } from 'node:stream'
+import nodeTls, { type ConnectionOptions } from 'node:tls'
+
+const net = { ...nodeNet }
+const tls = { ...nodeTls }
+
+export type FirstAnswer = 'tls' | 'other' | 'none'
+
+/** The ContentTypes of TLS: change_cipher_spec(20) to heartbeat(24), RFC 8446, section 5.1. */
+const isContentType = (byte: number) => byte >= 20 && byte <= 24
+
+/**
+ * Asks, and calls `done` once.
+ * @param patience milliseconds
+ * @returns the connection, to be destroyed by who no longer wants to know
+ */
+export function firstAnswer(
+  netOptions: TcpNetConnectOpts,
+  tlsOptions: ConnectionOptions,
+  patience: number,
+  done: (answer: FirstAnswer) => void,
+): Socket {
+  let settled = false
+  const raw = net.connect(netOptions)
+  const timer = setTimeout(() => settle('none'), patience)
+  // OpenSSL writes the ClientHello; what comes back is only looked at.
+  const hello = new Duplex({
+    read() {},
+    write(chunk, _encoding, callback) {
+      raw.write(chunk, callback)
+    },
+  })
+  const client = tls.connect({ ...tlsOptions, socket: hello })
+  client.on('error', () => {})
+  hello.on('error', () => {})
+  raw.on('error', () => {})
+  raw.once('data', (chunk: Buffer) => settle(isContentType(chunk[0] as number) ? 'tls' : 'other'))
+  raw.once('close', () => settle('none'))
+  return raw
+
+  function settle(answer: FirstAnswer): void {
+    if (settled) return
+    settled = true
+    clearTimeout(timer)
+    client.destroy()
+    hello.destroy()
+    raw.destroy()
+    done(answer)
+  }
+}
