@@ -70,16 +70,15 @@ for (const bench of benches.filter(({ kind }) => values.only.includes(kind))) {
 }
 progress('')
 
-const record = { machine: machine(rounds), results: results.map(plain) }
-console.log(`${record.machine.text}\n`)
+console.log(`${machine(rounds).text}\n`)
 console.log(tables(results).map(table).join('\n\n'))
 console.log(`\n${verdicts(results).join('\n')}`)
 
-if (values.json) writeFileSync(values.json, json(record))
+if (values.json) writeFileSync(values.json, json(recordOf(results, true)))
 if (out !== undefined) {
   mkdirSync(out, { recursive: true })
-  writeFileSync(join(out, 'streams.json'), json(record))
-  writeFileSync(join(out, 'streams.md'), markdown(record.machine, results))
+  writeFileSync(join(out, 'streams.json'), json(recordOf(results, false)))
+  writeFileSync(join(out, 'streams.md'), markdown(machine(rounds), results))
   writeFileSync(join(out, 'streams.svg'), chart(charted(results)))
   console.log(`\nwritten: ${join(out, 'streams.{json,md,svg}')}`)
 }
@@ -121,9 +120,16 @@ function charted(measured) {
   }
 }
 
-function plain({ bench, subjects, samples }) {
-  const { kind, title, unit, algorithm, target } = bench
-  return { kind, title, unit, algorithm, target, subjects, samples }
+function recordOf(measured, withSamples) {
+  return {
+    machine: machine(rounds),
+    results: measured.map(
+      ({ bench: { kind, title, unit, algorithm, target }, subjects, samples }) => ({
+        ...{ kind, title, unit, algorithm, target, subjects },
+        ...(withSamples ? { samples } : {}),
+      }),
+    ),
+  }
 }
 
 function json(value) {

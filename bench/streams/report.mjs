@@ -61,7 +61,7 @@ function rowsOf({ bench, subjects }, cells) {
     subjectTitles[subject.key],
     ...cells(subject),
     subject.ratio.toFixed(2),
-    subject.quartiles.map(each => each.toFixed(2)).join(' – '),
+    [subject.low, subject.high].map(each => each.toFixed(2)).join(' – '),
     subject.key === 'ours'
       ? `${bench.kind === 'memory' ? '≤' : '≥'} ${bench.target.toFixed(2)}`
       : '',

@@ -19,7 +19,8 @@ export function summarise(bench, samples) {
       key,
       ...medians(rounds),
       ratio: median(ratios),
-      quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
+      low: quantile(ratios, 0.25),
+      high: quantile(ratios, 0.75),
     }
   })
   return { subjects }
