@@ -201,29 +201,24 @@ export interface Write {
   readonly callback: Callback
 }
 
-/** Writes to the channel; before it is secured, waits for it. Writable gives one write at a time. */
-export function write(socket: Socket, state: StreamState, channel: Socket, one: Write): void {
-  if (state.established) {
-    internals(socket)._unrefTimer()
-    one.to(channel)
-    return
-  }
+/** Before the channel is secured a write waits. Writable gives one at a time. */
+export function waitToWrite(socket: Socket, state: StreamState, write: Write): void {
   // For bytesWritten.
-  internals(socket)._pendingData = one.data
-  internals(socket)._pendingEncoding = one.encoding
+  internals(socket)._pendingData = write.data
+  internals(socket)._pendingEncoding = write.encoding
   const forget = () => {
     internals(socket)._pendingData = null
     internals(socket)._pendingEncoding = ''
   }
   state.waiting = {
-    write: to => {
+    write: channel => {
       forget()
       internals(socket)._unrefTimer()
-      one.to(to)
+      write.to(channel)
     },
     fail: error => {
       forget()
-      one.callback(error)
+      write.callback(error)
     },
   }
 }

@@ -28,7 +28,7 @@ import {
   release,
   resetOnClose,
   resumeOnread,
-  write,
+  waitToWrite,
   writeAll,
 } from './channel-mode.js'
 import { deferred, handled } from './completion.js'
@@ -194,9 +194,15 @@ class SecureSocketClass extends TlsReadingSide {
   override _write(data: unknown, encoding: BufferEncoding, callback: Callback): void {
     const state = stateOf(this)
     const { channel } = state
-    const to = (secured: Socket) => secured.write(data as string, encoding, callback)
-    if (channel) write(this, state, channel, { data, encoding, to, callback })
-    else netSocket._write.call(this, data, encoding, callback)
+    if (!channel) {
+      netSocket._write.call(this, data, encoding, callback)
+    } else if (!state.established) {
+      const to = (secured: Socket) => secured.write(data as string, encoding, callback)
+      waitToWrite(this, state, { data, encoding, to, callback })
+    } else {
+      internals(this)._unrefTimer()
+      channel.write(data as string, encoding, callback)
+    }
   }
 
   override _writev(
@@ -205,9 +211,15 @@ class SecureSocketClass extends TlsReadingSide {
   ): void {
     const state = stateOf(this)
     const { channel } = state
-    const to = (secured: Socket) => writeAll(secured, chunks, callback)
-    if (channel) write(this, state, channel, { data: chunks, encoding: '', to, callback })
-    else netSocket._writev?.call(this, chunks, callback)
+    if (!channel) {
+      netSocket._writev?.call(this, chunks, callback)
+    } else if (!state.established) {
+      const to = (secured: Socket) => writeAll(secured, chunks, callback)
+      waitToWrite(this, state, { data: chunks, encoding: '', to, callback })
+    } else {
+      internals(this)._unrefTimer()
+      writeAll(channel, chunks, callback)
+    }
   }
 
   override _final(callback: Callback): void {
