@@ -47,9 +47,7 @@ export function tables(results) {
         'target',
       ],
       ...held.flatMap(result =>
-        rowsOf(result, ({ heap, external, rss }) =>
-          [heap, external, rss].map(each => each.toFixed(1)),
-        ),
+        rowsOf(result, ({ heap, external, rss }) => [heap, external, rss].map(oneDecimal)),
       ),
     ],
   ].filter(Boolean)
@@ -119,4 +117,9 @@ secures nothing.`
 
 function number(value) {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })
+}
+
+/** Without a minus sign before what rounds to nothing. */
+function oneDecimal(value) {
+  return (Math.round(value * 10) / 10 + 0).toFixed(1)
 }
