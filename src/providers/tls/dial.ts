@@ -66,8 +66,13 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     withoutChain(channel)
     // tls.connect() hands it to nobody.
     if (options.blockList) Reflect.set(channel, 'blockList', options.blockList)
-    // Among the options, node:tls would parse it twice.
-    if (kept) (channel as SessionSetter).setSession(kept.session.data)
+    // Among the options node:tls would parse it twice, and set now it is lost where several addresses
+    // are tried: each has a handle of its own. This is the one that has connected, before it handshakes.
+    if (kept) {
+      channel.prependOnceListener('connect', () =>
+        (channel as SessionSetter).setSession(kept.session.data),
+      )
+    }
     follow(channel)
     // In TLS 1.2 the session comes before the peer is judged; it is kept only after that.
     const early: Buffer[] = []

@@ -139,3 +139,17 @@ t.test('a pinned key is checked in resumed sessions too', async t => {
   t.equal(info.resumed, true)
   t.equal(info.peer?.pin, pin)
 })
+
+t.test('a name with several addresses: the session goes to the one that connects', async t => {
+  // Every address that autoSelectFamily tries has a handle of its own.
+  const { port } = await listening(t, {}, socket => socket.end('answer'))
+  const lookup = (_host: string, _options: object, callback: (...args: unknown[]) => void) => {
+    setImmediate(callback, null, [
+      { address: '::1', family: 6 },
+      { address: '127.0.0.1', family: 4 },
+    ])
+  }
+  const options = { host: 'localhost', autoSelectFamily: true, lookup, security: await trust() }
+  t.equal((await visit(port, options)).resumed, false)
+  t.equal((await visit(port, options)).resumed, true)
+})
