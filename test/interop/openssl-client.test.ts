@@ -280,6 +280,37 @@ t.test('cipher suites: ours to choose, and none in common is refused', { skip },
   t.match(refused, [{ code: 'ERR_SSL_NO_SHARED_CIPHER' }])
 })
 
+t.test('keys of every kind that we make, at both ends', { skip }, async t => {
+  for (const [algorithm, signature] of [
+    ['ecdsa-p384', 'ECDSA'],
+    ['ed25519', 'ed25519'],
+    ['rsa-2048', 'RSA-PSS'],
+  ] as const) {
+    const own = await testIdentity(undefined, { algorithm })
+    const theirs = await testIdentity(['client.example'], { algorithm })
+    const security = { cert: own.cert, key: own.key, ca, requestCert: true }
+    const { port, server } = await listening(t, { security })
+    const { cert, key } = save(theirs)
+    const client = sClient(t, port, ...checking, '-cert', cert, '-key', key)
+    const socket = await accepted(server)
+    await client.said(/Verify return code: 0 \(ok\)/)
+    t.match(client.output, `Peer signature type: ${signature}`)
+    t.equal((await socket.querySecurity()).peer?.pin, theirs.pin)
+  }
+})
+
+t.test('groups and signature algorithms: ours to choose', { skip }, async t => {
+  const security = { ecdhCurve: 'P-384', sigalgs: 'ECDSA+SHA256' }
+  const { port, server } = await listening(t, { security })
+  const client = sClient(t, port)
+  await accepted(server)
+  await client.said(/Server Temp Key: .*(secp384r1|P-384)/)
+  const other = sClient(t, port, '-groups', 'X25519')
+  t.equal((await other.ended()).code, 1)
+  const another = sClient(t, port, '-sigalgs', 'ECDSA+SHA384')
+  t.equal((await another.ended()).code, 1)
+})
+
 t.test('a suite without encryption is never agreed on', { skip }, async t => {
   const security = { ciphers: 'ALL:eNULL:@SECLEVEL=0', maxVersion: 'TLSv1.2' as const }
   const { port, refused } = await listening(t, { security })
@@ -344,6 +375,8 @@ t.test('a resumed client is still the one that it was', { skip }, async t => {
       // A ticket of TLS 1.3 comes after the handshake, so before the echo.
       first.type('keep this\n')
       await first.said(/keep this\n/)
+      // What is sent before the handshake could be sent again by others (RFC 8446, section 8).
+      t.notMatch(first.output, /Max Early Data: [1-9]/)
       await first.finish()
 
       const second = sClient(t, port, ...credentials, '-sess_in', session)

@@ -141,11 +141,7 @@ const clients: Record<string, { talk: (socket: Socket) => void; error: object }>
 for (const requestCert of [false, true]) {
   const asking = requestCert ? ', asked for a certificate' : ''
   for (const [what, { talk, error }] of Object.entries(clients)) {
-    const todo =
-      requestCert &&
-      what === 'begins a handshake and stops' &&
-      'the error of first-record has no code'
-    t.test(`a client that ${what}${asking}`, { todo }, async t => {
+    t.test(`a client that ${what}${asking}`, async t => {
       const listener = (socket: SecureSocket) => socket.write(secret)
       const { ca, handshakeTimeout } = security
       const secured = { handshakeTimeout, ...(requestCert ? { ca, requestCert } : {}) }

@@ -82,8 +82,7 @@ t.test('HTTP/2 by ALPN', async t => {
   const { dispatcher, dialled } = agent(
     t,
     { allowH2: true },
-    // Without a certificate; http.test.ts says why.
-    { security: { ca: client.ca as string, alpn: ['h2', 'http/1.1'] } },
+    { security: { ...client, alpn: ['h2', 'http/1.1'] } },
   )
   const { body } = await request(`http://127.0.0.1:${port}/`, { dispatcher })
   t.equal(await body.text(), '2.0')
