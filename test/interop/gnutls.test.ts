@@ -82,10 +82,11 @@ for (const { version, description, priority } of versions) {
       ...['--priority', priority, '--resume', '--waitresumption', ...trusting],
       ...certificate(own),
     )
-    await client.said(/This is a resumed session/)
+    await client.said(/Resume Handshake was completed/)
     client.type('once more\n')
     await client.said(/once more\n/)
     const peer = { names: ['client.example'] }
+    t.match(client.output, /\*\*\* This is a resumed session/)
     t.match(infos, [
       { resumed: false, peer },
       { resumed: true, peer },
