@@ -225,7 +225,8 @@ class SecureSocketClass extends TlsReadingSide {
   override _final(callback: Callback): void {
     const { channel, established } = stateOf(this)
     if (!channel) netSocket._final.call(this, callback)
-    else if (established) channel.end((error?: Error | null) => callback(error))
+    // Later: ended in the middle of a read, TLS would throw the rest of what that read has brought away.
+    else if (established) setImmediate(() => channel.end((error?: Error | null) => callback(error)))
     else this.once('connect', () => this._final(callback))
   }
 

@@ -204,6 +204,38 @@ t.test('half open: the other direction goes on until it is ended too', async t =
   t.equal(await text(socket), 'got question')
 })
 
+t.test('end() while data arrives loses nothing of it', async t => {
+  // node:tls loses what the same read has brought, and then tells of a clean end.
+  const parts = Array.from({ length: 20 }, (_, i) => `part ${i};`)
+  const { port } = await listening(t, { allowHalfOpen: true }, socket => {
+    for (const part of parts) socket.write(part)
+    socket.on('end', () => socket.end('last')).resume()
+  })
+  const ways: Record<string, (end: () => void) => void> = {
+    'in the listener': end => end(),
+    'in a tick': end => process.nextTick(end),
+    'in a promise': end => void Promise.resolve().then(end),
+  }
+  for (const [name, soon] of Object.entries(ways)) {
+    const socket = createConnection({
+      port,
+      host: '127.0.0.1',
+      allowHalfOpen: true,
+      security: await trust(),
+    })
+    socket.once('data', () => soon(() => socket.end()))
+    t.equal(await text(socket), `${parts.join('')}last`, name)
+  }
+  const early = createConnection({
+    port,
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+    security: await trust(),
+  })
+  early.end()
+  t.equal(await text(early), `${parts.join('')}last`, 'before connect')
+})
+
 t.test('without allowHalfOpen the socket ends with its peer, after what was written', async t => {
   const { port } = await listening(t, {}, socket => socket.end('bye'))
   const socket = createConnection({ port, host: '127.0.0.1', security: await trust() })
