@@ -101,9 +101,16 @@ function hasHost(certificate: X509Certificate, host: string): boolean {
 
 /** `sha256/` and the base64 of the SHA-256 of the certificate's SubjectPublicKeyInfo (RFC 7469, 2.4). */
 export function publicKeyPin(certificate: X509Certificate): string {
+  const known = pins.get(certificate)
+  if (known !== undefined) return known
   const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
-  return `sha256/${createHash('sha256').update(key).digest('base64')}`
+  const pin = `sha256/${createHash('sha256').update(key).digest('base64')}`
+  pins.set(certificate, pin)
+  return pin
 }
+
+/** Exporting a key takes longer than all else that a query does, and connections share certificates. */
+const pins = new WeakMap<X509Certificate, string>()
 
 /** The names that a peer can be called by: no e-mail addresses, no directory names. */
 function peerNames(certificate: X509Certificate): string[] {
