@@ -224,10 +224,16 @@ class SecureSocketClass extends TlsReadingSide {
 
   override _final(callback: Callback): void {
     const { channel, established } = stateOf(this)
-    if (!channel) netSocket._final.call(this, callback)
-    // Later: ended in the middle of a read, TLS would throw the rest of what that read has brought away.
-    else if (established) setImmediate(() => channel.end((error?: Error | null) => callback(error)))
-    else this.once('connect', () => this._final(callback))
+    if (!channel) {
+      netSocket._final.call(this, callback)
+    } else if (!established) {
+      this.once('connect', () => this._final(callback))
+    } else {
+      const end = () => channel.end((error?: Error | null) => callback(error))
+      // Not inside a read: TLS would throw the rest of what that read has brought away.
+      if (channel.readableEnded) end()
+      else setImmediate(end)
+    }
   }
 
   override _read(size: number): void {
