@@ -114,10 +114,9 @@ function compare(name, capable, secured) {
   if (!only && !values.mutual && passes < target)
     failures.push(`${passes} passes, and the target is ${target}`)
 
-  const healed =
-    only || values.mutual
-      ? []
-      : capable.map(({ id }) => id).filter(id => known.has(id) && succeeded(secured.get(id)))
+  const healed = capable
+    .map(({ id }) => id)
+    .filter(id => known.has(id) && !known.get(id).race && succeeded(secured.get(id)))
   return { differences, failures, healed, target }
 }
 

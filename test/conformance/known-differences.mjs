@@ -10,15 +10,16 @@ import { readFileSync } from 'node:fs'
  *       "differences": {
  *         "parallel/test-net-a.js": "one line that says why",
  *         "parallel/test-net-b.js": { "reason": "one line", "from": 22, "to": 24 },
- *         "parallel/test-net-c.js": { "reason": "one line", "abort": true }
+ *         "parallel/test-net-c.js": { "reason": "one line", "race": true }
  *       }
  *     }
  *
- * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `abort`:
- * the test makes an assertion inside Node fail; any other crash is a failure whatever the list says.
- * The target of the highest version that is not above `major` counts, since suites only grow.
+ * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `race`: it
+ * passes at times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
+ * whatever the list says. The target of the highest version that is not above `major` counts, since
+ * suites only grow.
  *
- * @returns the target, and a Map from a test to `{ reason, abort }`
+ * @returns the target, and a Map from a test to its entry
  */
 export function readKnownDifferences(suite, major, mutual = false) {
   const file = new URL(`./known-differences/${suite}.json`, import.meta.url)
@@ -26,9 +27,12 @@ export function readKnownDifferences(suite, major, mutual = false) {
 
   const known = new Map()
   for (const [id, entry] of Object.entries(differences)) {
-    const { reason, from = 0, to = Infinity, abort = false, mutual: only = false } = Object(entry)
-    if (typeof entry === 'string') known.set(id, { reason: entry, abort })
-    else if (major >= from && major <= to && (mutual || !only)) known.set(id, { reason, abort })
+    const {
+      from = 0,
+      to = Infinity,
+      ...rest
+    } = typeof entry === 'string' ? { reason: entry } : entry
+    if (major >= from && major <= to && (mutual || !rest.mutual)) known.set(id, rest)
   }
   const version = Math.max(
     ...Object.keys(targets)
