@@ -25,7 +25,7 @@ import {
 
 export type { AcceptedPsk, OwnPsk } from './preshared-keys.js'
 
-/** PEM or DER, as node:tls takes it. */
+/** PEM, as text or as a Buffer of it; PKCS#12 where `pfx` is asked for. */
 export type Pem = string | NodeJS.ArrayBufferView
 /** A private key, with its passphrase where it has one of its own. */
 export type PrivateKey = Pem | { readonly pem: Pem; readonly passphrase?: string }

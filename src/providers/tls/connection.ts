@@ -9,7 +9,7 @@ import type { TargetName } from '../../model/target-name.js'
 import type { Connection } from '../provider.js'
 import { applicationProtocol } from './acceptance.js'
 import { encrypts } from './context.js'
-import { explainTlsError } from './explain.js'
+import { explainEstablished } from './explain.js'
 import { peerCertificate } from './peer-certificate.js'
 
 /**
@@ -77,7 +77,7 @@ export class TlsConnection implements Connection {
   }
 
   explain(error: Error): Error {
-    return explainTlsError(error, this.#peer)
+    return explainEstablished(error, this.#peer)
   }
 
   #identity(): PeerIdentity | undefined {

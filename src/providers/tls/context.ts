@@ -43,6 +43,7 @@ export function explained<T>(settings: ParsedSettings, create: () => T): T {
 }
 
 export function contextOptions(settings: ParsedSettings): SecureContextOptions {
+  checkAuthorities(settings)
   const { cert, passphrase, ca, crl, sigalgs, ecdhCurve } = settings
   const [key, pfx] = [asList(settings.key), asList(settings.pfx)]
   const usesPsk = settings.ownPsk !== undefined || settings.acceptedPsk !== undefined
@@ -80,6 +81,23 @@ export function contextOptions(settings: ParsedSettings): SecureContextOptions {
       // A ticket of a pre-shared key would carry no identity: those sessions are never resumed.
       (usesPsk ? constants.SSL_OP_NO_TICKET : 0),
   }
+}
+
+/** OpenSSL says nothing of a `ca` in which it finds no certificate: a path, or DER. Then nobody is trusted, and the errors accuse the peers. */
+function checkAuthorities({ ca }: ParsedSettings): void {
+  for (const each of asList(ca) ?? []) {
+    const text = typeof each === 'string' ? each : asBuffer(each).toString('latin1')
+    if (/-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text)) continue
+    throw new SocketSecurityError(
+      'EINVAL',
+      'security.ca contains no certificate: give PEM text (-----BEGIN CERTIFICATE-----), not a path and not DER',
+      { syscall: 'WSASetSocketSecurity' },
+    )
+  }
+}
+
+function asBuffer(view: NodeJS.ArrayBufferView): Buffer {
+  return Buffer.from(view.buffer, view.byteOffset, view.byteLength)
 }
 
 /** Node takes a key with its passphrase only in an array. */

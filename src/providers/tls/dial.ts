@@ -336,11 +336,16 @@ function netOptions(options: TcpNetConnectOpts): TcpNetConnectOpts {
   ) as unknown as TcpNetConnectOpts
 }
 
-/** A look-up that answers at once would connect before we listen, and before the block list is set. */
+/** A look-up that answers at once would connect before we listen, and before the block list is set; one that answers twice would connect twice. */
 function laterLookup(lookup: TcpNetConnectOpts['lookup']): TcpNetConnectOpts['lookup'] {
   if (typeof lookup !== 'function') return lookup
   return (host, options, callback) => {
-    lookup(host, options, (...result) => process.nextTick(callback, ...result))
+    let answered = false
+    lookup(host, options, (...result) => {
+      if (answered) return
+      answered = true
+      process.nextTick(callback, ...result)
+    })
   }
 }
 

@@ -67,6 +67,22 @@ export function explainTlsError(error: Error & { code?: string }, peer: string):
   })
 }
 
+/**
+ * Explains an error of an established channel: what somebody did to it on the way. An alert is what
+ * the peer itself says.
+ */
+export function explainEstablished(error: Error & { code?: string }, peer: string): Error {
+  const code = tlsCode(error)
+  if (code === undefined || !code.startsWith('ERR_SSL_') || code.includes('_ALERT_')) {
+    return explainTlsError(error, peer)
+  }
+  return new SocketSecurityError(
+    code as SocketSecurityErrorCode,
+    `${peer}: what arrived is not what the peer sent: it was changed, repeated, lost or added on the way; the connection is closed`,
+    { peer, cause: error },
+  )
+}
+
 /** The answer was no TLS at all. Alerts have codes of their own. */
 export function isNotTls(error: Error): boolean {
   const code = tlsCode(error)
