@@ -36,7 +36,11 @@ export class Program {
     // A program that has gone does not read what the test still types.
     this.#child.stdin?.on('error', () => {})
     this.#child.on('error', error => this.#hear(`\n${error.message}`))
+    // A test that runs out of time has no teardown.
+    const abandoned = () => this.#child.kill('SIGKILL')
+    process.once('exit', abandoned)
     this.#child.on('close', (code, signal) => {
+      process.off('exit', abandoned)
       this.#exit = { code, signal }
       this.#hear('')
     })
