@@ -37,6 +37,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   let current: Socket | null = null
   let timer: NodeJS.Timeout | undefined
   let passingOn = false
+  let acceptanceRefused = false
   const listening: [string, (...args: unknown[]) => void][] = []
 
   const hasCertificate = settings.cert !== undefined || settings.pfx !== undefined
@@ -94,6 +95,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       } catch (error) {
         return failed(error as Error)
       }
+      // Not before the peer has proved its name: anybody can send an alert.
+      if (acceptanceRefused) rememberRefusal(peer)
       if (resumed) connection.resumedCertificate = kept.certificate
       if (certificate) {
         const expires = resumed ? kept.session.expires : sessionEnd(certificate)
@@ -108,7 +111,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     listen('error', (error: Error) => {
       if (kept) dropSessions(sessions)
       if (askAcceptance && noApplicationProtocol(error)) {
-        rememberRefusal(peer)
+        acceptanceRefused = true
         abandon()
         // An alert is an answer in TLS.
         mayStayClear = false

@@ -20,15 +20,20 @@ import { clientIdentity, listening, trust } from '../../support/secured.js'
 
 t.test('the tokens, without network', async t => {
   t.same(withAcceptance([]), ['secure-socket/1'])
-  t.same(withAcceptance(['h2', 'x']), ['secure-socket/1+h2', 'h2', 'secure-socket/1+x', 'x'])
-  t.same(
-    withAcceptance(['p'.repeat(250)]),
-    ['p'.repeat(250)],
-    'a name too long for the token goes alone',
-  )
+  t.same(withAcceptance(['h2', 'x']), [
+    'secure-socket/1+h2',
+    'h2',
+    'secure-socket/1+x',
+    'x',
+    'secure-socket/1*',
+  ])
+  const long = 'p'.repeat(250)
+  t.same(withAcceptance([long]), [long, 'secure-socket/1*'], 'too long for the token')
   t.same(supportedWithAcceptance(['h2']), ['secure-socket/1+h2', 'h2', 'secure-socket/1'])
+  t.same(supportedWithAcceptance([]), ['secure-socket/1', 'secure-socket/1*'])
   for (const [negotiated, accepted, shown] of [
     ['secure-socket/1', true, false],
+    ['secure-socket/1*', true, false],
     ['secure-socket/1+h2', true, 'h2'],
     ['h2', false, 'h2'],
     ['secure-socket/12', false, 'secure-socket/12'],
@@ -44,10 +49,18 @@ t.test('the tokens, without network', async t => {
 
 t.test("'connect' never fires at a client that the server refuses", async t => {
   const { ca } = await trust()
-  for (const alpn of [[], ['a', 'b']]) {
+  for (const [serverAlpn, alpn] of [
+    [[], []],
+    [[], ['a']],
+    [['a'], []],
+    [
+      ['a', 'b'],
+      ['b', 'c'],
+    ],
+  ] as [string[], string[]][]) {
     const { port, refused } = await listening(
       t,
-      { security: { ca, requestCert: true, alpn } },
+      { security: { ca, requestCert: true, alpn: serverAlpn } },
       () => t.fail('not let in'),
     )
     for (const identity of [await strangerIdentity(), await expiredIdentity()]) {
