@@ -75,7 +75,7 @@ async function runSuite(name) {
   const plain = await run(`${name} plain`, tests, {})
   const capable = tests.filter(test => succeeded(plain.get(test.id)))
   if (values['plain-only'])
-    return { name, plain, secured: new Map(), differences: [], failures: [] }
+    return { name, plain, secured: new Map(), differences: [], crashes: [], failures: [] }
 
   const secured = await run(
     `${name} secured`,
@@ -104,10 +104,11 @@ function compare(name, capable, secured) {
     reason: known.get(test.id)?.reason,
   }))
 
-  const failures = differences
-    .filter(({ status }) => status === 'crash')
-    .filter(({ test, signal }) => signal !== 'SIGABRT' || !known.get(test.id)?.abort)
-    .map(({ test, signal }) => `${test.id} crashed (${signal})`)
+  const crashes = differences.filter(
+    ({ test, status, signal }) =>
+      status === 'crash' && !(signal === 'SIGABRT' && known.get(test.id)?.abort),
+  )
+  const failures = crashes.map(({ test, signal }) => `${test.id} crashed (${signal})`)
   const unexplained = differences.filter(({ reason }) => !reason).length
   if (unexplained > 0) failures.push(`${unexplained} unexplained`)
   const passes = capable.length - differing.length
@@ -117,7 +118,7 @@ function compare(name, capable, secured) {
   const healed = capable
     .map(({ id }) => id)
     .filter(id => known.has(id) && !known.get(id).race && succeeded(secured.get(id)))
-  return { differences, failures, healed, target }
+  return { differences, crashes, failures, healed, target }
 }
 
 /** A suite as plain data. */

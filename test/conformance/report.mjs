@@ -16,14 +16,14 @@ export function progress(label, total) {
 
 /** One row for each suite. */
 export function showTable(suites) {
-  const rows = suites.map(({ name, plain, secured, differences, target }) => [
+  const rows = suites.map(({ name, plain, secured, differences, crashes, target }) => [
     name,
     String(plain.size),
     count(plain, succeeded),
     secured.size === 0 ? '-' : count(secured, succeeded),
     target ? String(target) : '-',
     String(differences.length),
-    count(secured, ({ status }) => status === 'crash'),
+    String(crashes.length),
     count(new Map([...plain, ...secured]), ({ flaky }) => flaky),
   ])
   const head = ['suite', 'tests', 'plain', 'secured', 'target', 'differences', 'crashes', 'flaky']
