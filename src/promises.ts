@@ -1,6 +1,5 @@
 /** `secure-socket/promises`: connect and listen with promises, and connections by `for await`. */
 
-import { once } from 'node:events'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { createConnection } from './net.js'
 import { SecureServer, type SecureServerOptions } from './sockets/secure-server.js'
@@ -11,7 +10,7 @@ import type { SecureConnectOptions, SecureSocket } from './sockets/secure-socket
  * name. Rejects with what `'error'` would give; an AbortSignal in `options.signal` destroys the
  * socket, also later.
  */
-export function connect(options: SecureConnectOptions): Promise<SecureSocket> {
+export async function connect(options: SecureConnectOptions): Promise<SecureSocket> {
   const socket = createConnection(options)
   return new Promise((resolve, reject) => {
     socket.once('error', reject)
@@ -46,7 +45,9 @@ export async function listen(options: SecureListenOptions): Promise<SecureListen
   const { maxWaiting = 511, ...rest } = options
   const server = new SecureServer(rest)
   const waiting: SecureSocket[] = []
-  let wake: (() => void) | null = null
+  /** The loops that wait for a connection. */
+  let loops: (() => void)[] = []
+  let closing: Promise<void> | null = null
   let ended = false
   let failure: Error | null = null
 
@@ -58,10 +59,10 @@ export async function listen(options: SecureListenOptions): Promise<SecureListen
     waiting.push(socket)
     // One that fails before it is taken is not handed out, and nobody else hears its error.
     socket.on('error', ignore)
-    wake?.()
+    wake()
   })
   server.listen(rest)
-  await once(server, 'listening')
+  await listening(server, (rest as { signal?: AbortSignal }).signal)
   server.on('error', error => {
     failure = error
     end()
@@ -88,25 +89,51 @@ export async function listen(options: SecureListenOptions): Promise<SecureListen
       } else if (ended) {
         return
       } else {
-        await new Promise<void>(resolve => {
-          wake = resolve
-        })
-        wake = null
+        await new Promise<void>(resolve => loops.push(resolve))
       }
     }
   }
 
-  async function close(): Promise<void> {
+  function close(): Promise<void> {
+    closing ??= new Promise(resolve => {
+      if (server.listening) server.close(() => resolve())
+      else resolve()
+    })
     end()
-    if (!server.listening) return
-    await new Promise(resolve => server.close(resolve))
+    return closing
   }
 
   function end(): void {
     ended = true
     for (const socket of waiting.splice(0)) socket.destroy()
-    wake?.()
+    wake()
   }
+
+  /** Every loop looks again; who finds nothing waits again. */
+  function wake(): void {
+    const waking = loops
+    loops = []
+    for (const resolve of waking) resolve()
+  }
+}
+
+/** Resolves when the server listens, rejects when it never will. */
+function listening(server: SecureServer, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (result: () => void) => {
+      server.off('listening', onListening)
+      server.off('error', onError)
+      server.off('close', onClose)
+      result()
+    }
+    const onListening = () => settle(resolve)
+    const onError = (error: Error) => settle(() => reject(error))
+    const onClose = () =>
+      settle(() => reject(signal?.reason ?? new Error('closed before it was listening')))
+    server.on('listening', onListening)
+    server.on('error', onError)
+    server.on('close', onClose)
+  })
 }
 
 function ignore(): void {}

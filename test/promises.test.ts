@@ -72,6 +72,34 @@ t.test('close() ends a loop that waits, and the connections that nobody took', a
   await loop
 })
 
+t.test('several loops share the connections, and all of them end', async t => {
+  const listener = await listen({ port: 0, host: '127.0.0.1', security: await serverIdentity() })
+  const { port } = listener.address()
+  const taken: string[] = []
+  const worker = async (name: string) => {
+    for await (const socket of listener) {
+      taken.push(name)
+      socket.end(name)
+      await text(socket)
+    }
+  }
+  const workers = [worker('a'), worker('b')]
+  const options = { port, host: '127.0.0.1', security: await trust() }
+  const clients = await Promise.all([connect(options), connect(options)])
+  const answers = await Promise.all(clients.map(text))
+  t.same(answers.sort(), ['a', 'b'])
+  t.equal(listener.close(), listener.close(), 'the same end for all who ask for it')
+  await Promise.all([listener.close(), ...workers])
+})
+
+t.test('what cannot begin rejects: nothing is thrown, nothing waits for ever', async t => {
+  const rejected = connect({ port: 1, host: '127.0.0.1', security: { nonsense: 1 } as never })
+  t.match(await failure(rejected), { code: 'EINVAL' })
+  const security = await serverIdentity()
+  const aborted = { port: 0, host: '127.0.0.1', security, signal: AbortSignal.abort() }
+  t.match(await failure(listen(aborted)), { name: 'AbortError' })
+})
+
 t.test('the queue is bounded', async t => {
   const listener = await listen({
     port: 0,
