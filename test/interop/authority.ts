@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { testAuthority } from '../support/identities.js'
+import { ownDirectory } from './files.js'
 
 const run = promisify(execFile)
 
@@ -17,7 +18,7 @@ export async function revocationList(t: Test, ...certificates: string[]): Promis
     const { serialNumber } = new X509Certificate(each)
     return ['R', '330101000000Z', '250101000000Z', serialNumber, 'unknown', '/CN=x'].join('\t')
   })
-  const directory = t.testdir({
+  const directory = ownDirectory(t, {
     'ca.crt': cert,
     'ca.key': key,
     index: index.map(line => `${line}\n`).join(''),

@@ -10,6 +10,7 @@ import { event, failure } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { testIdentity } from '../support/identities.js'
 import { listening, trust } from '../support/secured.js'
+import { ownDirectory } from './files.js'
 
 const skip = !requireProgram(t, 'openssl')
 const run = promisify(execFile)
@@ -36,7 +37,7 @@ t.test('encrypted keys, PKCS #8 and the older form', { skip }, async t => {
     ['ec', '-aes256', '-passout', `pass:${passphrase}`],
   ]) {
     const { cert, key } = await testIdentity(['client.example'])
-    const directory = t.testdir({ key })
+    const directory = ownDirectory(t, { key })
     await run('openssl', [...how, '-in', 'key', '-out', 'encrypted'], { cwd: directory })
     const encrypted = readFileSync(join(directory, 'encrypted'))
     t.match(String(encrypted), /ENCRYPTED/)
@@ -60,7 +61,7 @@ t.test(
 
 t.test('DER, which node:tls does not take either, is EINVAL', { skip }, async t => {
   const { cert, key } = await testIdentity(['client.example'])
-  const directory = t.testdir({ cert })
+  const directory = ownDirectory(t, { cert })
   await run('openssl', 'x509 -in cert -outform DER -out der'.split(' '), { cwd: directory })
   const der = readFileSync(join(directory, 'der'))
   t.match(await refused({ cert: der, key, ca }), { code: 'EINVAL', message: /cert/ })
@@ -93,7 +94,7 @@ async function meet(t: Test, client: SecuritySettings, server: SecuritySettings)
 
 async function archive(t: Test, names: string[], options: string[]): Promise<Buffer> {
   const { cert, key, ca } = await testIdentity(names)
-  const directory = t.testdir({ cert, key, ca })
+  const directory = ownDirectory(t, { cert, key, ca })
   const inputs = ['-export', '-in', 'cert', '-inkey', 'key', '-certfile', 'ca', '-out', 'pfx']
   await run('openssl', ['pkcs12', ...inputs, ...options, '-passout', `pass:${passphrase}`], {
     cwd: directory,

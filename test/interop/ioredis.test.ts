@@ -2,9 +2,7 @@
  * ioredis, unmodified, through the hook that it offers (a Connector), to a real redis-server that
  * knows nothing of TLS: before it stands a secured hop, a SecureServer that pipes both ways.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
@@ -17,6 +15,7 @@ import { testIdentity } from '../support/identities.js'
 import { launch } from '../support/program.js'
 import { clientIdentity } from '../support/secured.js'
 import { wireTap } from '../support/wire-tap.js'
+import { ownDirectory } from './files.js'
 
 const redisServer = requireProgram(t, 'redis-server')
 const skip = !redisServer
@@ -111,9 +110,7 @@ function connect(t: Test, options: RedisOptions, peerTargetName = 'host/db.examp
 
 /** redis-server behind a secured hop; only the hop listens to the network. */
 async function securedRedis(t: Test) {
-  // Not in the test's own directory: the path of a unix socket is limited to some 100 characters.
-  const directory = mkdtempSync(join(tmpdir(), 'redis-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
+  const directory = ownDirectory(t)
   const path = join(directory, 'socket')
   const settings = ['--port', '0', '--unixsocket', path, '--save', '', '--dir', directory]
   await launch(t, redisServer as string, settings).said(/[Rr]eady to accept connections/)

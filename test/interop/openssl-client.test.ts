@@ -10,7 +10,7 @@ import { expiredIdentity, strangerIdentity, testIdentity } from '../support/iden
 import { listening, trust } from '../support/secured.js'
 import { wireTap } from '../support/wire-tap.js'
 import { revocationList } from './authority.js'
-import { files } from './files.js'
+import { files, ownDirectory } from './files.js'
 import { sClient, sClientWithCommands } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
@@ -337,7 +337,7 @@ t.test('keylog gives the secrets of the very connection on the wire', { skip }, 
   server.on('keylog', line => lines.push(String(line).trim()))
   const tap = await wireTap(port)
   t.teardown(() => tap.close())
-  const theirFile = join(t.testdir(), 'keys')
+  const theirFile = join(ownDirectory(t), 'keys')
   const client = sClient(t, tap.port, '-tls1_3', '-keylogfile', theirFile)
   await accepted(server)
   await client.said(/Verify return code/)
@@ -366,7 +366,7 @@ t.test('a resumed client is still the one that it was', { skip }, async t => {
       const security = { ca, requestCert: true }
       const { port, server } = await listening(t, { security }, echo)
       const { cert, key } = save(await testIdentity(['client.example']))
-      const session = join(t.testdir(), 'session')
+      const session = join(ownDirectory(t), 'session')
       const credentials = [flag, '-cert', cert, '-key', key]
 
       const first = sClient(t, port, ...credentials, '-sess_out', session)
@@ -397,7 +397,7 @@ t.test('a session of a server that asked no certificate opens no other', { skip 
     await t.test(version, async t => {
       const open = await listening(t, { security: { ticketKeys } }, echo)
       const strict = await listening(t, { security: { ticketKeys, ca, requestCert: true } })
-      const session = join(t.testdir(), 'session')
+      const session = join(ownDirectory(t), 'session')
       const first = sClient(t, open.port, flag, '-sess_out', session)
       first.type('keep this\n')
       await first.said(/keep this\n/)

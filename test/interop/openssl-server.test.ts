@@ -22,7 +22,7 @@ import { clientIdentity, trust } from '../support/secured.js'
 import { until } from '../support/until.js'
 import { wireTap } from '../support/wire-tap.js'
 import { revocationList } from './authority.js'
-import { files } from './files.js'
+import { files, ownDirectory } from './files.js'
 import { sServer, sServerAt } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
@@ -113,7 +113,7 @@ t.test('its name: what the certificate does not prove is refused', { skip }, asy
 })
 
 t.test('a name that stands in CN only proves nothing', { skip }, async t => {
-  const directory = t.testdir()
+  const directory = ownDirectory(t)
   const own = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -days 1'
   await run('openssl', ['req', '-x509', ...own.split(' '), '-subj', '/CN=localhost'], {
     cwd: directory,
@@ -366,7 +366,7 @@ t.test('both ends export the same keying material', { skip }, async t => {
 })
 
 t.test('keylog gives the secrets of the very connection on the wire', { skip }, async t => {
-  const theirFile = join(t.testdir(), 'keys')
+  const theirFile = join(ownDirectory(t), 'keys')
   const { port, program } = await sServer(t, ...shows(server), '-keylogfile', theirFile)
   const tap = await wireTap(port)
   t.teardown(() => tap.close())

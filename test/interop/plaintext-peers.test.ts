@@ -14,6 +14,7 @@ import { launch } from '../support/program.js'
 import { clientIdentity, type Listening, listening } from '../support/secured.js'
 import { until } from '../support/until.js'
 import { type WireTap, wireTap } from '../support/wire-tap.js'
+import { ownDirectory } from './files.js'
 
 const secret = 'PASS correct horse battery staple'
 const security = { ...(await clientIdentity()), handshakeTimeout: 500 }
@@ -93,7 +94,7 @@ t.test('a real redis-server', async t => {
     '--save',
     '',
     '--dir',
-    t.testdir(),
+    ownDirectory(t),
   ]
   await launch(t, path, settings).said(/Ready to accept connections/)
   const tap = await tapped(t, port)
