@@ -435,7 +435,7 @@ t.test('a client may not renegotiate (TLS 1.2)', { skip }, async t => {
   t.match(client.output, /RENEGOTIATING/)
 })
 
-t.test('acceptance, as docs/architecture.md describes it to other makers', { skip }, async t => {
+t.test('acceptance, as docs/api.md describes it to other makers', { skip }, async t => {
   const { cert, key } = save(await testIdentity(['client.example']))
   const credentials = ['-cert', cert, '-key', key, '-quiet']
   const accepts = '\x01'
@@ -455,6 +455,22 @@ t.test('acceptance, as docs/architecture.md describes it to other makers', { ski
     const socket = await accepted(server)
     await client.said(new RegExp(`${accepts}greetings\n`))
     t.equal(socket.alpnProtocol, 'mqtt')
+  })
+  await t.test('a client with protocols at a server without', async t => {
+    const { port, server } = await listening(t, { security: { ca, requestCert: true } }, greet)
+    const offered = 'secure-socket/1+mqtt,mqtt,secure-socket/1*'
+    const client = sClient(t, port, ...credentials, '-alpn', offered)
+    const socket = await accepted(server)
+    await client.said(new RegExp(`${accepts}greetings\n`))
+    t.equal(socket.alpnProtocol, false)
+  })
+  await t.test('a client with other protocols than the server has none in common', async t => {
+    const security = { ca, requestCert: true, alpn: ['amqp'] }
+    const { port, refused } = await listening(t, { security }, () => t.fail('it was let in'))
+    const offered = 'secure-socket/1+mqtt,mqtt,secure-socket/1*'
+    const client = sClient(t, port, ...credentials, '-alpn', offered)
+    t.equal((await client.ended()).code, 1)
+    t.match(refused, [{ code: 'ERR_SSL_NO_APPLICATION_PROTOCOL' }])
   })
   await t.test('who does not ask for it gets no byte', async t => {
     const security = { ca, requestCert: true, alpn: ['mqtt'] }
