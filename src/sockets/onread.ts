@@ -20,7 +20,7 @@ export class OnreadGate {
   }
 
   /** Hands a chunk over; false when the application wants no more for now. */
-  deliver(socket: object, chunk: Buffer): boolean {
+  deliver(socket: Destroyable, chunk: Buffer): boolean {
     this.#held.push(chunk)
     return this.#drain(socket)
   }
@@ -30,7 +30,7 @@ export class OnreadGate {
   }
 
   /** Hands over what waits; false when it was stopped again. */
-  resume(socket: object): boolean {
+  resume(socket: Destroyable): boolean {
     this.#paused = false
     return this.#drain(socket)
   }
@@ -39,9 +39,14 @@ export class OnreadGate {
     return this.#held.length === 0
   }
 
-  #drain(socket: object): boolean {
+  #drain(socket: Destroyable): boolean {
     const { buffer, callback } = this.#options
     while (!this.#paused && this.#held.length > 0) {
+      if (this.#buffer.length === 0) socket.destroy(noRoom())
+      if (socket.destroyed) {
+        this.#held = []
+        return false
+      }
       const chunk = this.#held.shift() as Buffer
       const length = Math.min(chunk.length, this.#buffer.length)
       this.#buffer.set(chunk.subarray(0, length))
@@ -54,6 +59,17 @@ export class OnreadGate {
     }
     return !this.#paused
   }
+}
+
+/** What is destroyed is handed nothing more. */
+interface Destroyable {
+  readonly destroyed: boolean
+  destroy(error: Error): unknown
+}
+
+/** As node:net has it for a buffer() that gives none. */
+function noRoom(): Error {
+  return Object.assign(new Error('onread.buffer() returned an empty buffer'), { code: 'ENOBUFS' })
 }
 
 /** The gate of these options, where they ask for one as node:net understands it. */

@@ -4,6 +4,7 @@
  */
 import cluster from 'node:cluster'
 import type { ListenOptions, ServerOpts, Socket } from 'node:net'
+import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
@@ -13,7 +14,7 @@ import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { net } from './net-internals.js'
-import { acceptedSocket, SecureSocket } from './secure-socket.js'
+import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
 
 const base = net.Server.prototype
@@ -75,12 +76,16 @@ class SecureServerClass extends net.Server {
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [raw] = args
     if (event === 'close') stateOf(this).closed = true
-    if (event !== 'connection' || raw instanceof SecureSocket || !(raw instanceof net.Socket)) {
+    if (event !== 'connection' || (raw instanceof SecureSocket && isEstablished(raw))) {
       return baseEmit.call(this, event, ...args)
+    }
+    // Whatever is injected here is secured like a connection of our own, or refused.
+    if (!(raw instanceof Duplex)) {
+      return baseEmit.call(this, 'tlsClientError', unsupportedFamily('what was emitted'), raw)
     }
     const state = stateOf(this)
     state.acceptor ??= createAcceptor(this)
-    state.acceptor.accept(raw)
+    state.acceptor.accept(raw as Socket)
     return true
   }
 }

@@ -402,6 +402,12 @@ export function acceptedSocket(
   return socket
 }
 
+/** Is its peer authenticated, and its channel secured? */
+export function isEstablished(socket: object): boolean {
+  const { established, connection } = stateOf(socket)
+  return established && connection !== null
+}
+
 // Setting up.
 
 function baseOptions(options?: SecureSocketOptions | number): SocketConstructorOpts {

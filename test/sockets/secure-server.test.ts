@@ -1,5 +1,6 @@
 /** SecureServer is a net.Server whose connections are secured before the application sees them. */
 import net from 'node:net'
+import { Duplex } from 'node:stream'
 import util from 'node:util'
 import t from 'tap'
 import { createConnection, createServer } from '../../src/net.js'
@@ -247,4 +248,30 @@ t.test('SNI: the server hears the name of the target', async t => {
   const [accepted] = await connected
   t.equal(accepted.servername, 'db.example.com')
   socket.destroy()
+})
+
+t.test('whatever is injected as a connection is secured too, or refused', async t => {
+  const { port, server, refused } = await listening(t, {}, socket => socket.end('secured'))
+  // A stream of the application's own in between: here one side of a pipe to a raw connection.
+  const relay = net.createServer(raw => {
+    const duplex = Duplex.from({ readable: raw, writable: raw })
+    duplex.on('error', () => {})
+    server.emit('connection', duplex as never)
+  })
+  relay.listen(0, '127.0.0.1')
+  await event(relay, 'listening')
+  const through = (relay.address() as net.AddressInfo).port
+  const socket = createConnection({ port: through, host: '127.0.0.1', security: await trust() })
+  t.equal(await text(socket), 'secured')
+  t.equal(socket.encrypted, true)
+  await new Promise(resolve => relay.close(resolve))
+
+  server.emit('connection', { not: 'a stream' } as never)
+  t.match(refused.at(-1), { code: 'EAFNOSUPPORT' })
+  const unconnected = new SecureSocket()
+  unconnected.on('error', () => {})
+  server.emit('connection', unconnected as never)
+  t.equal(unconnected.encrypted, false, 'one of ours that is not secured is not shown as one')
+  unconnected.destroy()
+  t.ok(port)
 })

@@ -279,6 +279,28 @@ t.test('onread: the own buffer is filled, and nothing comes while it is paused',
   t.ok(sizes.every(size => size <= 1000))
 })
 
+t.test('onread: nothing after destroy(), and no endless loop over an empty buffer', async t => {
+  const { port } = await listening(t, {}, socket => socket.end(Buffer.alloc(5_000, 'x')))
+  let calls = 0
+  const security = await trust()
+  const open = (onread: object) =>
+    createConnection({ port, host: '127.0.0.1', security, onread } as net.NetConnectOpts)
+  const socket = open({
+    buffer: Buffer.alloc(100),
+    callback() {
+      calls += 1
+      socket.destroy()
+      return true
+    },
+  })
+  await closed(socket)
+  t.equal(calls, 1)
+
+  const buffers = [Buffer.alloc(100), Buffer.alloc(0)]
+  const empty = open({ buffer: () => buffers.shift() ?? Buffer.alloc(0), callback: () => true })
+  t.match(await event(empty, 'error'), [{ code: 'ENOBUFS' }])
+})
+
 t.test('backpressure: a slow reader stops the writer, and all arrives in order', async t => {
   const size = 8 * 1024 * 1024
   const { port } = await listening(t, {}, socket => {

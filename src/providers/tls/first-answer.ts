@@ -6,14 +6,12 @@
 import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
 import { Duplex } from 'node:stream'
 import nodeTls, { type ConnectionOptions } from 'node:tls'
+import { isContentType } from './content-type.js'
 
 const net = { ...nodeNet }
 const tls = { ...nodeTls }
 
 export type FirstAnswer = 'tls' | 'other' | 'none'
-
-/** The ContentTypes of TLS: change_cipher_spec(20) to heartbeat(24), RFC 8446, section 5.1. */
-const isContentType = (byte: number) => byte >= 20 && byte <= 24
 
 /**
  * Asks, and calls `done` once.
@@ -40,7 +38,7 @@ export function firstAnswer(
   client.on('error', () => {})
   hello.on('error', () => {})
   raw.on('error', () => {})
-  raw.once('data', (chunk: Buffer) => settle(isContentType(chunk[0] as number) ? 'tls' : 'other'))
+  raw.once('data', (chunk: Buffer) => settle(isContentType(chunk[0]) ? 'tls' : 'other'))
   raw.once('close', () => settle('none'))
   return raw
 

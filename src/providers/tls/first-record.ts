@@ -1,8 +1,9 @@
 /** Looks at the first TLS record of a raw connection without taking it away. */
 import type { Socket } from 'node:net'
+import { handshakeRecord, isContentType } from './content-type.js'
 
 export interface FirstRecordHandlers {
-  /** A TLS handshake record; as much of it as there will be. */
+  /** A whole handshake record, or the beginning of another record of TLS. */
   tls(bytes: Buffer): void
   /** Something that is not TLS. */
   other(): void
@@ -14,8 +15,6 @@ export interface FirstRecordHandlers {
   error(error: Error): void
 }
 
-/** ContentType handshake(22), RFC 8446, section 5.1. */
-const handshakeRecord = 22
 const headerLength = 5
 /** 2^14 bytes of TLSPlaintext, RFC 8446, section 5.1. */
 const recordLimit = headerLength + 2 ** 14
@@ -36,8 +35,9 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
     for (let chunk = raw.read(); chunk !== null; chunk = raw.read())
       bytes = Buffer.concat([bytes, chunk as Buffer])
     if (bytes.length === 0) return
-    if (bytes[0] !== handshakeRecord) settle(() => handBack(handlers.other))
-    else if (bytes.length >= wanted()) settle(() => handBack(() => handlers.tls(bytes)))
+    const isWhole = bytes[0] !== handshakeRecord || bytes.length >= wanted()
+    if (!isContentType(bytes[0])) settle(() => handBack(handlers.other))
+    else if (isWhole) settle(() => handBack(() => handlers.tls(bytes)))
   }
 
   /** Only where the connection goes on: bytes cannot be put back after its end. */

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { parseSettings, type SecuritySettings } from '../../../src/model/settings.js'
 import { createConnection } from '../../../src/net.js'
 import { SecureSocket } from '../../../src/sockets/secure-socket.js'
-import { event, failure, text } from '../../support/events.js'
+import { closed, event, failure, text } from '../../support/events.js'
 import { strangerIdentity } from '../../support/identities.js'
 import { clientIdentity, listening, trust } from '../../support/secured.js'
 
@@ -228,3 +228,15 @@ t.test(
     t.equal(refused.length, 1)
   },
 )
+
+t.test('server: a record of TLS is never taken for clear text', async t => {
+  const { port, refused } = await listening(t, { security: insecure }, () => t.fail('let in'))
+  // An alert, application data, and a change of cipher spec.
+  for (const record of ['1503010002022f', '170303000568656c6c6f', '140303000101']) {
+    const raw = net.connect(port, '127.0.0.1')
+    const end = closed(raw.resume())
+    raw.end(Buffer.from(record, 'hex'))
+    await end
+  }
+  t.equal(refused.length, 3)
+})
