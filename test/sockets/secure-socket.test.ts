@@ -3,6 +3,7 @@
  * promises holds over a secured channel.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { spawn } from 'node:child_process'
 import net from 'node:net'
 import { Duplex, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -175,6 +176,23 @@ t.test('a timeout, ref and unref, and timing out in the handshake', async t => {
     code: 'ERR_TLS_HANDSHAKE_TIMEOUT',
     peer: `127.0.0.1:${port}`,
   })
+  await new Promise(resolve => silent.close(resolve))
+})
+
+t.test('an unref()ed socket does not keep the process, in the handshake either', async t => {
+  const silent = net.createServer(raw => raw.on('error', () => {}).resume())
+  silent.listen(0, '127.0.0.1')
+  await event(silent, 'listening')
+  const { port } = silent.address() as net.AddressInfo
+  const program = `
+    import { createConnection } from ${JSON.stringify(new URL('../../src/net.js', import.meta.url).href)}
+    const socket = createConnection({ port: ${port}, host: '127.0.0.1' })
+    socket.on('connectionAttempt', () => socket.unref())
+    socket.on('error', () => process.exit(3))
+  `
+  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', program])
+  const [code] = await event(child, 'exit')
+  t.equal(code, 0, 'long before the handshake times out')
   await new Promise(resolve => silent.close(resolve))
 })
 

@@ -83,7 +83,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       channel.on('keylog', line => observer.event('keylog', [line]))
     }
     listen('connect', () => {
-      timer = setTimeout(() => failed(handshakeTimeout(settings, peer)), settings.handshakeTimeout)
+      startTimer(settings.handshakeTimeout, () => failed(handshakeTimeout(settings, peer)))
       if (mayStayClear) stayClearAfterSilence(channel)
     })
     listen('secureConnect', () => {
@@ -156,20 +156,12 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   /** R15: a peer that says nothing at all may be spoken to in clear. */
   function stayClearAfterSilence(channel: TLSSocket): void {
-    clearTimeout(timer)
-    timer = setTimeout(
-      () => {
-        // Bytes on the wire, not of the application; where Node does not tell, nothing goes in clear.
-        const { _handle } = channel as unknown as { _handle?: { _parent?: { bytesRead?: number } } }
-        if (_handle?._parent?.bytesRead === 0) stayClear()
-        else
-          timer = setTimeout(
-            () => failed(handshakeTimeout(settings, peer)),
-            settings.handshakeTimeout,
-          )
-      },
-      Math.min(allowClearTimeout, settings.handshakeTimeout),
-    )
+    startTimer(Math.min(allowClearTimeout, settings.handshakeTimeout), () => {
+      // Bytes on the wire, not of the application; where Node does not tell, nothing goes in clear.
+      const { _handle } = channel as unknown as { _handle?: { _parent?: { bytesRead?: number } } }
+      if (_handle?._parent?.bytesRead === 0) stayClear()
+      else startTimer(settings.handshakeTimeout, () => failed(handshakeTimeout(settings, peer)))
+    })
   }
 
   /** R15: a peer whose answer is something else than TLS may be spoken to in clear. */
@@ -191,6 +183,12 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     listen('connect', () => established(channel, clearConnection))
     listen('error', failed)
     listen('close', () => failed(closedEarly(peer, false)))
+  }
+
+  /** One at a time; the connection keeps the process alive, unless it is unref'd, and the timer does not. */
+  function startTimer(milliseconds: number, listener: () => void): void {
+    clearTimeout(timer)
+    timer = setTimeout(listener, milliseconds).unref()
   }
 
   function follow(channel: Socket): void {

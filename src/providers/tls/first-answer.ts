@@ -26,7 +26,7 @@ export function firstAnswer(
 ): Socket {
   let settled = false
   const raw = net.connect(netOptions)
-  const timer = setTimeout(() => settle('none'), patience)
+  const timer = setTimeout(() => settle('none'), patience).unref()
   // OpenSSL writes the ClientHello; what comes back is only looked at.
   const hello = new Duplex({
     read() {},

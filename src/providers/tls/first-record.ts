@@ -25,7 +25,7 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
   const timer = setTimeout(() => {
     // A beginning of TLS is no silence.
     settle(bytes.length === 0 ? handlers.silence : handlers.stalled)
-  }, patience)
+  }, patience).unref()
   raw.on('readable', onReadable)
   raw.on('end', onEnd)
   raw.on('close', onEnd)
