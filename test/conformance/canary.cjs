@@ -1,0 +1,55 @@
+'use strict'
+
+// Run as a test is, before the tests: it fails where a connection of `net` or `http` is not secured,
+// so that no run can pass by testing node's own net twice. The other end of each is node:tls itself.
+
+const assert = require('node:assert')
+const { once } = require('node:events')
+const { readFileSync } = require('node:fs')
+const http = require('http')
+const https = require('node:https')
+const net = require('net')
+const tls = require('node:tls')
+
+const { server: identity, client: trust } = JSON.parse(
+  readFileSync(process.env.CONFORMANCE_POLICY, 'utf8'),
+)
+
+main().then(() => process.exit(0))
+
+async function main() {
+  await netServer()
+  await netClient()
+  await httpServer()
+  await httpClient()
+}
+
+async function netServer() {
+  const server = net.createServer(socket => socket.end('secured'))
+  const [data] = await once(tls.connect({ ...trust, port: await listening(server) }), 'data')
+  assert.strictEqual(String(data), 'secured')
+}
+
+async function netClient() {
+  const server = tls.createServer(identity, socket => socket.end('secured'))
+  const [data] = await once(net.connect(await listening(server)), 'data')
+  assert.strictEqual(String(data), 'secured')
+}
+
+async function httpServer() {
+  const server = http.createServer((_request, response) => response.end())
+  const request = https.get({ ...trust, port: await listening(server) })
+  const [response] = await once(request, 'response')
+  assert.strictEqual(response.statusCode, 200)
+}
+
+async function httpClient() {
+  const server = https.createServer(identity, (_request, response) => response.end())
+  const [response] = await once(http.get({ port: await listening(server) }), 'response')
+  assert.strictEqual(response.statusCode, 200)
+}
+
+async function listening(server) {
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return server.address().port
+}
