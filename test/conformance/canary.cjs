@@ -6,9 +6,9 @@
 const assert = require('node:assert')
 const { once } = require('node:events')
 const { readFileSync } = require('node:fs')
-const http = require('http')
+const http = require('node:http')
 const https = require('node:https')
-const net = require('net')
+const net = require('node:net')
 const tls = require('node:tls')
 
 const { server: identity, client: trust } = JSON.parse(
