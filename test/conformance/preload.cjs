@@ -108,11 +108,14 @@ function replaceModules() {
   if (!process.argv[1]?.endsWith('.mjs')) return
   secureHttp(require('node:http'))
   const face = pathToFileURL(`${CONFORMANCE_DIST}/net.js`).href
-  const hooks = `export const resolve = (specifier, context, next) =>
-    /^(node:)?net$/.test(specifier)
-      ? { url: ${JSON.stringify(face)}, shortCircuit: true }
-      : next(specifier, context)`
-  Module.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+  const resolve = (specifier, context, next) =>
+    /^(node:)?net$/.test(specifier) ? { url: face, shortCircuit: true } : next(specifier, context)
+  if (Module.registerHooks) Module.registerHooks({ resolve })
+  else {
+    // Older versions run them in a thread of their own, which gets them as text.
+    const hooks = `const face = ${JSON.stringify(face)}\nexport const resolve = ${resolve}`
+    Module.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+  }
 }
 
 /** Makes a socket or server an ordinary one of node's. */
