@@ -82,15 +82,19 @@ export function adopt(
   channel.on('close', onClose)
 }
 
-/** Tells the application, in net.Socket's order: what waits is written, 'connect', 'ready', the first read. */
+/**
+ * Tells the application, in net.Socket's order: what waits is written, 'connect', 'ready', the first
+ * read. In each of them it can destroy the socket, and connect it elsewhere: then this ends.
+ */
 function announce(
   socket: Socket,
   state: StreamState,
   channel: Socket,
   connection: Connection,
 ): void {
+  const isCurrent = () => state.channel === channel
   if (!connection.secured) socket.emit('insecure', connection.query())
-  if (socket.destroyed) return
+  if (!isCurrent()) return
   state.secured?.resolve(connection.query())
   internals(socket).connecting = false
   if (state.noDelay) channel.setNoDelay(true)
@@ -105,9 +109,9 @@ function announce(
   })
   try {
     socket.emit('connect')
-    socket.emit('ready')
+    if (isCurrent()) socket.emit('ready')
   } finally {
-    if (!socket.destroyed) startReading(socket, state, channel, connection)
+    if (isCurrent()) startReading(socket, state, channel, connection)
   }
 }
 

@@ -251,10 +251,9 @@ class SecureSocketClass extends TlsReadingSide {
     const { channel, waiting, established, attempting } = state
     // Why an attempt could not be secured says more than the error that Node makes of it.
     const reason = error && (state.outcome ?? error)
-    if (!established) {
-      state.outcome ??= error ?? neverSecured()
-      state.secured?.reject(state.outcome)
-    }
+    if (!established) state.outcome ??= error ?? neverSecured()
+    // Of no effect where it has settled.
+    state.secured?.reject(state.outcome ?? error ?? neverSecured())
     state.connecting = state.established = false
     state.waiting = null
     if (channel) state.handle = release(state, channel)
@@ -451,7 +450,8 @@ function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): voi
   if (options?.security !== undefined) {
     const settings = parseSettings(options.security)
     // The same again, when the same object connects again, is no second setting.
-    if (settings !== state.settings) checkSetSecurity(socketState(socket))
+    const same = settings.fingerprint === state.settings?.fingerprint
+    if (!same) checkSetSecurity(socketState(socket))
     state.settings = settings
   }
   if (options?.peerTargetName !== undefined) {

@@ -104,7 +104,8 @@ export class TlsReadingSide extends net.Socket {
   }
 
   setMaxSendFragment(size: number): boolean {
-    return tlsChannel(this)?.setMaxSendFragment(size) ?? false
+    const channel = tlsChannel(this)
+    return channel !== null && !channel.destroyed && channel.setMaxSendFragment(size)
   }
 }
 

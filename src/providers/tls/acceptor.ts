@@ -85,6 +85,7 @@ function internalServer(
 ): Server {
   const { acceptedPsk, requestCert, rejectUnauthorized } = settings
   const pskIdentities = new WeakMap<TLSSocket, string>()
+  const pskFailures = new WeakMap<TLSSocket, Error>()
   const options: TlsOptions = {
     ...contextOptions(settings),
     requestCert,
@@ -104,7 +105,9 @@ function internalServer(
           pskCallback: (socket: TLSSocket, identity: string) => {
             // A peer that shows us our own identity reflects our own messages.
             const key =
-              identity === settings.ownPsk?.identity ? null : lookUp(acceptedPsk, identity)
+              identity === settings.ownPsk?.identity
+                ? null
+                : lookUp(acceptedPsk, identity, error => pskFailures.set(socket, error))
             if (key) pskIdentities.set(socket, identity)
             return key
           },
@@ -127,7 +130,11 @@ function internalServer(
     else observer.established(channel, connection)
   })
   server.on('tlsClientError', (error, channel) => {
-    observer.refused(explainRefusal(error, channel), channel)
+    const failure = pskFailures.get(channel)
+    observer.refused(
+      failure ? lookUpFailed(failure, channel) : explainRefusal(error, channel),
+      channel,
+    )
     // A handshake that timed out is reported by Node, and left open.
     channel.destroy()
   })
@@ -231,15 +238,29 @@ function untrusted(channel: TLSSocket, peer: string): Error {
 }
 
 /** The key of an identity; whatever goes wrong with it fails this one handshake. */
-function lookUp(accepted: AcceptedPsk, identity: string): Buffer | null {
+function lookUp(
+  accepted: AcceptedPsk,
+  identity: string,
+  failed: (error: Error) => void,
+): Buffer | null {
   try {
     const key = typeof accepted === 'function' ? accepted(identity) : accepted[identity]
     return ArrayBuffer.isView(key) && key.byteLength > 0
       ? Buffer.from(key.buffer, key.byteOffset, key.byteLength)
       : null
-  } catch {
+  } catch (error) {
+    failed(error instanceof Error ? error : new Error(String(error)))
     return null
   }
+}
+
+function lookUpFailed(cause: Error, channel: TLSSocket): Error {
+  const peer = peerOf(channel)
+  return new SocketSecurityError(
+    'ERR_PEER_NOT_AUTHENTICATED',
+    `${peer}: security.psk threw when it was asked for a key: ${cause.message}`,
+    { peer, cause },
+  )
 }
 
 function peerOf(socket: Socket & { _parent?: Socket | null }): string {

@@ -32,6 +32,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   const host = options.host || 'localhost'
   const peer = `${host}:${options.port}`
   const sessions = sessionKey(settings.fingerprint, host, options.port, targetName.text)
+  /** The address that was connected to: clear text goes there and nowhere else. */
+  let reached: string | undefined
   let mayStayClear = settings.allowInsecure && !request.targetNameSet && !request.securedBefore
 
   let current: Socket | null = null
@@ -84,6 +86,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     }
     listen('connect', () => {
       startTimer(settings.handshakeTimeout, () => failed(handshakeTimeout(settings, peer)))
+      reached = channel.remoteAddress
       if (mayStayClear) stayClearAfterSilence(channel)
     })
     listen('secureConnect', () => {
@@ -116,7 +119,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
         // An alert is an answer in TLS.
         mayStayClear = false
         secure(false)
-      } else if (mayStayClear && isNotTls(error)) {
+      } else if (mayStayClear && reached !== undefined && isNotTls(error)) {
         stayClearUnlessTls(connectOptions, explainTlsError(error, peer))
       } else {
         failed(
@@ -159,7 +162,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     startTimer(Math.min(allowClearTimeout, settings.handshakeTimeout), () => {
       // Bytes on the wire, not of the application; where Node does not tell, nothing goes in clear.
       const { _handle } = channel as unknown as { _handle?: { _parent?: { bytesRead?: number } } }
-      if (_handle?._parent?.bytesRead === 0) stayClear()
+      if (reached !== undefined && _handle?._parent?.bytesRead === 0) stayClear()
       else startTimer(settings.handshakeTimeout, () => failed(handshakeTimeout(settings, peer)))
     })
   }
@@ -168,7 +171,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   function stayClearUnlessTls(tlsOptions: ConnectionOptions, error: Error): void {
     abandon()
     const patience = settings.handshakeTimeout
-    current = firstAnswer(netOptions(options), tlsOptions, patience, answer => {
+    current = firstAnswer(sameAddress(), tlsOptions, patience, answer => {
       if (answer === 'other') stayClear()
       else failed(error)
     })
@@ -178,11 +181,17 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   /** R15: another connection, without TLS. */
   function stayClear(): void {
     abandon()
-    const channel = net.connect(netOptions(options))
+    const channel = net.connect(sameAddress())
     follow(channel)
     listen('connect', () => established(channel, clearConnection))
     listen('error', failed)
     listen('close', () => failed(closedEarly(peer, false)))
+  }
+
+  /** A name can lead to another host the next time, which was never asked for TLS. */
+  function sameAddress(): TcpNetConnectOpts {
+    const { lookup: _lookup, family: _family, ...rest } = netOptions(options)
+    return { ...rest, host: reached as string, autoSelectFamily: false }
   }
 
   /** One at a time; the connection keeps the process alive, unless it is unref'd, and the timer does not. */

@@ -88,6 +88,53 @@ t.test('client: a silent peer, after the time without an answer', async t => {
   t.equal(server.count(), 2)
 })
 
+t.test(
+  'client: clear text goes to the host that answered, not to whom the name leads next',
+  async t => {
+    const asked = await plainServer(t, socket => socket.write('220 ready\r\n'))
+    const received: string[] = []
+    const other = net.createServer(socket => socket.on('data', data => received.push(String(data))))
+    other.listen(asked.port, '127.0.0.2')
+    await event(other, 'listening')
+    t.teardown(() => other.close())
+    const addresses = ['127.0.0.1', '127.0.0.2', '127.0.0.2']
+    const lookup = (
+      _host: string,
+      options: { all?: boolean },
+      done: (...args: unknown[]) => void,
+    ) => {
+      const address = addresses.shift() ?? '127.0.0.2'
+      setImmediate(() =>
+        options.all ? done(null, [{ address, family: 4 }]) : done(null, address, 4),
+      )
+    }
+    const socket = createConnection({
+      port: asked.port,
+      host: 'round-robin.example',
+      lookup: lookup as never,
+      security: insecure,
+    })
+    socket.write(secret)
+    t.match(await socket.secured, { secured: false })
+    t.match(String((await event(socket, 'data'))[0]), '220 ready')
+    t.equal(socket.remoteAddress, '127.0.0.1')
+    t.same(received, [])
+    socket.destroy()
+  },
+)
+
+t.test('client: destroyed because it would be clear, it settles and sends nothing', async t => {
+  const server = await plainServer(t, socket => socket.write('220 ready\r\n'))
+  const socket = createConnection({ port: server.port, host: '127.0.0.1', security: insecure })
+  const secured = failure(socket.secured)
+  socket.write(secret)
+  socket.on('insecure', () => socket.destroy())
+  socket.on('connect', () => t.fail('not connected'))
+  t.match(await secured, { code: 'ENOTCONN' })
+  await closed(socket)
+  t.equal(server.received.join('').includes(secret), false)
+})
+
 t.test('client: never in these cases', async t => {
   const tlsServer = await listening(t, {}, socket => socket.end())
   const stranger = await strangerIdentity()

@@ -241,6 +241,27 @@ t.test(
   },
 )
 
+t.test('a look-up that throws is told to the server, with what it threw', async t => {
+  const { SecureServer } = await import('../../../src/sockets/secure-server.js')
+  const broken = () => {
+    throw new Error('database is down')
+  }
+  const server = new SecureServer({ security: { psk: broken } })
+  server.listen(0, '127.0.0.1')
+  await event(server, 'listening')
+  const { port } = server.address() as { port: number }
+  const refused = event(server, 'tlsClientError')
+  createConnection({ port, host: '127.0.0.1', security: { psk } }).on('error', () => {})
+  t.match(await refused, [
+    {
+      code: 'ERR_PEER_NOT_AUTHENTICATED',
+      message: /database is down/,
+      cause: { message: 'database is down' },
+    },
+  ])
+  await new Promise(resolve => server.close(resolve))
+})
+
 t.test('a server refuses its own pre-shared identity: a reflection', async t => {
   const { SecureServer } = await import('../../../src/sockets/secure-server.js')
   const both = [psk, { me: psk.key, you: Buffer.alloc(16, 3) }] as const
