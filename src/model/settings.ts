@@ -93,37 +93,26 @@ export interface SecuritySettings {
 }
 
 /** Settings after parsing: complete, checked, copied and frozen. */
-export interface ParsedSettings {
+export interface ParsedSettings
+  extends Omit<SecuritySettings, 'protocol' | 'psk' | Completed>,
+    Required<Pick<SecuritySettings, Completed>>,
+    ParsedPsk {
   readonly protocol: 'tls' | 'ipsec'
-  readonly guaranteeEncryption: boolean
-  readonly allowInsecure: boolean
-  readonly cert?: Pem | readonly Pem[]
-  readonly key?: PrivateKey | readonly PrivateKey[]
-  readonly pfx?: Pfx | readonly Pfx[]
-  readonly passphrase?: string
-  readonly ca?: Pem | readonly Pem[]
-  readonly crl?: Pem | readonly Pem[]
-  readonly ciphers?: string
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
-  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
-  readonly sigalgs?: string
-  readonly ecdhCurve?: string
-  readonly servername?: string
-  readonly alpn: readonly string[]
-  readonly ownPsk?: OwnPsk
-  readonly acceptedPsk?: AcceptedPsk
-  readonly pskIdentityHint?: string
-  readonly requestCert: boolean
-  readonly rejectUnauthorized: boolean
-  /** milliseconds */
-  readonly handshakeTimeout: number
-  readonly ticketKeys?: NodeJS.ArrayBufferView
-  readonly keylog: boolean
-  readonly sharePort: boolean
-  readonly ipsec?: Readonly<Record<string, unknown>>
   /** A digest of the contents: equal for equal settings, different for different ones. */
   readonly fingerprint: string
 }
+
+/** What the policy fills in where the application sets nothing. */
+type Completed =
+  | 'guaranteeEncryption'
+  | 'allowInsecure'
+  | 'minVersion'
+  | 'alpn'
+  | 'requestCert'
+  | 'rejectUnauthorized'
+  | 'handshakeTimeout'
+  | 'keylog'
+  | 'sharePort'
 
 /** One line a setting: how its value is checked and copied. */
 const checks: Record<keyof SecuritySettings, Check> = {
