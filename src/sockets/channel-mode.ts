@@ -3,6 +3,7 @@
  * written goes there, what comes from there is pushed here, and both end together.
  */
 import type { Socket, TcpNetConnectOpts } from 'node:net'
+import { Readable } from 'node:stream'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { ChannelProvider, Connection } from '../providers/provider.js'
@@ -75,11 +76,12 @@ export function adopt(
   // it the records of one read while it is paused, which it takes for an error. Marked as taken, the
   // handle is left alone, and the server reads as from any stream.
   Reflect.set(Object(internals(channel)._handle), '_consumed', true)
-  channel.pause()
-  channel.on('data', onData)
+  channel.push = onPush as Socket['push']
   channel.on('end', onEnd)
   channel.on('error', onError)
   channel.on('close', onClose)
+  // What was read before it was ours.
+  if (channel.readableLength > 0) channel.push(channel.read())
 }
 
 /**
@@ -124,7 +126,7 @@ function startReading(
   if (early) deliver(socket, state, early)
   if (!socket.isPaused()) socket.read(0)
   // Asked for while there was no channel, which counts as a read under way.
-  if (state.wanted && !state.onread) channel.resume()
+  if (state.wanted && !state.onread) channel._read(0)
   state.wanted = false
 }
 
@@ -139,11 +141,17 @@ function copyAttempts(socket: Socket, channel: Socket | null): void {
 const owner = Symbol('secure-socket.owner')
 type Owned = Socket & { [owner]?: Socket }
 
-function onData(this: Owned, chunk: Buffer): void {
+const { push } = Readable.prototype
+
+/**
+ * Instead of the channel's push(): what it reads goes on at once, past a second buffer and its events.
+ * On false Node stops reading, as for any socket, and `_read` starts it again.
+ */
+function onPush(this: Owned, chunk: Buffer | null): boolean {
   const socket = this[owner]
-  if (!socket) return
+  if (!socket || chunk === null) return push.call(this, chunk)
   internals(socket)._unrefTimer()
-  if (!deliver(socket, stateOf(socket), chunk)) this.pause()
+  return deliver(socket, stateOf(socket), chunk)
 }
 
 function deliver(socket: Socket, { onread }: StreamState, chunk: Buffer): boolean {
@@ -189,7 +197,7 @@ export function resumeOnread(socket: Socket): void {
     state.endHeld = false
     finishReading(socket)
   } else {
-    state.channel?.resume()
+    state.channel?._read(0)
   }
 }
 

@@ -243,7 +243,7 @@ class SecureSocketClass extends TlsReadingSide {
       return
     }
     if (!state.established) state.wanted = true
-    else if (!state.onread) state.channel.resume()
+    else if (!state.onread) state.channel._read(0)
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
