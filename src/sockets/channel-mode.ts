@@ -80,8 +80,6 @@ export function adopt(
   channel.on('end', onEnd)
   channel.on('error', onError)
   channel.on('close', onClose)
-  // What was read before it was ours.
-  if (channel.readableLength > 0) channel.push(channel.read())
 }
 
 /**
@@ -126,7 +124,7 @@ function startReading(
   if (early) deliver(socket, state, early)
   if (!socket.isPaused()) socket.read(0)
   // Asked for while there was no channel, which counts as a read under way.
-  if (state.wanted && !state.onread) channel._read(0)
+  if (state.wanted && !state.onread) readOn(socket, state, channel)
   state.wanted = false
 }
 
@@ -150,8 +148,21 @@ const { push } = Readable.prototype
 function onPush(this: Owned, chunk: Buffer | null): boolean {
   const socket = this[owner]
   if (!socket || chunk === null) return push.call(this, chunk)
+  const state = stateOf(socket)
+  // Nobody has asked yet (pauseOnConnect): it stays in the channel, unread.
+  if (!state.reading) return push.call(this, chunk)
   internals(socket)._unrefTimer()
-  return deliver(socket, stateOf(socket), chunk)
+  return deliver(socket, state, chunk)
+}
+
+/** The application wants data: what the channel holds first, then what it reads. */
+export function readOn(socket: Socket, state: StreamState, channel: Socket): void {
+  if (!state.reading) {
+    state.reading = true
+    const held: Buffer | null = channel.read()
+    if (held !== null && !deliver(socket, state, held)) return
+  }
+  if (state.channel === channel) channel._read(0)
 }
 
 function deliver(socket: Socket, { onread }: StreamState, chunk: Buffer): boolean {
@@ -196,8 +207,8 @@ export function resumeOnread(socket: Socket): void {
   if (state.endHeld) {
     state.endHeld = false
     finishReading(socket)
-  } else {
-    state.channel?._read(0)
+  } else if (state.channel) {
+    readOn(socket, state, state.channel)
   }
 }
 
@@ -258,6 +269,7 @@ export function release(state: StreamState, channel: Socket): object {
   const { dial, announcing } = state
   state.dial = null
   state.channel = null
+  state.reading = false
   // Its end is not the end of what the same object connects next.
   Reflect.deleteProperty(channel, owner)
   dial?.cancel()

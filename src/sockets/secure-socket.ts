@@ -25,6 +25,7 @@ import { callable } from './callable.js'
 import {
   adopt,
   connectChannel,
+  readOn,
   release,
   resetOnClose,
   resumeOnread,
@@ -243,7 +244,7 @@ class SecureSocketClass extends TlsReadingSide {
       return
     }
     if (!state.established) state.wanted = true
-    else if (!state.onread) state.channel._read(0)
+    else if (!state.onread) readOn(this, state, state.channel)
   }
 
   override _destroy(error: Error | null, callback: Callback): void {

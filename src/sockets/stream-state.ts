@@ -37,8 +37,10 @@ export class StreamState {
   securedBefore = false
   /** The write that waits for the channel. */
   waiting: { write(channel: Socket): void; fail(error: Error): void } | null = null
-  /** Somebody has asked for data. */
+  /** Somebody has asked for data, before there was a channel. */
   wanted = false
+  /** Somebody has asked for the channel's data. */
+  reading = false
   /** The channel has ended, and the application has not read all of it yet. */
   endHeld = false
   unreferenced = false
