@@ -89,7 +89,8 @@ function internalServer(
   const options: TlsOptions = {
     ...contextOptions(settings),
     requestCert,
-    rejectUnauthorized,
+    // Newer Node refuses a client that has proved a pre-shared key for its missing certificate: judge() decides.
+    rejectUnauthorized: rejectUnauthorized && acceptedPsk === undefined,
     handshakeTimeout: settings.handshakeTimeout,
     sessionTimeout: fullHandshakeInterval / 1000,
     // Tickets of other settings, with other trust, are not accepted.
