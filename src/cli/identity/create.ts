@@ -120,7 +120,9 @@ function quoted(text: string): string {
 async function readAuthority(directory: string | undefined) {
   const base = join(directory ?? '.', AUTHORITY_FILE)
   try {
-    const [cert, key] = await Promise.all([readNamed(`${base}.crt`), readNamed(`${base}.key`)])
+    // One after the other, so that of two missing files the same one is named each time.
+    const cert = await readNamed(`${base}.crt`)
+    const key = await readNamed(`${base}.key`)
     return { file: `${base}.crt`, pem: { cert, key } }
   } catch (cause) {
     const remedy =
