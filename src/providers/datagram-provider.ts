@@ -1,0 +1,169 @@
+/**
+ * What secures the packets of a datagram socket: the interface between SecureDgramSocket and the
+ * providers.
+ *
+ * An endpoint is sans-I/O. It is told which datagrams have come from the network, which messages are
+ * to be sent and, by the clock, what time it is; it gives back the datagrams that are to leave, the
+ * messages of authenticated peers and the time at which it wants to be asked again. It knows no
+ * socket, opens no file and starts no timer.
+ */
+import type { PeerIdentity } from '../model/peer-identity.js'
+import type { SecurityInfo } from '../model/security-info.js'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
+
+export interface DatagramProvider {
+  readonly mode: 'channel'
+  /**
+   * @throws SocketSecurityError EINVAL, EPROTO, ENOCREDENTIAL for settings that cannot be used;
+   * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where the runtime lacks what is needed
+   */
+  createEndpoint(request: EndpointRequest, observer: EndpointObserver): DatagramEndpoint
+}
+
+export interface EndpointRequest {
+  readonly settings: ParsedSettings
+  readonly clock: Clock
+}
+
+/** Where the time comes from; a test gives its own. */
+export interface Clock {
+  /** Milliseconds, which never go back (as performance.now()). */
+  now(): number
+  /** Milliseconds since 1970, for certificates and tickets (as Date.now()). */
+  wallTime(): number
+}
+
+/** An address as node:dgram gives it in rinfo, and a port. */
+export interface PeerAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** Called once, when the message has left or never will: as the callback of dgram's send(). */
+export type SendCallback = (error: Error | null, bytes?: number) => void
+
+/** Whom a message comes from, and whom the peer has proved to be. */
+export interface MessageSource extends PeerAddress {
+  readonly peer: PeerIdentity | undefined
+  /** The target name that was set for the peer, not one that was derived. */
+  readonly targetName: string | undefined
+}
+
+export interface DatagramEndpoint {
+  /** May a stranger start a handshake? True once the socket is bound explicitly and is not connected. */
+  acceptsStrangers: boolean
+
+  /** A datagram from the network. Never throws, whatever is in it. */
+  receive(datagram: Buffer, address: string, port: number): void
+
+  /**
+   * Protects a message and gives it to the observer, now or when the peer is authenticated, in order.
+   * @param host what the application called the peer: the target name where none is set
+   */
+  send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void
+
+  /** Handshakes ahead of the first message. Resolves when the peer is secured, rejects when it will not be. */
+  secure(address: string, port: number, host: string): Promise<SecurityInfo>
+
+  /**
+   * Sets whom a peer must prove to be; port 0 means all ports of the address.
+   * @throws SocketSecurityError EISCONN after the first send to the peer, or while it is secured (R18)
+   */
+  setTargetName(address: string, port: number, name: TargetName): void
+
+  /** The name serves no future handshake (R21). False where none was set. */
+  deleteTargetName(address: string, port: number): boolean
+
+  /** Undefined where the peer is not secured now. */
+  query(address: string, port: number): SecurityInfo | undefined
+
+  /** RFC 5705. Undefined where the peer is not secured now. */
+  exportKeyingMaterial(
+    address: string,
+    port: number,
+    length: number,
+    label: string,
+    context: Buffer | undefined,
+  ): Buffer | undefined
+
+  /** The peers that are secured now. */
+  peers(): PeerAddress[]
+
+  /** Datagrams and bytes that wait for a handshake. */
+  readonly queued: { readonly datagrams: number; readonly bytes: number }
+
+  /** When tick() wants to be called, by the clock; Infinity: never. Changes in every call. */
+  readonly deadline: number
+  /** Does what is due: retransmissions, lifetimes, handshakes that waited for their turn. */
+  tick(): void
+
+  /** Ends one peer's security with close_notify, or all of it. Waiting messages fail. */
+  closePeer(address: string, port: number): void
+  /** Ends everything; the endpoint can do nothing afterwards. Every callback has been called. */
+  close(): void
+
+  readonly stats: EndpointStats
+  peerStats(address: string, port: number): PeerStats | undefined
+}
+
+/** What an endpoint tells its socket. Called at any time, also inside the calls above. */
+export interface EndpointObserver {
+  /** A datagram that is to leave. The buffer is the observer's. `sent` where somebody waits for it. */
+  datagram(
+    datagram: Buffer,
+    address: string,
+    port: number,
+    sent?: (error: Error | null) => void,
+  ): void
+  /** An authenticated message. The buffer is the observer's for ever. */
+  message(message: Buffer, source: MessageSource): void
+  /** A peer is secured: for the first time, or again after its security had ended. */
+  secured(peer: PeerAddress, info: SecurityInfo): void
+  /** A peer that this socket spoke to could not be secured, or its security failed. */
+  peerError(error: Error, peer: PeerAddress): void
+  /** A peer's security has ended. */
+  peerClosed(peer: PeerAddress): void
+  /** Only with `keylog: true`. */
+  keylog(line: Buffer, peer: PeerAddress): void
+}
+
+/** Counters since the beginning; they only grow, but for the last two. */
+export interface PeerStats {
+  readonly datagramsSent: number
+  readonly datagramsReceived: number
+  /** Bytes of plaintext. */
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  /** Datagrams and records that were not delivered, by reason. */
+  readonly dropped: Readonly<Record<DropReason, number>>
+  readonly handshakes: number
+  readonly handshakesResumed: number
+  readonly handshakesFailed: number
+  readonly retransmissions: number
+}
+
+export interface EndpointStats extends PeerStats {
+  /** HelloVerifyRequests sent. */
+  readonly cookiesSent: number
+  /** Secured now. */
+  readonly peers: number
+  /** Handshakes in flight now. */
+  readonly handshaking: number
+}
+
+export type DropReason =
+  /** No record of DTLS, or cut. */
+  | 'malformed'
+  /** No association for it, and nothing that could start one. */
+  | 'unknownPeer'
+  /** A record that nobody could have authenticated: short, or of a kind that is never clear. */
+  | 'screened'
+  /** Not authentic, a replay, or of an association that is gone. */
+  | 'unauthenticated'
+  /** A limit was reached: maxSessions, maxSessionsPerHost. */
+  | 'limit'
+  /** A handshake of ours that came back to us. */
+  | 'reflected'
+  /** An ICMP error, which anybody can forge. */
+  | 'icmp'
