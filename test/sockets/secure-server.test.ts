@@ -48,6 +48,20 @@ t.test('what the settings lack is an error of listen(), and nothing listens', as
   }
 })
 
+t.test('a pre-shared key stands where a certificate is asked for too', async t => {
+  // Newer Node refuses such a client for its missing certificate before we can ask about the key.
+  const psk = { identity: 'me', key: Buffer.alloc(16, 1) }
+  const { port, server } = await listening(t, {
+    security: { psk: { me: psk.key }, requestCert: true, ...(await trust()) },
+  })
+  const accepted = event(server, 'connection')
+  const socket = createConnection({ port, host: '127.0.0.1', security: { psk } })
+  t.match(await socket.secured, { secured: true })
+  const [secured] = (await accepted) as [SecureSocket]
+  t.equal((await secured.querySecurity()).peer?.pskIdentity, 'me')
+  socket.destroy()
+})
+
 t.test('pipes are no sockets that can be secured', async t => {
   const server = createServer({ security: await serverIdentity() })
   server.listen('/tmp/never-made.sock')

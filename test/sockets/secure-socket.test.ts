@@ -97,6 +97,14 @@ t.test('bad arguments throw what node:net throws', async t => {
   t.throws(() => new SecureSocket({ objectMode: true } as never), { code: 'ERR_INVALID_ARG_VALUE' })
 })
 
+t.test('a host is a host name or an address, never another kind of target name', async t => {
+  // A host may come from anywhere, a URL say: it must not be able to choose how the peer is checked.
+  for (const host of [`sha256/${'A'.repeat(43)}=`, 'spiffe://example.com/db', 'host/db.example']) {
+    const socket = createConnection({ port: 1, host, security: await trust() })
+    t.match(await event(socket, 'error'), [{ code: 'EINVAL', message: /peerTargetName/ }], host)
+  }
+})
+
 t.test('a network error is the one that node:net gives', async t => {
   const { port, server } = await listening(t, {})
   await new Promise(resolve => server.close(resolve))
