@@ -64,6 +64,20 @@ export function parseTargetName(text: unknown): TargetName {
   return Object.freeze(name)
 }
 
+/**
+ * The target name of a peer that was given none: the host that the application named. A host may
+ * come from anywhere, so it is never a pin or a URI.
+ * @throws SocketSecurityError EINVAL
+ */
+export function parseHostTargetName(host: string): DnsName | AddressName {
+  const name = parseTargetName(host)
+  if (name.kind === 'dns' || name.kind === 'ip') return name
+  throw new SocketSecurityError(
+    'EINVAL',
+    `host is ${show(host)}: give a host name or an address; other names belong in peerTargetName`,
+  )
+}
+
 function parse(text: unknown): TargetName {
   if (text === undefined || text === null || text === '') {
     throw new SocketSecurityError('EFAULT', `a peer target name is required: give ${forms}`, {

@@ -6,7 +6,7 @@
  */
 
 import type { NetConnectOpts, Socket, SocketConstructorOpts, TcpNetConnectOpts } from 'node:net'
-import { invalid, SocketSecurityError } from '../model/errors.js'
+import { SocketSecurityError } from '../model/errors.js'
 import {
   checkQuery,
   checkSetPeerTargetName,
@@ -18,7 +18,7 @@ import {
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import { parseSettings, type SecuritySettings } from '../model/settings.js'
-import { parseTargetName, type TargetName } from '../model/target-name.js'
+import { parseHostTargetName, parseTargetName } from '../model/target-name.js'
 import type { Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
@@ -507,23 +507,12 @@ function connectSecured(
   state.settings ??= parseSettings(null) // R1
   const { settings } = state
   const provider = streamProvider(settings)
-  const targetName = state.targetName ?? hostName(options.host || 'localhost')
+  const targetName = state.targetName ?? parseHostTargetName(options.host || 'localhost')
   if (provider.mode === 'native') {
     connectNative(socket, { provider, options, settings, targetName })
   } else {
     connectChannel(socket, { provider, options, settings, targetName })
   }
-}
-
-/** Without a target name the peer must be the host. A host may come from anywhere: it is never a pin or a URI. */
-function hostName(host: string): TargetName {
-  const name = parseTargetName(host)
-  if (name.kind === 'dns' || name.kind === 'ip') return name
-  throw invalid(
-    'host',
-    host,
-    'give a host name or an address; other names belong in peerTargetName',
-  )
 }
 
 /** A socket that is used again after its end. */
