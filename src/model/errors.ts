@@ -9,15 +9,18 @@
 /** Codes that this library gives. docs/api.md says what each means and what to do. */
 export type OwnErrorCode =
   | 'EAFNOSUPPORT'
+  | 'ECANCELED'
   | 'EFAULT'
   | 'EINVAL'
   | 'EISCONN'
   | 'EMSGSIZE'
+  | 'ENOBUFS'
   | 'ENOCREDENTIAL'
   | 'ENOTCONN'
   | 'ENOTSOCK'
   | 'EOPNOTSUPP'
   | 'EPROTO'
+  | 'ERR_OPENSSL_UNSUPPORTED'
   | 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE'
   | 'ERR_PEER_NOT_AUTHENTICATED'
   | 'ERR_PEER_TARGET_NAME_MISMATCH'
@@ -63,10 +66,12 @@ const brand = Symbol.for('secure-socket.SocketSecurityError')
 /** Winsock's names of the codes that it has too (winerror.h). */
 const winsockNames: Partial<Record<SocketSecurityErrorCode, string>> = {
   EAFNOSUPPORT: 'WSAEAFNOSUPPORT',
+  ECANCELED: 'WSAECANCELLED',
   EFAULT: 'WSAEFAULT',
   EINVAL: 'WSAEINVAL',
   EISCONN: 'WSAEISCONN',
   EMSGSIZE: 'WSAEMSGSIZE',
+  ENOBUFS: 'WSAENOBUFS',
   ENOTCONN: 'WSAENOTCONN',
   ENOTSOCK: 'WSAENOTSOCK',
   EOPNOTSUPP: 'WSAEOPNOTSUPP',

@@ -2,7 +2,9 @@
  * When a call is permitted: the rules of Winsock's WSASetSocketSecurity and its siblings about the
  * state of the socket, in their order of precedence. Rule numbers as in docs/rules.md.
  */
-import { SocketSecurityError } from './errors.js'
+import { isIP } from 'node:net'
+import { SocketSecurityError, show } from './errors.js'
+import { canonicalAddress } from './target-name.js'
 
 /** What a socket's state is, as far as the rules ask for it. */
 export interface SocketState {
@@ -12,7 +14,7 @@ export interface SocketState {
   readonly foreign: boolean
   /** connect() has been called, or the socket was accepted. */
   readonly connected: boolean
-  /** bind() or listen() has been called. */
+  /** bind() or listen() has been called; a datagram socket is bound by its first send as well. */
   readonly bound: boolean
   /** Security settings have been applied. */
   readonly secured: boolean
@@ -26,7 +28,7 @@ export function checkSetSecurity(state: SocketState): void {
   if (state.bound) {
     throw new SocketSecurityError(
       'EINVAL',
-      'the socket is bound or listening already: set its security before that',
+      'the socket is bound or listening already: set its security before bind, listen and the first send',
       { syscall },
     )
   }
@@ -39,7 +41,7 @@ export function checkSetSecurity(state: SocketState): void {
   }
 }
 
-/** May a stream's target name be set now? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2), EISCONN (R18). */
+/** May a target name be set now? Throws ENOTSOCK (R6), EAFNOSUPPORT (R2), EISCONN (R18). */
 export function checkSetPeerTargetName(state: SocketState): void {
   const syscall = 'WSASetSocketPeerTargetName'
   checkSocket(state, syscall)
@@ -54,6 +56,50 @@ export function checkQuery(state: SocketState, established: boolean, syscall: st
       'ENOTCONN',
       "the socket is not connected yet: wait for 'connect' or for socket.secured",
       { syscall },
+    )
+  }
+}
+
+/**
+ * Can it be the address of a datagram peer? Port 0 stands for all ports of the address.
+ * Throws EINVAL (R17).
+ */
+export function checkPeerAddress(address: string, port: number, syscall: string): void {
+  if (isIP(address) === 0 || isUnspecified(address)) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `the peer's address is ${show(address)}: give the address of one host`,
+      { syscall },
+    )
+  }
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `the peer's port is ${show(port)}: give 1 to 65535, or none for all ports of the address`,
+      { syscall },
+    )
+  }
+}
+
+/** 0.0.0.0, :: and ::ffff:0.0.0.0, however they are written. */
+function isUnspecified(address: string): boolean {
+  const canonical = canonicalAddress(address.replace(/%.*$/, ''))
+  return canonical === '0.0.0.0' || canonical === '::' || canonical === '::ffff:0:0'
+}
+
+/** May the security of a datagram peer be queried now? Throws ENOTSOCK (R6), ENOTCONN (R22). */
+export function checkPeerQuery(
+  state: Pick<SocketState, 'closed' | 'foreign'>,
+  peer: string,
+  secured: boolean,
+  syscall: string,
+): void {
+  checkSocket(state, syscall)
+  if (!secured) {
+    throw new SocketSecurityError(
+      'ENOTCONN',
+      `the peer ${peer} is not secured now: send to it, or await socket.secure()`,
+      { syscall, peer },
     )
   }
 }

@@ -8,17 +8,25 @@ export interface SecurityInfo {
   /** Packets are encrypted; implies `secured` (SOCKET_INFO_CONNECTION_ENCRYPTED). */
   readonly encrypted: boolean
   /** What secures the packets; `'none'` only where allowInsecure let a connection stay clear. */
-  readonly protocol: 'tls' | 'ipsec' | 'none'
+  readonly protocol: 'tls' | 'dtls' | 'ipsec' | 'none'
   /** The negotiated version, e.g. `TLSv1.3`. */
   readonly version?: string
   /** The negotiated cipher suite, by its standard name. */
   readonly cipher?: string
   /** The protocol agreed on by ALPN. */
   readonly alpn?: string
+  /** The profile agreed on for SRTP keys (RFC 5764). */
+  readonly srtp?: string
+  /** At a server of datagrams: the name that the client sent as SNI. */
+  readonly servername?: string
   /** The session was resumed; the identity was proved in the handshake that it came from. */
   readonly resumed: boolean
   /** Who the peer is; none where the peer did not have to authenticate itself. */
   readonly peer?: PeerIdentity
-  /** When this security ends at the latest: the end of the peer's certificate. */
+  /** Datagrams: since when these keys have been in use. */
+  readonly since?: Date
+  /** Datagrams: when the keys are replaced by new ones, unless so much data goes before that it is earlier. */
+  readonly rekeyAfter?: Date
+  /** When this security ends at the latest: the end of the peer's certificate; of datagrams, the time for a full handshake where that is earlier. */
   readonly expires?: Date
 }

@@ -30,6 +30,17 @@ export function milliseconds(key: string, value: unknown): unknown {
   return value
 }
 
+/** A whole number, from the least to the most that is allowed. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): Check {
+  const range =
+    most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+  return (key, value) => {
+    if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most)
+      throw invalid(`security.${key}`, value, `give a whole number ${range}`, syscall)
+    return value
+  }
+}
+
 export function oneOf(...allowed: string[]): Check {
   return (key, value) => {
     if (!allowed.includes(value as string))
@@ -103,6 +114,20 @@ export function protocols(key: string, value: unknown): unknown {
   const reserved = value.find(each => each.startsWith('secure-socket/'))
   if (reserved !== undefined) {
     throw invalid(`security.${key}`, reserved, 'names with secure-socket/ are our own', syscall)
+  }
+  return Object.freeze([...value])
+}
+
+/** Names of SRTP protection profiles; OpenSSL knows which there are. */
+export function profiles(key: string, value: unknown): unknown {
+  const valid = (each: unknown) => typeof each === 'string' && /^\w+$/.test(each)
+  if (!Array.isArray(value) || !value.every(valid)) {
+    throw invalid(
+      `security.${key}`,
+      value,
+      'give an array of names of profiles, such as SRTP_AEAD_AES_128_GCM',
+      syscall,
+    )
   }
   return Object.freeze([...value])
 }

@@ -6,7 +6,7 @@
  */
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 import { fingerprintOf } from './fingerprint.js'
-import { defaultPolicy } from './policy.js'
+import { defaultDatagramPolicy, defaultDatagramSettings, defaultPolicy } from './policy.js'
 import { type AcceptedPsk, type OwnPsk, type ParsedPsk, presharedKeys } from './preshared-keys.js'
 import {
   boolean,
@@ -18,8 +18,10 @@ import {
   oneOrMore,
   pem,
   plainObject,
+  profiles,
   protocols,
   text,
+  wholeNumber,
   withPassphrase,
 } from './setting-values.js'
 
@@ -31,7 +33,14 @@ export type Pem = string | NodeJS.ArrayBufferView
 export type PrivateKey = Pem | { readonly pem: Pem; readonly passphrase?: string }
 /** A PKCS#12 archive, with its passphrase where it has one of its own. */
 export type Pfx = Pem | { readonly buf: Pem; readonly passphrase?: string }
-/** Settings as a user writes them. Every key is optional; what is absent comes from the policy. */
+/** What kind of socket is secured: they share most settings, and each has some of its own. */
+export type SocketKind = 'stream' | 'datagram'
+/** A version of TLS, for streams. */
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
+/** A version of DTLS, for datagrams. OpenSSL 3 has no DTLS 1.3. */
+export type DtlsVersion = 'DTLSv1.2' | 'DTLSv1.3'
+
+/** Settings of a stream as a user writes them. Every key is optional; what is absent comes from the policy. */
 export interface SecuritySettings {
   /** What secures the packets. `'default'` keeps the application neutral. Default: `'default'`. */
   readonly protocol?: 'default' | 'tls' | 'ipsec'
@@ -57,9 +66,9 @@ export interface SecuritySettings {
    */
   readonly ciphers?: string
   /** The lowest version that is accepted: `'TLSv1.2'` (default) or `'TLSv1.3'`. */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  readonly minVersion?: TlsVersion
   /** The highest version that is offered. */
-  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
+  readonly maxVersion?: TlsVersion
   /** Signature algorithms, colon-separated, in OpenSSL's notation. */
   readonly sigalgs?: string
   /** Groups for the key exchange, colon-separated. */
@@ -92,12 +101,58 @@ export interface SecuritySettings {
   readonly ipsec?: Readonly<Record<string, unknown>>
 }
 
-/** Settings after parsing: complete, checked, copied and frozen. */
+/**
+ * Settings of a datagram socket: those of a stream, but for the versions and `allowInsecure` (always
+ * EOPNOTSUPP), and its own. `requestCert` and `rejectUnauthorized` are true by default, in the role
+ * of a server as well: peers authenticate each other.
+ */
+export interface DatagramSecuritySettings
+  extends Omit<SecuritySettings, 'minVersion' | 'maxVersion' | 'allowInsecure'>,
+    Partial<DatagramSettings> {
+  /** Datagrams are never sent in clear: anything but false is EOPNOTSUPP. */
+  readonly allowInsecure?: false
+  /** The lowest version that is accepted. Default: `'DTLSv1.2'`. */
+  readonly minVersion?: DtlsVersion
+  /** The highest version that is offered. */
+  readonly maxVersion?: DtlsVersion
+}
+
+/** What only datagram sockets have. */
+export interface DatagramSettings {
+  /** Bytes of a UDP datagram of a handshake, at most: 256 to 65535. Messages are not split. Default: 1200. */
+  readonly mtu: number
+  /** Peers at one time, with those whose handshake is under way. Default: 10000. */
+  readonly maxSessions: number
+  /** The same, of one address. Default: 1000. */
+  readonly maxSessionsPerHost: number
+  /** Profiles of SRTP keys to agree on, most wanted first (RFC 5764). Default: none. */
+  readonly srtp: readonly string[]
+  /** Milliseconds without anything from a peer, after which the next message to it waits for a new handshake; 0: never. Default: 60000. */
+  readonly resumeAfter: number
+  /** Milliseconds after which the keys of a peer are replaced. Default: 3600000 (1 h). */
+  readonly rekeyAfter: number
+  /** Bytes of plaintext in one direction, after which they are replaced. Default: 55e9. */
+  readonly rekeyAfterBytes: number
+  /** Milliseconds after which a peer proves its identity anew instead of resuming. Default: 7200000 (2 h). */
+  readonly fullHandshakeAfter: number
+  /** Milliseconds in which nothing came from a peer and nothing was sent to it, after which it is let go. Default: 300000 (5 min). */
+  readonly idleTimeout: number
+  /** Messages to one peer that wait for its handshake; more fail with ENOBUFS. Default: 64. */
+  readonly maxQueuedDatagrams: number
+  /** Bytes of such messages. Default: 262144. */
+  readonly maxQueuedBytes: number
+}
+
+/** Settings after parsing: complete, checked, copied and frozen. Those of the other kind of socket have their defaults. */
 export interface ParsedSettings
-  extends Omit<SecuritySettings, 'protocol' | 'psk' | Completed>,
-    Required<Pick<SecuritySettings, Completed>>,
+  extends Omit<SecuritySettings, 'protocol' | 'psk' | 'maxVersion' | Completed>,
+    Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion'>,
+    DatagramSettings,
     ParsedPsk {
+  readonly kind: SocketKind
   readonly protocol: 'tls' | 'ipsec'
+  readonly minVersion: TlsVersion | DtlsVersion
+  readonly maxVersion?: TlsVersion | DtlsVersion
   /** A digest of the contents: equal for equal settings, different for different ones. */
   readonly fingerprint: string
 }
@@ -115,7 +170,7 @@ type Completed =
   | 'sharePort'
 
 /** One line a setting: how its value is checked and copied. */
-const checks: Record<keyof SecuritySettings, Check> = {
+const streamChecks: Record<keyof SecuritySettings, Check> = {
   protocol: oneOf('default', 'tls', 'ipsec'),
   guaranteeEncryption: boolean,
   allowInsecure: boolean,
@@ -143,6 +198,28 @@ const checks: Record<keyof SecuritySettings, Check> = {
   ipsec: (key, value) => deepCopy(`security.${key}`, plainObject(key, value)),
 }
 
+const datagramChecks: Record<keyof DatagramSecuritySettings, Check> = {
+  ...streamChecks,
+  minVersion: oneOf('DTLSv1.2', 'DTLSv1.3'),
+  maxVersion: oneOf('DTLSv1.2', 'DTLSv1.3'),
+  mtu: wholeNumber(256, 65535),
+  maxSessions: wholeNumber(1),
+  maxSessionsPerHost: wholeNumber(1),
+  srtp: profiles,
+  resumeAfter: (key, value) => (value === 0 ? 0 : milliseconds(key, value)),
+  rekeyAfter: milliseconds,
+  rekeyAfterBytes: wholeNumber(1),
+  fullHandshakeAfter: milliseconds,
+  idleTimeout: milliseconds,
+  maxQueuedDatagrams: wholeNumber(1),
+  maxQueuedBytes: wholeNumber(1),
+}
+
+const checksOf: Record<SocketKind, Readonly<Record<string, Check>>> = {
+  stream: streamChecks,
+  datagram: datagramChecks,
+}
+
 /** Keys that are named otherwise elsewhere, or belong elsewhere: what was meant. */
 const meant = new Map(
   Object.entries({
@@ -158,11 +235,7 @@ const meant = new Map(
     host: 'it belongs to the options of connect(), beside security',
     port: 'it belongs to the options of connect(), beside security',
     peerTargetName: 'it belongs beside security, not inside',
-    mtu: 'it is for datagram sockets',
-    maxSessions: 'it is for datagram sockets',
-    maxSessionsPerHost: 'it is for datagram sockets',
-    resumeAfter: 'it is for datagram sockets',
-    srtp: 'it is for datagram sockets',
+    sni: 'a datagram socket has one identity: use a socket for each name',
   }),
 )
 
@@ -171,10 +244,19 @@ const known = new Map<string, ParsedSettings>()
 const knownLimit = 256
 
 /**
- * Parses settings; null or absent means the default policy (R1).
- * @throws SocketSecurityError EINVAL naming the key and the value
+ * Parses the settings of a kind of socket; null or absent means the default policy (R1).
+ * @throws SocketSecurityError EINVAL naming the key and the value; EOPNOTSUPP for allowInsecure of
+ * what is never sent in clear
  */
-export function parseSettings(settings?: SecuritySettings | null): ParsedSettings {
+export function parseSettings(settings?: SecuritySettings | null, kind?: 'stream'): ParsedSettings
+export function parseSettings(
+  settings: DatagramSecuritySettings | null | undefined,
+  kind: 'datagram',
+): ParsedSettings
+export function parseSettings(
+  settings?: SecuritySettings | DatagramSecuritySettings | null,
+  kind: SocketKind = 'stream',
+): ParsedSettings {
   if (settings === undefined || settings === null) settings = {}
   if (!isSettings(settings)) {
     throw new SocketSecurityError(
@@ -184,35 +266,54 @@ export function parseSettings(settings?: SecuritySettings | null): ParsedSetting
     )
   }
   // Without a prototype, here and below: what somebody puts on Object.prototype is no setting.
+  const checks = checksOf[kind]
   const checked: Record<string, unknown> = Object.create(null)
   for (const [key, value] of Object.entries(settings)) {
-    if (!Object.hasOwn(checks, key)) throw unknownKey(key, value)
+    const check = Object.hasOwn(checks, key) ? checks[key] : undefined
+    if (check === undefined) throw unknownKey(key, value, kind)
     if (value === undefined) continue
-    checked[key] = checks[key as keyof SecuritySettings](key, value)
+    checked[key] = check(key, value)
   }
-  const fingerprint = fingerprintOf(checked)
+  // By a key that no settings have: the same contents are another value for another kind of socket.
+  const fingerprint = fingerprintOf({ ...checked, '': kind })
   const found = known.get(fingerprint)
   if (found) {
     known.delete(fingerprint)
     known.set(fingerprint, found)
     return found
   }
-  const parsed = complete(checked as SecuritySettings, fingerprint)
+  const parsed = complete(checked as SecuritySettings, kind, fingerprint)
   known.set(fingerprint, parsed)
   if (known.size > knownLimit) known.delete(known.keys().next().value as string)
   return parsed
 }
 
 /** Fills in the policy and checks what concerns several keys at once. */
-function complete(settings: SecuritySettings, fingerprint: string): ParsedSettings {
+function complete(
+  settings: Omit<SecuritySettings, 'minVersion' | 'maxVersion'> &
+    Partial<DatagramSettings> & {
+      readonly minVersion?: TlsVersion | DtlsVersion
+      readonly maxVersion?: TlsVersion | DtlsVersion
+    },
+  kind: SocketKind,
+  fingerprint: string,
+): ParsedSettings {
+  const policy = kind === 'datagram' ? defaultDatagramPolicy : defaultPolicy
   const { psk, protocol = 'default', ...rest } = settings
   if (settings.ipsec !== undefined && protocol !== 'ipsec') {
     throw invalid('security.protocol', protocol, "security.ipsec needs protocol: 'ipsec'", syscall) // R11
   }
-  const guaranteeEncryption = settings.guaranteeEncryption ?? defaultPolicy.guaranteeEncryption
-  const allowInsecure = settings.allowInsecure ?? defaultPolicy.allowInsecure
-  const requestCert = settings.requestCert ?? defaultPolicy.requestCert
-  const rejectUnauthorized = settings.rejectUnauthorized ?? defaultPolicy.rejectUnauthorized
+  const guaranteeEncryption = settings.guaranteeEncryption ?? policy.guaranteeEncryption
+  const allowInsecure = settings.allowInsecure ?? policy.allowInsecure
+  const requestCert = settings.requestCert ?? policy.requestCert
+  const rejectUnauthorized = settings.rejectUnauthorized ?? policy.rejectUnauthorized
+  if (allowInsecure && (protocol === 'ipsec' || kind === 'datagram')) {
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      'security.allowInsecure is for tls streams only: nothing else is ever sent in clear',
+      { syscall },
+    ) // R15
+  }
   if (allowInsecure && guaranteeEncryption) {
     throw invalid(
       'security.allowInsecure',
@@ -220,11 +321,6 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
       'it needs an explicit guaranteeEncryption: false',
       syscall,
     ) // R15
-  }
-  if (allowInsecure && protocol === 'ipsec') {
-    throw new SocketSecurityError('EOPNOTSUPP', 'security.allowInsecure is for tls streams only', {
-      syscall,
-    })
   }
   if (allowInsecure && requestCert && rejectUnauthorized) {
     throw invalid(
@@ -242,7 +338,7 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
       { syscall },
     )
   }
-  const minVersion = settings.minVersion ?? defaultPolicy.minVersion
+  const minVersion = settings.minVersion ?? policy.minVersion
   if (settings.maxVersion !== undefined && settings.maxVersion < minVersion) {
     throw invalid(
       'security.maxVersion',
@@ -252,16 +348,18 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
     )
   }
   const parsed: ParsedSettings = {
+    ...defaultDatagramSettings,
     ...rest,
     ...(psk as ParsedPsk | undefined),
-    protocol: protocol === 'default' ? defaultPolicy.protocol : protocol,
+    kind,
+    protocol: protocol === 'default' ? policy.protocol : protocol,
     guaranteeEncryption,
     allowInsecure,
     minVersion,
     alpn: settings.alpn ?? Object.freeze([]),
     requestCert,
     rejectUnauthorized,
-    handshakeTimeout: settings.handshakeTimeout ?? defaultPolicy.handshakeTimeout,
+    handshakeTimeout: settings.handshakeTimeout ?? policy.handshakeTimeout,
     keylog: settings.keylog ?? false,
     sharePort: settings.sharePort ?? false,
     fingerprint,
@@ -269,11 +367,12 @@ function complete(settings: SecuritySettings, fingerprint: string): ParsedSettin
   return Object.freeze(Object.assign(Object.create(null), parsed))
 }
 
-function unknownKey(key: string, value: unknown): Error {
-  const lower = key.toLowerCase()
-  const near = Object.keys(checks).find(each => each.toLowerCase() === lower)
-  const known = Object.keys(checks).join(', ')
-  const hint = meant.get(key) ?? (near ? `did you mean ${near}?` : `the settings are ${known}`)
+function unknownKey(key: string, value: unknown, kind: SocketKind): Error {
+  const names = Object.keys(checksOf[kind])
+  const near = names.find(each => each.toLowerCase() === key.toLowerCase())
+  const hint = Object.hasOwn(datagramChecks, key)
+    ? 'it is for datagram sockets'
+    : (meant.get(key) ?? (near ? `did you mean ${near}?` : `the settings are ${names.join(', ')}`))
   // A misspelt key may hold a secret: the kind of its value says enough.
   return new SocketSecurityError(
     'EINVAL',

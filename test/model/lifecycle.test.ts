@@ -1,6 +1,8 @@
 import t from 'tap'
 import type { SocketSecurityErrorCode } from '../../src/model/errors.js'
 import {
+  checkPeerAddress,
+  checkPeerQuery,
   checkQuery,
   checkSetPeerTargetName,
   checkSetSecurity,
@@ -65,6 +67,38 @@ t.test('a query, in every state, before and after the connection is secured', as
         `${describe(state)}, established: ${established}`,
       )
   }
+})
+
+t.test('a query of a datagram peer: R6 and R2 before R22', async t => {
+  const socket = { closed: false, foreign: false }
+  const syscall = 'WSAQuerySocketSecurity'
+  const query = (state: typeof socket, secured: boolean) =>
+    checkPeerQuery(state, '10.0.0.5:5000', secured, syscall)
+  t.doesNotThrow(() => query(socket, true))
+  t.throws(() => query(socket, false), { code: 'ENOTCONN', syscall, peer: '10.0.0.5:5000' })
+  t.throws(() => query({ ...socket, closed: true }, false), { code: 'ENOTSOCK' })
+  t.throws(() => query({ ...socket, foreign: true }, false), { code: 'EAFNOSUPPORT' })
+})
+
+t.test('the address of a datagram peer is that of one host (R17)', async t => {
+  const check = (address: string, port: number) => () =>
+    checkPeerAddress(address, port, 'WSASetSocketPeerTargetName')
+  const refused = { code: 'EINVAL', syscall: 'WSASetSocketPeerTargetName' }
+  for (const zero of [
+    '0.0.0.0',
+    '::',
+    '0:0:0:0:0:0:0:0',
+    '::0.0.0.0',
+    '::ffff:0.0.0.0',
+    '::%1',
+    '',
+    'x',
+  ])
+    for (const port of [0, 5000]) t.throws(check(zero, port), refused, `${zero} port ${port}`)
+  for (const port of [-1, 65536, 1.5, Number.NaN, '5000' as never])
+    t.throws(check('10.0.0.5', port), refused, `port ${port}`)
+  for (const address of ['10.0.0.5', '::1', 'fe80::1%eth0', '::ffff:10.0.0.5'])
+    for (const port of [0, 1, 65535]) t.doesNotThrow(check(address, port), `${address} ${port}`)
 })
 
 // Both are EINVAL, so only the message tells a developer which of the two mistakes it was.

@@ -3,7 +3,7 @@
 import { constants } from 'node:crypto'
 import tls, { type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SocketSecurityError } from '../../model/errors.js'
-import type { ParsedSettings } from '../../model/settings.js'
+import type { ParsedSettings, TlsVersion } from '../../model/settings.js'
 
 const clientContexts = new WeakMap<ParsedSettings, SecureContext>()
 
@@ -74,7 +74,8 @@ export function contextOptions(settings: ParsedSettings): SecureContextOptions {
   )
   return {
     ...options,
-    minVersion,
+    // Settings of a stream, whose versions are those of TLS.
+    minVersion: minVersion as TlsVersion,
     ciphers: cipherSuites(settings, usesPsk),
     secureOptions:
       constants.SSL_OP_NO_RENEGOTIATION |
