@@ -81,6 +81,8 @@ export default defineConfig(async () => {
       splitting: true,
       outExtension: () => ({ js: '.cjs' }),
       external: ['koffi'],
+      // The output is CommonJS, where createRequire() takes the file's name.
+      define: { 'import.meta.url': '__filename' },
       removeNodeProtocol: false,
       silent: true,
       plugins: [passedOn, esmFaces, commonjs],
