@@ -1,0 +1,94 @@
+// What is measured, of whom, and what we want to reach.
+
+export const kinds = ['datagrams', 'handshakes', 'memory']
+
+const subjectTitles = {
+  ours: 'secure-socket',
+  'ours-connected': 'secure-socket, connected',
+  'ours-mutual': 'secure-socket',
+  'ours-psk': 'secure-socket',
+  dgram: 'node:dgram, no security',
+  'dgram-connected': 'node:dgram, connected',
+  'node-dtls-client': 'node-dtls-client',
+  'werift-dtls': 'werift-dtls',
+}
+
+/** Another build of ours has the same key with a word before it. */
+export const beforeOf = key => `before ${key}`
+
+export function titleOf(key) {
+  const now = key.replace(/^before /, '')
+  return key === now ? subjectTitles[key] : `${subjectTitles[now]}, before`
+}
+
+/** What each is compared with: a connected socket with a connected one. */
+export const plainOf = key => (key.endsWith('-connected') ? 'dgram-connected' : 'dgram')
+
+/** The packages that our cost is compared with. */
+export const peers = ['node-dtls-client', 'werift-dtls']
+
+/** CPU time of a datagram: at most so many times plain dgram's, and so many times less than the best peer's. */
+export const atMostPlain = 2
+export const belowPeer = 3
+
+/** `units` a round; a slow subject does a `part` of them. A lasting process is warmed up first. */
+const datagrams = size => ({
+  kind: 'datagrams',
+  title: `${size} bytes`,
+  size,
+  units: 4096,
+  subjects: [
+    { key: 'ours' },
+    { key: 'dgram' },
+    { key: 'ours-connected' },
+    { key: 'dgram-connected' },
+    { key: 'node-dtls-client', part: 1 / 4 },
+    { key: 'werift-dtls', part: 1 / 4 },
+  ],
+  rounds: 1,
+  lasting: true,
+})
+
+/** `target`: so many for each second of the server's CPU time. */
+const handshakes = (title, resume, subjects, target) => ({
+  kind: 'handshakes',
+  title,
+  resume,
+  units: 64,
+  subjects,
+  rounds: 1,
+  lasting: true,
+  target,
+})
+
+/** `target`: KiB of RSS, at most. OpenSSL 3.5, from Node 22 on, needs more for each. */
+const memory = (units, subjects, rounds) => ({
+  kind: 'memory',
+  title: `${units.toLocaleString('en-US')} idle`,
+  resume: false,
+  units,
+  subjects,
+  rounds,
+  lasting: false,
+  target: process.versions.openssl.startsWith('3.0.') ? 50 : 75,
+})
+
+const werift = { key: 'werift-dtls', part: 1 / 4 }
+const nodeDtlsClient = { key: 'node-dtls-client', part: 1 / 2 }
+
+/** `rounds` is a part of the rounds asked for. */
+export const benches = [
+  datagrams(64),
+  datagrams(512),
+  datagrams(1200),
+  handshakes('full, certificate of the server', false, [{ key: 'ours' }, werift], 900),
+  handshakes('full, certificates of both', false, [{ key: 'ours-mutual' }]),
+  handshakes('full, pre-shared key', false, [{ key: 'ours-psk' }, nodeDtlsClient]),
+  handshakes('resumed', true, [{ key: 'ours' }], 3000),
+  memory(
+    1000,
+    [{ key: 'ours' }, { key: 'werift-dtls' }, { key: 'node-dtls-client', at: 'client' }],
+    1 / 5,
+  ),
+  memory(10_000, [{ key: 'ours' }], 1 / 5),
+]

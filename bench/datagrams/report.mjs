@@ -1,0 +1,151 @@
+// What the run says: on the terminal, and as Markdown.
+
+import { cpus } from 'node:os'
+import { markdownTable } from '../table.mjs'
+import { titleOf } from './benches.mjs'
+
+/** On what it was measured. */
+export function machine(rounds) {
+  const { node, openssl } = process.versions
+  const processors = cpus()
+  const cpu = `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}`
+  const text = `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}, ${cpu}, ${rounds} rounds`
+  return { node, openssl, platform: process.platform, arch: process.arch, cpu, rounds, text }
+}
+
+/** A table for each kind, and one of the targets. */
+export function tables(results) {
+  const ofKind = kind => results.filter(({ bench }) => bench.kind === kind)
+  return [
+    sheet(
+      ofKind('datagrams'),
+      ['datagrams', 'subject', 'µs of CPU', 'per second', 'times plain', 'middle half'],
+      ({ cost, perSecond, plain }) => [
+        cost.toFixed(1),
+        number(perSecond),
+        ...(plain ? [plain.median.toFixed(2), range(plain, 2)] : ['', '']),
+      ],
+    ),
+    sheet(
+      ofKind('handshakes'),
+      [
+        'handshakes',
+        'subject',
+        'per server CPU second',
+        'middle half',
+        'client ms of CPU',
+        'per second',
+      ],
+      ({ key, client, perSecond, ...server }) => [
+        // Its server is ours.
+        ...(key === 'node-dtls-client' ? ['', ''] : [number(server.median), range(server, 0)]),
+        client.toFixed(2),
+        number(perSecond),
+      ],
+    ),
+    sheet(
+      ofKind('memory'),
+      ['associations', 'subject', 'KiB of RSS', 'middle half', 'of it V8 heap', 'external'],
+      ({ heap, external, ...rss }) => [
+        oneDecimal(rss.median),
+        range(rss, 1),
+        oneDecimal(heap),
+        oneDecimal(external),
+      ],
+    ),
+    targetSheet(results),
+  ].filter(rows => rows.length > 1)
+}
+
+function sheet(results, head, cells) {
+  const rows = results.flatMap(({ title, subjects }) =>
+    subjects.map((subject, i) => [i === 0 ? title : '', titleOf(subject.key), ...cells(subject)]),
+  )
+  return [head, ...rows]
+}
+
+function targetSheet(results) {
+  const head = ['target', 'subject', 'wanted', 'measured', 'middle half', '']
+  const rows = results.flatMap(({ bench, title, targets }) =>
+    targets.map(({ key, what, least, target, measured }) => {
+      const digits = bench.kind === 'datagrams' ? 2 : bench.kind === 'memory' ? 1 : 0
+      const reached = least ? measured.median >= target : measured.median <= target
+      return [
+        `${title}${against(what, least)}${units[bench.kind] ?? ''}`,
+        titleOf(key ?? 'ours'),
+        `${least ? '≥' : '≤'} ${number(target)}`,
+        measured.median.toFixed(digits),
+        range(measured, digits),
+        reached ? 'reached' : 'MISSED',
+      ]
+    }),
+  )
+  return [head, ...rows]
+}
+
+const units = { handshakes: ', per server CPU second', memory: ', KiB of RSS' }
+
+function against(what, least) {
+  if (what === '') return ''
+  return least ? `: cheaper than ${what}` : `: times ${titleOf(what)}`
+}
+
+export function markdown({ text }, results) {
+  return `# Secured datagrams: what they cost
+
+Written by \`npm run bench:datagrams\`. ${text}.
+
+![Datagrams per second of CPU time, against node:dgram](datagrams.svg)
+
+${tables(results).map(markdownTable).join('\n\n')}
+
+${meaning}
+`
+}
+
+const meaning = `## What the figures mean, and what they do not
+
+Each end is a process of its own, and a figure is the CPU time of one of them: user's and kernel's,
+with garbage collection. It says how much of a processor a datagram costs the one that sends it or
+the one that receives it. "Per second" is wall-clock time for both processes at work, on a machine
+that may have had other work too, over loopback: it is no forecast of what a network carries. Every
+figure is a median of rounds in which the subjects took turns. A ratio is taken within each round;
+shown are the median of these ratios and between which two the middle half of them lies. Where that
+range is wider than a difference, the difference is not shown to be real.
+
+Datagrams: 32 are sent in one turn of the event loop, at most 128 are on their way, and for every 64
+the receiver says so on a plain socket, which adds 0.2 µs or so to each, in all subjects alike.
+Without callbacks, to one peer. A connected socket is compared with a connected one. Loopback has its
+own arithmetic: the kernel delivers a datagram within the call that sends it, so the sender pays for a
+part of what a receiver would pay elsewhere, and plain node:dgram looks dearer to send than it is
+through a network card. All of secure-socket here is the portable path: node:dgram's own socket, one
+system call for each datagram.
+
+The cipher is AES-128-GCM for all. node-dtls-client is a client that knows pre-shared keys only, so
+its far end is secure-socket, and its cost in a handshake is to be seen at the client alone.
+werift-dtls makes a server for each peer, on a port of its own, and leaves the check of the
+certificate to its user; it gets a leaner transport here than the one it brings.
+
+Handshakes: a connection is a handshake, a byte there, a byte back and the end, eight at a time, each
+from a new client socket. The figure is for each second of the server process's CPU time, and holds
+all of that: cookie, handshake, the message, its answer, close_notify. Certificates are ECDSA P-256,
+the leaf signed by the authority itself; longer chains and RSA cost more. Resumption is by ticket,
+and what was resumed was checked.
+
+Memory: RSS of the server process for each idle peer that has sent a message and got an answer, after
+garbage collection, from the growth after the first hundred; for node-dtls-client that of the client.
+It holds OpenSSL's memory, V8's and what the allocator keeps for later. With OpenSSL 3.5, from Node 22
+on, an association needs more than with 3.0.`
+
+function range({ low, high }, digits) {
+  return [low, high].map(each => each.toFixed(digits)).join(' – ')
+}
+
+function number(value) {
+  return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })
+}
+
+/** Without a minus sign before what rounds to nothing. */
+function oneDecimal(value) {
+  return (Math.round(value * 10) / 10 + 0).toFixed(1)
+}

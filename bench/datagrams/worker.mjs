@@ -1,0 +1,60 @@
+// A process that measures one subject: the near end. It starts a process of its own for the far end,
+// so that each has its CPU time and its memory to itself.
+
+import { fork } from 'node:child_process'
+import { datagrams } from './datagrams.mjs'
+import { handshakes } from './handshakes.mjs'
+import { memory } from './memory.mjs'
+
+const workloads = { datagrams, handshakes, memory }
+
+/** As many rounds of work until the code is compiled and the caches are full. */
+const warmUp = 5
+
+/** Whatever takes longer has lost something. */
+const patience = 60_000
+
+let work
+
+/** Every message is the task, the same each time, and asks for one measurement of it. */
+process.on('message', async task => {
+  const timer = setTimeout(fail, patience, new Error(`${task.subject} was not done in a minute`))
+  try {
+    const times = work === undefined && task.warm ? warmUp : 1
+    work ??= await workloads[task.kind](task, await startFarEnd(task))
+    process.send(await work(task.units * times))
+  } catch (error) {
+    fail(error)
+  }
+  clearTimeout(timer)
+})
+process.on('disconnect', () => process.exit())
+
+/** A bench in which something fails measures nothing. */
+function fail(error) {
+  console.error(error)
+  process.exit(1)
+}
+
+/** Gives a function that asks the far end for something. */
+async function startFarEnd(task) {
+  const child = fork(new URL('./far-end.mjs', import.meta.url), {
+    execArgv: ['--expose-gc'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  child.once('exit', () => fail(new Error('the far end has ended')))
+  const waiting = new Map()
+  let count = 0
+  child.on('message', ({ id, answer }) => {
+    waiting.get(id)(answer)
+    waiting.delete(id)
+  })
+  await ask('start', task)
+  return ask
+
+  function ask(what, argument) {
+    const id = count++
+    child.send({ id, what, argument })
+    return new Promise(resolve => waiting.set(id, resolve))
+  }
+}
