@@ -122,11 +122,13 @@ function charted(measured) {
         title,
         note: 'longer is better',
         target: 1 / atMostPlain,
-        bars: subjects.map(({ key, plain }) => ({
-          label: titleOf(key),
-          value: 1 / plain.median,
-          strong: key === 'ours',
-        })),
+        bars: subjects
+          .filter(({ plain }) => plain !== undefined)
+          .map(({ key, plain }) => ({
+            label: titleOf(key),
+            value: 1 / plain.median,
+            strong: key === 'ours',
+          })),
       })),
   }
 }
