@@ -4,6 +4,7 @@ import { constants } from 'node:crypto'
 import tls, { type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings, TlsVersion } from '../../model/settings.js'
+import { asList, checkAuthorities } from '../authorities.js'
 
 const clientContexts = new WeakMap<ParsedSettings, SecureContext>()
 
@@ -45,6 +46,7 @@ export function explained<T>(settings: ParsedSettings, create: () => T): T {
 export function contextOptions(settings: ParsedSettings): SecureContextOptions {
   checkAuthorities(settings)
   const { cert, passphrase, ca, crl, sigalgs, ecdhCurve } = settings
+  // Node takes a key with its passphrase only in an array.
   const [key, pfx] = [asList(settings.key), asList(settings.pfx)]
   const usesPsk = settings.ownPsk !== undefined || settings.acceptedPsk !== undefined
   // Pre-shared keys work with the SHA-256 suites of TLS 1.3 only (RFC 8446, section 4.2.11).
@@ -82,30 +84,6 @@ export function contextOptions(settings: ParsedSettings): SecureContextOptions {
       // A ticket of a pre-shared key would carry no identity: those sessions are never resumed.
       (usesPsk ? constants.SSL_OP_NO_TICKET : 0),
   }
-}
-
-/** OpenSSL says nothing of a `ca` in which it finds no certificate: a path, or DER. Then nobody is trusted, and the errors accuse the peers. */
-function checkAuthorities({ ca }: ParsedSettings): void {
-  for (const each of asList(ca) ?? []) {
-    const text = typeof each === 'string' ? each : asBuffer(each).toString('latin1')
-    if (/-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text)) continue
-    throw new SocketSecurityError(
-      'EINVAL',
-      'security.ca contains no certificate: give PEM text (-----BEGIN CERTIFICATE-----), not a path and not DER',
-      { syscall: 'WSASetSocketSecurity' },
-    )
-  }
-}
-
-function asBuffer(view: NodeJS.ArrayBufferView): Buffer {
-  return Buffer.from(view.buffer, view.byteOffset, view.byteLength)
-}
-
-/** Node takes a key with its passphrase only in an array. */
-function asList<T>(value: T | readonly T[] | undefined): readonly T[] | undefined {
-  return value === undefined || Array.isArray(value)
-    ? (value as readonly T[] | undefined)
-    : [value as T]
 }
 
 /** Suites that do not encrypt: TLS 1.2's NULL suites, and those of RFC 9150 for TLS 1.3. */
