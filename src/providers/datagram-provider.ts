@@ -103,6 +103,12 @@ export interface DatagramEndpoint {
   /** Ends everything; the endpoint can do nothing afterwards. Every callback has been called. */
   close(): void
 
+  /**
+   * The socket met an error that concerns a peer, and no callback heard of it: an ICMP error of a
+   * connected socket. Counted, and a hint in the error of a handshake that is never answered.
+   */
+  sendFailed(error: Error, address: string, port: number): void
+
   readonly stats: EndpointStats
   peerStats(address: string, port: number): PeerStats | undefined
 }
@@ -118,7 +124,7 @@ export interface EndpointObserver {
   ): void
   /** An authenticated message. The buffer is the observer's for ever. */
   message(message: Buffer, source: MessageSource): void
-  /** A peer is secured: for the first time, or again after its security had ended. */
+  /** A peer is secured: for the first time, again after its security had ended, or as somebody else. */
   secured(peer: PeerAddress, info: SecurityInfo): void
   /** A peer that this socket spoke to could not be secured, or its security failed. */
   peerError(error: Error, peer: PeerAddress): void

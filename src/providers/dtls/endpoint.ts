@@ -1,0 +1,391 @@
+/**
+ * The endpoint of one socket: it finds the peer of each datagram, keeps strangers out until they
+ * have shown that they receive at their address, and wakes each peer in time. Sans-I/O.
+ */
+import { SocketSecurityError, show } from '../../model/errors.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import type {
+  Clock,
+  DatagramEndpoint,
+  DropReason,
+  EndpointObserver,
+  EndpointRequest,
+  EndpointStats,
+  PeerAddress,
+  PeerStats,
+  SendCallback,
+} from '../datagram-provider.js'
+import { Association, type AssociationOptions } from './association.js'
+import { type ClientHello, parseClientHello } from './client-hello.js'
+import {
+  AMPLIFICATION_LIMIT,
+  type Cookies,
+  createCookies,
+  HELLO_VERIFY_REQUEST_LENGTH,
+} from './cookie.js'
+import type { QueueTotals } from './message-queue.js'
+import { type Host, Peer, type PeerContext } from './peer.js'
+import { canonicalAddress, peerText } from './peer-key.js'
+import { epochOf, hasKnownType, recordEnd } from './records.js'
+import { Counters } from './stats.js'
+import { tell, tellDropped } from './story.js'
+import { TargetNames } from './target-names.js'
+import { Timers } from './timers.js'
+import { WorkBudget } from './work-budget.js'
+
+/** Makes the associations; a test can watch over them. */
+export type Associate = (options: AssociationOptions) => Association
+
+/** What SSL_write takes as one record (RFC 6347, section 4.1: 2^14). */
+const MESSAGE_LIMIT = 2 ** 14
+/** Other spellings of one address that are remembered. */
+const SPELLING_LIMIT = 8
+
+/** An address as it is remembered, with all the ways in which it has been written. */
+interface KnownHost extends Host {
+  readonly spellings: string[]
+}
+
+export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
+  acceptsStrangers = false
+  readonly settings: ParsedSettings
+  readonly clock: Clock
+  readonly observer: EndpointObserver
+  readonly names = new TargetNames()
+  readonly timers = new Timers<Peer>()
+  readonly budget: WorkBudget
+  readonly totals = new Counters()
+  readonly queued: QueueTotals = { datagrams: 0, bytes: 0 }
+  readonly canServe: boolean
+
+  readonly #associate: Associate
+  readonly #cookies: Cookies
+  /** By every spelling that has been met. */
+  readonly #hosts = new Map<string, KnownHost>()
+  #peerCount = 0
+  #cookiesSent = 0
+  /** The next portion of waiting work is being done. */
+  #working = false
+  #closed = false
+
+  constructor(
+    { settings, clock }: EndpointRequest,
+    observer: EndpointObserver,
+    associate: Associate = options => new Association(options),
+  ) {
+    this.settings = settings
+    this.clock = clock
+    this.observer = observer
+    this.#associate = associate
+    this.budget = new WorkBudget(() => clock.now())
+    this.#cookies = createCookies(() => clock.now())
+    this.canServe =
+      settings.cert !== undefined ||
+      settings.pfx !== undefined ||
+      settings.acceptedPsk !== undefined
+  }
+
+  receive(datagram: Buffer, address: string, port: number): void {
+    if (this.#closed) return
+    try {
+      const peer = this.#hosts.get(address)?.peers.get(port) ?? this.#findPeer(address, port)
+      if (peer !== undefined) peer.receive(datagram)
+      else this.#receiveFromStranger(datagram, address, port)
+    } catch (error) {
+      // Whatever is in a datagram: it costs itself only.
+      tell(peerText(address, port), 'a datagram could not be worked on: %s', error)
+      this.#drop('malformed', address, port)
+    }
+  }
+
+  /** A ClientHello can begin something; everything else of a stranger is dropped. */
+  #receiveFromStranger(datagram: Buffer, address: string, port: number): void {
+    let offset = 0
+    while (offset < datagram.length) {
+      const end = recordEnd(datagram, offset)
+      if (end < 0) {
+        this.#drop('malformed', address, port)
+        return
+      }
+      const record = end - offset === datagram.length ? datagram : datagram.subarray(offset, end)
+      offset = end
+      const isClear = hasKnownType(record, 0) && epochOf(record, 0) === 0
+      const hello = isClear ? parseClientHello(record) : undefined
+      if (hello === undefined) {
+        this.#drop(hasKnownType(record, 0) ? 'unknownPeer' : 'malformed', address, port)
+        continue
+      }
+      const peer = this.#welcome(hello, record, address, port)
+      if (peer === undefined) continue
+      peer.serve(record)
+      // A later fragment of its hello.
+      if (offset < datagram.length) peer.receive(datagram.subarray(offset))
+      return
+    }
+  }
+
+  /** The new peer, where the hello's cookie is good and there is room. */
+  #welcome(hello: ClientHello, record: Buffer, address: string, port: number): Peer | undefined {
+    if (!this.canServe || !this.acceptsStrangers) {
+      this.#drop('unknownPeer', address, port)
+      return undefined
+    }
+    const known = this.#findHost(address)
+    const { maxSessions, maxSessionsPerHost } = this.settings
+    if (this.#peerCount >= maxSessions || (known?.peers.size ?? 0) >= maxSessionsPerHost) {
+      this.#drop('limit', address, port)
+      return undefined
+    }
+    const host = known ?? newHost(address)
+    if (host === undefined) return undefined
+    if (!this.challenge(hello, record, host, address, port)) return undefined
+    if (!this.mayWork(record, address, port)) return undefined
+    return this.#addPeer(host, address, port)
+  }
+
+  challenge(
+    hello: ClientHello,
+    record: Buffer,
+    host: Host,
+    address: string,
+    port: number,
+  ): boolean {
+    if (this.#cookies.verifies(hello, host.bytes, port)) return true
+    if (HELLO_VERIFY_REQUEST_LENGTH <= AMPLIFICATION_LIMIT * record.length) {
+      this.#cookiesSent += 1
+      this.observer.datagram(this.#cookies.request(hello, host.bytes, port), address, port)
+    }
+    return false
+  }
+
+  mayWork(records: Buffer, address: string, port: number): boolean {
+    if (this.#working || this.budget.open) return true
+    const copy = Buffer.from(records)
+    if (!this.budget.defer(() => this.receive(copy, address, port)))
+      this.#drop('limit', address, port)
+    return false
+  }
+
+  associate(options: AssociationOptions): Association {
+    return this.#associate(options)
+  }
+
+  send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
+    const known = this.#hosts.get(address)?.peers.get(port)
+    if (known !== undefined && message.length > 0 && message.length <= MESSAGE_LIMIT) {
+      known.send(message, host, callback)
+      return
+    }
+    let peer: Peer
+    try {
+      checkMessage(message)
+      peer = this.#peerFor(address, port)
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    peer.send(message, host, callback)
+  }
+
+  async secure(address: string, port: number, host: string): Promise<SecurityInfo> {
+    return this.#peerFor(address, port).secure(host)
+  }
+
+  setTargetName(address: string, port: number, name: TargetName): void {
+    const { text } = this.#canonical(address)
+    const peers = this.#peersAt(text, port)
+    const committed = peers.find(peer => peer.isCommitted)
+    if (committed !== undefined) {
+      throw new SocketSecurityError(
+        'EISCONN',
+        `the target name of ${committed.text} must be set before the first message to it, and before it is secured`,
+        { peer: committed.text, syscall: 'WSASetSocketPeerTargetName' },
+      )
+    }
+    this.names.set(text, port, name)
+    for (const peer of peers) peer.nameSet()
+  }
+
+  deleteTargetName(address: string, port: number): boolean {
+    const { text } = this.#canonical(address)
+    const name = this.names.delete(text, port)
+    if (name === undefined) return false
+    for (const peer of this.#peersAt(text, port)) peer.nameDeleted(name)
+    return true
+  }
+
+  query(address: string, port: number): SecurityInfo | undefined {
+    return this.#findPeer(address, port)?.info
+  }
+
+  exportKeyingMaterial(
+    address: string,
+    port: number,
+    length: number,
+    label: string,
+    context: Buffer | undefined,
+  ): Buffer | undefined {
+    return this.#findPeer(address, port)?.exportKeyingMaterial(length, label, context)
+  }
+
+  peers(): PeerAddress[] {
+    const secured = this.#allPeers().filter(peer => peer.isSecured)
+    return secured.map(({ address, port }) => ({ address, port }))
+  }
+
+  get deadline(): number {
+    return this.budget.waiting ? this.clock.now() : this.timers.deadline
+  }
+
+  tick(): void {
+    if (this.#closed) return
+    this.#working = true
+    try {
+      this.budget.work()
+    } finally {
+      this.#working = false
+    }
+    const now = this.clock.now()
+    for (let peer = this.timers.take(now); peer !== undefined; peer = this.timers.take(now)) {
+      try {
+        peer.tick(now)
+      } catch (error) {
+        tell(peer.text, 'what was due could not be done: %s', error)
+        peer.close('EPROTO', `${peer.text}: ${(error as Error).message}`, true)
+      }
+    }
+  }
+
+  closePeer(address: string, port: number): void {
+    const peer = this.#findPeer(address, port)
+    peer?.close('ECANCELED', `the security of ${peer.text} was ended`, true)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.budget.clear()
+    for (const peer of this.#allPeers()) peer.close('ECANCELED', 'the socket was closed', false)
+  }
+
+  sendFailed(error: Error, address: string, port: number): void {
+    const peer = this.#findPeer(address, port)
+    if (peer !== undefined) peer.sendFailed(error)
+    else this.#drop('icmp', address, port)
+  }
+
+  get stats(): EndpointStats {
+    const peers = this.#allPeers()
+    return {
+      ...this.totals.snapshot(),
+      cookiesSent: this.#cookiesSent,
+      peers: peers.filter(peer => peer.isSecured).length,
+      handshaking: peers.filter(peer => peer.isHandshaking).length,
+    }
+  }
+
+  peerStats(address: string, port: number): PeerStats | undefined {
+    return this.#findPeer(address, port)?.counters.snapshot()
+  }
+
+  forget(peer: Peer): void {
+    this.timers.remove(peer)
+    const host = peer.host as KnownHost
+    if (host.peers.get(peer.port) !== peer) return
+    host.peers.delete(peer.port)
+    this.#peerCount -= 1
+    if (host.peers.size > 0) return
+    for (const spelling of host.spellings) this.#hosts.delete(spelling)
+    host.spellings.length = 0
+  }
+
+  #peerFor(address: string, port: number): Peer {
+    if (this.#closed) {
+      throw new SocketSecurityError('ENOTSOCK', 'the socket is closed')
+    }
+    const known = this.#findPeer(address, port)
+    if (known !== undefined) return known
+    const host = this.#findHost(address) ?? newHost(address)
+    if (host === undefined) throw noAddress(address)
+    return this.#addPeer(host, address, port)
+  }
+
+  #addPeer(host: KnownHost, address: string, port: number): Peer {
+    const peer = new Peer(this, host, host.spelling, port)
+    host.peers.set(port, peer)
+    this.#peerCount += 1
+    for (const spelling of [host.text, address]) this.#remember(host, spelling)
+    return peer
+  }
+
+  #findPeer(address: string, port: number): Peer | undefined {
+    return this.#findHost(address)?.peers.get(port)
+  }
+
+  /** An address that is written otherwise than before is the same host. */
+  #findHost(address: string): KnownHost | undefined {
+    const known = this.#hosts.get(address)
+    if (known !== undefined) return known
+    const canonical = canonicalAddress(address)
+    const host = canonical && this.#hosts.get(canonical.text)
+    if (host !== undefined) this.#remember(host, address)
+    return host
+  }
+
+  #remember(host: KnownHost, spelling: string): void {
+    if (host.spellings.length >= SPELLING_LIMIT || this.#hosts.get(spelling) === host) return
+    this.#hosts.set(spelling, host)
+    host.spellings.push(spelling)
+  }
+
+  #canonical(address: string) {
+    const canonical = canonicalAddress(address)
+    if (canonical === undefined) throw noAddress(address)
+    return canonical
+  }
+
+  /** The peers that a name is for; port 0 means all of the address. */
+  #peersAt(text: string, port: number): Peer[] {
+    const peers = [...(this.#hosts.get(text)?.peers.values() ?? [])]
+    return port === 0 ? peers : peers.filter(peer => peer.port === port)
+  }
+
+  #allPeers(): Peer[] {
+    const peers: Peer[] = []
+    for (const [spelling, host] of this.#hosts) {
+      if (spelling === host.text) peers.push(...host.peers.values())
+    }
+    return peers
+  }
+
+  #drop(reason: DropReason, address: string, port: number): void {
+    this.totals.dropped[reason] += 1
+    tellDropped(address, port, reason)
+  }
+}
+
+function newHost(address: string): KnownHost | undefined {
+  const canonical = canonicalAddress(address)
+  return canonical && { ...canonical, peers: new Map(), spellings: [] }
+}
+
+function noAddress(address: string): Error {
+  return new SocketSecurityError('EINVAL', `${show(address)} is no address of a peer`)
+}
+
+function checkMessage(message: Buffer): void {
+  if (message.length === 0) {
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      'an empty datagram cannot be secured: send at least one byte',
+    )
+  }
+  if (message.length > MESSAGE_LIMIT) {
+    throw new SocketSecurityError(
+      'EMSGSIZE',
+      `a datagram of ${message.length} bytes cannot be secured: ${MESSAGE_LIMIT} is the limit of DTLS`,
+    )
+  }
+}

@@ -1,0 +1,64 @@
+/** How long, and for how much, one set of keys is used. */
+import type { ParsedSettings } from '../../model/settings.js'
+
+/** Milliseconds for which a replaced association still receives, after the new one is in use. */
+export const OVERLAP = 10_000
+/** Milliseconds for which a clear alert is held: anybody can send one, and only the true one means silence. */
+export const ALERT_DELAY = 1000
+/** Retransmissions without an answer after which a handshake tries another way. */
+export const PATIENCE = 2
+/** Milliseconds between two attempts to wake a silent peer, and to replace keys after one has failed. */
+export const RETRY_INTERVAL = 60_000
+
+/** Records, in one direction: what a cipher protects with one key. */
+export interface RecordLimits {
+  /** The client begins to replace the keys. */
+  readonly soft: number
+  /** Nothing is sent or taken any more. */
+  readonly hard: number
+}
+
+/**
+ * RFC 9147, section 4.5.3, for the ciphers that DTLS 1.2 has too; where the cipher itself has no
+ * limit in reach, record numbers must not wrap (RFC 6347, section 4.1).
+ * @param cipher the suite's standard name
+ */
+export function recordLimits(cipher: string | undefined): RecordLimits {
+  const hard = Math.floor(2 ** exponent(cipher ?? ''))
+  // The rest is for what is sent while the keys are replaced.
+  return { soft: Math.floor((hard * 7) / 8), hard }
+}
+
+function exponent(cipher: string): number {
+  if (cipher.includes('CHACHA20')) return 48
+  if (cipher.includes('CCM')) return 23
+  return 24.5
+}
+
+/** What has gone through an association since it was secured; the counters are the association's. */
+export interface Usage {
+  readonly recordsSent: number
+  readonly recordsReceived: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+}
+
+/** Has enough gone through it, in either direction, that the keys are to be replaced? */
+export function isWorn(usage: Usage, limits: RecordLimits, settings: ParsedSettings): boolean {
+  return (
+    usage.recordsSent >= limits.soft ||
+    usage.recordsReceived >= limits.soft ||
+    usage.bytesSent >= settings.rekeyAfterBytes ||
+    usage.bytesReceived >= settings.rekeyAfterBytes
+  )
+}
+
+/** Has so much gone through it that it ends, replaced or not? A peer that will not rekey gets twice the bytes. */
+export function isWornOut(usage: Usage, limits: RecordLimits, settings: ParsedSettings): boolean {
+  return (
+    usage.recordsSent >= limits.hard ||
+    usage.recordsReceived >= limits.hard ||
+    usage.bytesSent >= 2 * settings.rekeyAfterBytes ||
+    usage.bytesReceived >= 2 * settings.rekeyAfterBytes
+  )
+}

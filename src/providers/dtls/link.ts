@@ -1,0 +1,194 @@
+/**
+ * One association of a peer, with what the endpoint keeps of it: whom it must prove or has proved,
+ * since when, and how long it may be used.
+ */
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import type { Clock, MessageSource, PeerAddress } from '../datagram-provider.js'
+import type { Association, AssociationRole } from './association.js'
+import { isWorn, isWornOut, type RecordLimits, recordLimits } from './lifetimes.js'
+import type { Session } from './sessions.js'
+
+/** Whom the peer must prove to be. */
+export interface Expectation {
+  readonly targetName: TargetName | undefined
+  /** The application set the name itself. */
+  readonly set: boolean
+  /** What the application called the peer, where that is the name. */
+  readonly host: string | undefined
+}
+
+/** What an association tells, with the link that it belongs to. */
+export interface LinkObserver {
+  linkDatagram(link: Link, datagram: Buffer): void
+  linkMessage(link: Link, message: Buffer): void
+  linkSecured(link: Link): void
+  linkFailed(link: Link, error: Error): void
+  linkClosed(link: Link): void
+  linkSession(link: Link, session: Buffer): void
+  linkKeylog(link: Link, line: Buffer): void
+}
+
+export class Link {
+  readonly association: Association
+  readonly role: AssociationRole
+  readonly expectation: Expectation
+  /** Client: the session that it began with. */
+  readonly offered: Session | undefined
+  /** By the clock, as all times here. */
+  readonly startedAt: number
+  /** The name that was set has been deleted since (R21). */
+  nameDeleted = false
+
+  /** When something authentic came last. */
+  heardAt: number
+  sentAt: number
+  securedAt = 0
+  /** When the keys are replaced. */
+  rekeyAt = Number.POSITIVE_INFINITY
+  /** When the peer must have proved its identity anew. */
+  fullUntil = Number.POSITIVE_INFINITY
+  /** The same, in milliseconds since 1970. */
+  fullUntilWall = Number.POSITIVE_INFINITY
+  /** When it ends: soon, where it has been replaced. */
+  endsAt = Number.POSITIVE_INFINITY
+  /** Of every message that comes by it; made once. */
+  source: MessageSource | undefined
+  /** Names beside that of the expectation that the peer has proved. */
+  readonly otherNames = new Set<string>()
+  /** A session that came before the peer was judged. */
+  session: Buffer | undefined
+  /** A local failure to send one of its datagrams, or an ICMP error. */
+  unreachable = false
+  /** The peer went on with this handshake at least once. */
+  progressed = false
+
+  readonly #observer: LinkObserver
+  readonly #settings: ParsedSettings
+  readonly #clock: Clock
+  #limits: RecordLimits = recordLimits(undefined)
+  #info: SecurityInfo | undefined
+  #retransmissionsCounted = 0
+
+  constructor(
+    association: Association,
+    expectation: Expectation,
+    offered: Session | undefined,
+    {
+      settings,
+      clock,
+      observer,
+    }: { settings: ParsedSettings; clock: Clock; observer: LinkObserver },
+  ) {
+    this.association = association
+    this.role = association.role
+    this.expectation = expectation
+    this.offered = offered
+    this.#observer = observer
+    this.#settings = settings
+    this.#clock = clock
+    this.startedAt = clock.now()
+    this.heardAt = this.startedAt
+    this.sentAt = this.startedAt
+    // By context and not by closure: there can be ten thousand of these.
+    association.on('datagram', this.#onDatagram, this)
+    association.on('message', this.#onMessage, this)
+    association.on('secured', this.#onSecured, this)
+    association.on('failed', this.#onFailed, this)
+    association.on('closed', this.#onClosed, this)
+    association.on('session', this.#onSession, this)
+    association.on('keylog', this.#onKeylog, this)
+  }
+
+  /** Begins its life, once it is secured. */
+  begin(address: PeerAddress): void {
+    const now = this.#clock.now()
+    const wallTime = this.#clock.wallTime()
+    const { fullHandshakeAfter, rekeyAfter } = this.#settings
+    const info = this.association.query()
+    this.securedAt = now
+    this.heardAt = now
+    this.#limits = recordLimits(info.cipher)
+    // Resuming does not extend what the full handshake allowed.
+    const full = info.resumed && this.offered ? this.offered.expires : wallTime + fullHandshakeAfter
+    const certificate = info.peer?.certificate
+    const end = certificate === undefined ? full : Math.min(full, Date.parse(certificate.validTo))
+    this.fullUntilWall = end
+    this.fullUntil = now + (end - wallTime)
+    this.rekeyAt = Math.min(now + rekeyAfter, this.fullUntil)
+    this.#info = {
+      ...info,
+      since: new Date(wallTime),
+      rekeyAfter: new Date(wallTime + (this.rekeyAt - now)),
+      expires: new Date(end),
+    }
+    const { targetName, set } = this.expectation
+    this.source = {
+      address: address.address,
+      port: address.port,
+      peer: info.peer,
+      targetName: set ? targetName?.text : undefined,
+    }
+  }
+
+  /** What secures it; only once it is secured. */
+  get info(): SecurityInfo {
+    return this.#info as SecurityInfo
+  }
+
+  /** The keys are to be replaced, by time or by use. */
+  isWorn(now: number): boolean {
+    return now >= this.rekeyAt || isWorn(this.association, this.#limits, this.#settings)
+  }
+
+  /** It ends, replaced or not. The grace is for a replacement that is under way. */
+  isWornOut(now: number): boolean {
+    return now >= this.lastEnd || isWornOut(this.association, this.#limits, this.#settings)
+  }
+
+  get lastEnd(): number {
+    return this.fullUntil + this.#settings.handshakeTimeout
+  }
+
+  /** Nothing authentic has come and nothing was sent since. */
+  get idleSince(): number {
+    return Math.max(this.heardAt, this.sentAt)
+  }
+
+  /** Retransmissions that nobody has counted yet. */
+  newRetransmissions(): number {
+    const { retransmissions } = this.association
+    const more = retransmissions - this.#retransmissionsCounted
+    this.#retransmissionsCounted = retransmissions
+    return more
+  }
+
+  #onDatagram(datagram: Buffer): void {
+    this.#observer.linkDatagram(this, datagram)
+  }
+
+  #onMessage(message: Buffer): void {
+    this.#observer.linkMessage(this, message)
+  }
+
+  #onSecured(): void {
+    this.#observer.linkSecured(this)
+  }
+
+  #onFailed(error: Error): void {
+    this.#observer.linkFailed(this, error)
+  }
+
+  #onClosed(): void {
+    this.#observer.linkClosed(this)
+  }
+
+  #onSession(session: Buffer): void {
+    this.#observer.linkSession(this, session)
+  }
+
+  #onKeylog(line: Buffer): void {
+    this.#observer.linkKeylog(this, line)
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * One key for one peer, however its address is written. An IPv4-mapped IPv6 address is the IPv4
+ * address; the scope of a link-local one is kept, since the same address on another link is another
+ * host.
+ */
+import { isIP } from 'node:net'
+
+export interface CanonicalAddress {
+  /** Equal for equal hosts, different for different ones. */
+  readonly text: string
+  /** As the system writes it, and takes it for sending. */
+  readonly spelling: string
+  /** 4 or 16 bytes, and the scope in ASCII where there is one. */
+  readonly bytes: Buffer
+}
+
+/** Undefined for what is no address. */
+export function canonicalAddress(address: string): CanonicalAddress | undefined {
+  switch (isIP(address)) {
+    case 4:
+      return { text: address, spelling: address, bytes: ipv4Bytes(address) }
+    case 6:
+      return canonicalIpv6(address)
+    default:
+      return undefined
+  }
+}
+
+function canonicalIpv6(address: string): CanonicalAddress {
+  const [bare = '', ...zone] = address.split('%')
+  const scope = zone.length === 0 ? '' : `%${zone.join('%')}`
+  const text = new URL(`http://[${bare}]/`).hostname.slice(1, -1)
+  const bytes = ipv6Bytes(text)
+  if (isMapped(bytes)) {
+    const mapped = bytes.subarray(12)
+    return { text: mapped.join('.'), spelling: `::ffff:${mapped.join('.')}`, bytes: mapped }
+  }
+  return {
+    text: text + scope,
+    spelling: text + scope,
+    bytes: scope === '' ? bytes : Buffer.concat([bytes, Buffer.from(scope, 'latin1')]),
+  }
+}
+
+function ipv4Bytes(text: string): Buffer {
+  return Buffer.from(text.split('.').map(Number))
+}
+
+/** Of a text without dots and zone, as the URL parser writes it. */
+function ipv6Bytes(text: string): Buffer {
+  const [head = '', tail] = text.split('::')
+  const groups = (part: string) =>
+    part === '' ? [] : part.split(':').map(each => parseInt(each, 16))
+  const before = groups(head)
+  const after = tail === undefined ? [] : groups(tail)
+  const zeros = Array<number>(8 - before.length - after.length).fill(0)
+  return Buffer.from([...before, ...zeros, ...after].flatMap(group => [group >> 8, group & 0xff]))
+}
+
+/** ::ffff:0:0/96 (RFC 4291, section 2.5.5.2) */
+function isMapped(bytes: Buffer): boolean {
+  return bytes.readUIntBE(0, 6) === 0 && bytes.readUIntBE(6, 6) === 0xffff
+}
+
+/** As it stands in messages: `1.2.3.4:5`, `[::1]:5`. */
+export function peerText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}

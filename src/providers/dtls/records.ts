@@ -1,0 +1,67 @@
+/**
+ * The records of a datagram (RFC 6347, section 4.1), looked at before OpenSSL sees them.
+ *
+ * OpenSSL takes one memory of records: a record that is cut, or a byte that belongs to none, costs
+ * all that follow it. And a protected record that is too short to be authentic ends its association
+ * instead of being dropped. So only whole records that somebody could have authenticated go on.
+ */
+
+/** type 1, version 2, epoch 2, sequence_number 6, length 2 */
+export const HEADER_LENGTH = 13
+
+export const CHANGE_CIPHER_SPEC = 20
+export const ALERT = 21
+export const HANDSHAKE = 22
+export const APPLICATION_DATA = 23
+
+/** The first byte of every version of DTLS: the one's complement of 1. */
+const DTLS_MAJOR = 0xfe
+/** DTLSCiphertext.length, as in TLS (RFC 5246, section 6.2.3). */
+const FRAGMENT_LIMIT = 2 ** 14 + 2048
+
+/** Where the record that begins at `offset` ends; -1 where no whole record begins there. */
+export function recordEnd(datagram: Buffer, offset: number): number {
+  const begin = offset + HEADER_LENGTH
+  if (begin > datagram.length || datagram[offset + 1] !== DTLS_MAJOR) return -1
+  const length = fragmentLength(datagram, offset)
+  const end = begin + length
+  return length > FRAGMENT_LIMIT || end > datagram.length ? -1 : end
+}
+
+/** Is it of a kind that DTLS 1.2 has? Another kind is skipped, alone. */
+export function hasKnownType(datagram: Buffer, offset: number): boolean {
+  const type = datagram[offset] as number
+  return type >= CHANGE_CIPHER_SPEC && type <= APPLICATION_DATA
+}
+
+export function epochOf(datagram: Buffer, offset: number): number {
+  return ((datagram[offset + 3] as number) << 8) | (datagram[offset + 4] as number)
+}
+
+/** Bytes after the header. */
+export function fragmentLength(datagram: Buffer, offset: number): number {
+  return ((datagram[offset + 11] as number) << 8) | (datagram[offset + 12] as number)
+}
+
+/**
+ * May somebody have authenticated this record of epoch ≥ 1? It has at least the cipher's explicit
+ * nonce and tag; and there is one epoch of protected records, since nothing is renegotiated.
+ */
+export function couldBeAuthentic(datagram: Buffer, offset: number, minimum: number): boolean {
+  return epochOf(datagram, offset) === 1 && fragmentLength(datagram, offset) >= minimum
+}
+
+/**
+ * Is the whole datagram made of protected records that could be authentic? What it nearly always
+ * is, so it is found out without making anything.
+ */
+export function isProtected(datagram: Buffer, minimum: number): boolean {
+  let offset = 0
+  do {
+    const end = recordEnd(datagram, offset)
+    if (end < 0 || !hasKnownType(datagram, offset)) return false
+    if (!couldBeAuthentic(datagram, offset, minimum)) return false
+    offset = end
+  } while (offset < datagram.length)
+  return true
+}

@@ -1,0 +1,31 @@
+/** The names that were set, one for each peer: that of a port before that of the whole address (R19). */
+import type { TargetName } from '../../model/target-name.js'
+
+/** Port 0 stands for all ports of an address. */
+const ALL_PORTS = 0
+
+export class TargetNames {
+  readonly #hosts = new Map<string, Map<number, TargetName>>()
+
+  /** @param host the canonical text of an address */
+  get(host: string, port: number): TargetName | undefined {
+    const names = this.#hosts.get(host)
+    return names && (names.get(port) ?? names.get(ALL_PORTS))
+  }
+
+  set(host: string, port: number, name: TargetName): void {
+    const names = this.#hosts.get(host)
+    if (names === undefined) this.#hosts.set(host, new Map([[port, name]]))
+    else names.set(port, name)
+  }
+
+  /** The name that was set for just this, and is no more. */
+  delete(host: string, port: number): TargetName | undefined {
+    const names = this.#hosts.get(host)
+    const name = names?.get(port)
+    if (names === undefined || name === undefined) return undefined
+    names.delete(port)
+    if (names.size === 0) this.#hosts.delete(host)
+    return name
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Handshakes cost a thousand times as much as a message. Their work is done in portions, so that a
+ * rush of them delays the messages of peers that are secured already by one portion, not by all.
+ */
+
+/** Milliseconds of handshake work at a time. */
+export const HANDSHAKE_BUDGET = 2
+/** Pieces of work that strangers can let wait; more are dropped, and come again by retransmission. */
+const BACKLOG_LIMIT = 1024
+
+export class WorkBudget {
+  readonly #now: () => number
+  #spent = 0
+  #since: number
+  readonly #backlog: (() => void)[] = []
+
+  constructor(now: () => number) {
+    this.#now = now
+    this.#since = now()
+  }
+
+  /** Does some wait for its turn? */
+  get waiting(): boolean {
+    return this.#backlog.length > 0
+  }
+
+  /** May work be done at once? Not before what waits already. */
+  get open(): boolean {
+    if (this.waiting) return false
+    // Where nobody had to wait nobody calls tick(): time passes by itself.
+    if (this.#now() - this.#since >= 2 * HANDSHAKE_BUDGET) this.#refill()
+    return this.#spent < HANDSHAKE_BUDGET
+  }
+
+  /** Does it now, and takes the time. */
+  spend<T>(work: () => T): T {
+    const begin = this.#now()
+    try {
+      return work()
+    } finally {
+      this.#spent += this.#now() - begin
+    }
+  }
+
+  /** Lets it wait. False where too much waits already. */
+  defer(work: () => void): boolean {
+    if (this.#backlog.length >= BACKLOG_LIMIT) return false
+    this.#backlog.push(work)
+    return true
+  }
+
+  /** Lets it wait, however much waits: for work that the application itself has asked for. */
+  deferOwn(work: () => void): void {
+    this.#backlog.push(work)
+  }
+
+  /** The next portion. */
+  work(): void {
+    this.#refill()
+    let done = 0
+    try {
+      while (done < this.#backlog.length && this.#spent < HANDSHAKE_BUDGET) {
+        const work = this.#backlog[done] as () => void
+        done += 1
+        this.spend(work)
+      }
+    } finally {
+      this.#backlog.splice(0, done)
+    }
+  }
+
+  clear(): void {
+    this.#backlog.length = 0
+  }
+
+  #refill(): void {
+    this.#spent = 0
+    this.#since = this.#now()
+  }
+}
