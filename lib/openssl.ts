@@ -130,10 +130,11 @@ function declareSsl(library: LibraryHandle) {
     SSL_get0_alpn_selected: declare<(ssl: Pointer, data: Pointer, length: Pointer) => void>('void SSL_get0_alpn_selected(intptr_t ssl, intptr_t data, intptr_t length)'),
     SSL_select_next_proto: declare<(out: Pointer, outLength: Pointer, server: Pointer, serverLength: number, client: Pointer, clientLength: number) => number>('int SSL_select_next_proto(intptr_t out, intptr_t outLength, intptr_t server, unsigned int serverLength, intptr_t client, unsigned int clientLength)'),
     SSL_get1_peer_certificate: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get1_peer_certificate(intptr_t ssl)'),
+    SSL_get_verify_result: declare<(ssl: Pointer) => number>('long SSL_get_verify_result(intptr_t ssl)'),
+    SSL_get_servername: declare<(ssl: Pointer, type: number) => string | null>('const char *SSL_get_servername(intptr_t ssl, int type)'),
     SSL_get_psk_identity: declare<(ssl: Pointer) => string | null>('const char *SSL_get_psk_identity(intptr_t ssl)'),
     SSL_get_selected_srtp_profile: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_selected_srtp_profile(intptr_t ssl)'),
     SSL_export_keying_material: declare<(ssl: Pointer, out: Pointer, outLength: number, label: Pointer, labelLength: number, context: Pointer, contextLength: number, useContext: number) => number>('int SSL_export_keying_material(intptr_t ssl, intptr_t out, size_t outLength, intptr_t label, size_t labelLength, intptr_t context, size_t contextLength, int useContext)'),
-    // SSL_session_reused, a macro before OpenSSL 1.1.
     SSL_session_reused: declare<(ssl: Pointer) => number>('int SSL_session_reused(intptr_t ssl)'),
     SSL_set_session: declare<(ssl: Pointer, session: Pointer) => number>('int SSL_set_session(intptr_t ssl, intptr_t session)'),
     d2i_SSL_SESSION: declare<(out: Pointer, at: Pointer, length: number) => Pointer>('intptr_t d2i_SSL_SESSION(intptr_t out, intptr_t at, long length)'),
@@ -171,7 +172,6 @@ export const SSL_CTRL_CHAIN_CERT = 89
 export const SSL_CTRL_SET_GROUPS_LIST = 92
 export const SSL_CTRL_SET_SIGALGS_LIST = 98
 export const SSL_CTRL_BUILD_CERT_CHAIN = 105
-export const SSL_CTRL_SET_VERIFY_CERT_STORE = 106
 export const SSL_CTRL_SET_MIN_PROTO_VERSION = 123
 export const SSL_CTRL_SET_MAX_PROTO_VERSION = 124
 export const TLSEXT_NAMETYPE_host_name = 0
@@ -209,7 +209,11 @@ export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130
 // x509_vfy.h, x509v3.h
 export const X509_V_FLAG_CRL_CHECK = 0x4
 export const X509_V_FLAG_CRL_CHECK_ALL = 0x8
-export const X509_V_ERR_APPLICATION_VERIFICATION = 50
+export const X509_V_OK = 0
+export const X509_V_ERR_CERT_NOT_YET_VALID = 9
+export const X509_V_ERR_CERT_HAS_EXPIRED = 10
+export const X509_V_ERR_HOSTNAME_MISMATCH = 62
+export const X509_V_ERR_IP_ADDRESS_MISMATCH = 64
 export const X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS = 0x4
 export const X509_CHECK_FLAG_NEVER_CHECK_SUBJECT = 0x20
 

@@ -1,12 +1,52 @@
 /**
  * One DTLS association with one peer, without I/O: it is given the records that have come and the
  * messages that are to go, and gives back datagrams, messages and the time of its next step.
+ *
+ * Every method does its work with OpenSSL first and tells of it afterwards, in order; so a listener
+ * may call any method, also close() and destroy().
  */
 import { EventEmitter } from 'eventemitter3'
+import {
+  DTLS_CTRL_GET_TIMEOUT,
+  DTLS_CTRL_HANDLE_TIMEOUT,
+  type Pointer,
+  SSL_CTRL_SET_MTU,
+  SSL_CTRL_SET_TLSEXT_HOSTNAME,
+  SSL_ERROR_WANT_READ,
+  SSL_ERROR_ZERO_RETURN,
+  TLSEXT_NAMETYPE_host_name,
+} from '../../../lib/openssl.js'
+import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 import type { Clock } from '../datagram-provider.js'
+import { warnOfKeylog } from '../tls/keylog.js'
+import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
+import { type DtlsContext, dtlsContext } from './context.js'
+import { checkClientCredentials, checkServerCredentials } from './credentials.js'
+import { explainOpenssl, takeError } from './explain.js'
+import { endOfRecord, groupRecords } from './flight.js'
+import {
+  arenaSize,
+  type Binding,
+  type Callee,
+  cString,
+  decodeDer,
+  derOf,
+  drain,
+  enter,
+  freeSsl,
+  leaked,
+  leave,
+  longAt,
+  openssl,
+  type ProtocolList,
+} from './openssl.js'
+import { acceptedKey } from './psk.js'
+import { describe } from './query.js'
+import { serverName } from './server-name.js'
+import { Verification } from './verification.js'
 
 export type AssociationRole = 'client' | 'server'
 export type AssociationState = 'new' | 'handshaking' | 'secured' | 'ended'
@@ -22,9 +62,9 @@ export interface AssociationEvents {
   failed: [error: Error]
   /** The peer's authenticated close_notify. Nothing follows. */
   closed: []
-  /** Client: what can be resumed (the DER form of an SSL_SESSION). */
+  /** Client: what can be resumed (the DER form of an SSL_SESSION, secrets included). */
   session: [session: Buffer]
-  /** Only with `keylog: true`: a line in NSS's format, without its line end. */
+  /** Only with `keylog: true`: a line in NSS's format, without its line end. Node's --tls-keylog does not apply to datagrams. */
   keylog: [line: Buffer]
 }
 
@@ -33,18 +73,36 @@ export interface AssociationOptions {
   readonly role: AssociationRole
   /** `address:port`, for messages. */
   readonly peer: string
+  /** What the application called the peer: the name sent as SNI where the target name is no host. */
+  readonly host?: string | undefined
   /** Whom the peer must prove to be; undefined only for a server's stranger. */
   readonly targetName?: TargetName | undefined
   /** The application set the name itself. */
   readonly targetNameSet: boolean
-  /** Client: the session to resume. */
+  /** Client: the session to resume. One that cannot be used is left out. */
   readonly session?: Buffer | undefined
   /** Bytes of UDP payload that a datagram of a handshake may have. */
   readonly mtu: number
   readonly clock: Clock
+  /**
+   * Milliseconds until the first retransmission, which doubles with each; 1000 where absent (RFC
+   * 6347, section 4.2.4.1). OpenSSL keeps its own time for it, so tests shorten it here.
+   */
+  readonly retransmitAfter?: number | undefined
 }
 
-export class Association extends EventEmitter<AssociationEvents> {
+/** The largest message: one record's plaintext (RFC 6347, section 4.1). */
+export const maxMessageLength = 16384
+
+/** After this many retransmissions without an answer, datagrams of this size get lost perhaps. */
+const silentBeforeBackoff = 2
+/** What gets through where more does not: IPv4's minimum of 576 less the longest headers; then OpenSSL's own minimum. */
+const smallerMtus = [508, 256]
+const maxTimeout = 60_000_000
+
+type Event = keyof AssociationEvents
+
+export class Association extends EventEmitter<AssociationEvents> implements Callee {
   readonly role: AssociationRole
   /** ClientHello.random of this handshake (32 bytes), known after start(). */
   random: Buffer | null = null
@@ -52,73 +110,563 @@ export class Association extends EventEmitter<AssociationEvents> {
   deadline = Number.POSITIVE_INFINITY
   /** Client: the peer has answered our ClientHello with more than a HelloVerifyRequest. */
   heardServerHello = false
+  /** Flights of ours that were sent again because no answer came. */
   retransmissions = 0
-  /** Since the handshake was complete. */
+  /** Records of application data since the handshake was complete. */
   recordsSent = 0
   recordsReceived = 0
   /** Bytes of plaintext. */
   bytesSent = 0
   bytesReceived = 0
-  /** The shortest record of epoch ≥ 1 that can be authentic with this cipher; 24 while it is unknown. */
-  minimumRecord = 24
+  /** The shortest payload of a record of epoch ≥ 1 that can be authentic with this cipher; 24 while it is unknown. */
+  minimumRecord = unknownMinimumRecord
 
+  readonly #binding: Binding
+  readonly #context: DtlsContext
+  readonly #settings: ParsedSettings
+  readonly #options: AssociationOptions
+  readonly #verification: Verification
   #state: AssociationState = 'new'
+  /** The SSL; 0 before there is one and as soon as it is condemned. */
+  #ssl: Pointer = 0
+  /** A call of ours is inside OpenSSL. */
+  #busy = false
+  #mtu: number
+  /** Retransmissions since the peer was last heard. */
+  #silent = 0
+  /** What OpenSSL's state machine waits for. */
+  #waitingFor = 0
+  /** Why a callback of ours refused, where OpenSSL only says that it did. */
+  #refusal: SocketSecurityError | undefined
+  #pskIdentity: string | undefined
+  /** Told when OpenSSL has returned: at most a few at a time. */
+  readonly #untold: [event: Event, argument?: Buffer | Error][] = []
+  #telling = false
+  readonly #sessions: Buffer[] = []
 
-  /** @throws SocketSecurityError EINVAL, ENOCREDENTIAL, EPROTO for settings that cannot be used */
+  /**
+   * @throws SocketSecurityError EINVAL, ENOCREDENTIAL, EPROTO for settings that cannot be used;
+   * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where there is no OpenSSL to use
+   */
   constructor(options: AssociationOptions) {
     super()
-    this.role = options.role
+    const { settings, role, targetName, targetNameSet } = options
+    this.role = role
+    this.#settings = settings
+    this.#options = options
+    this.#mtu = options.mtu
+    if (role === 'client') checkClientCredentials(settings, targetName, targetNameSet)
+    else checkServerCredentials(settings, targetName)
+    this.#binding = openssl()
+    this.#context = dtlsContext(settings, role)
+    this.#verification = new Verification(options)
+    if (settings.keylog) warnOfKeylog()
   }
 
   get state(): AssociationState {
     return this.#state
   }
 
+  /** The SSL, for those who call OpenSSL for this association. */
+  get handle(): Pointer {
+    return this.#ssl
+  }
+
   /**
    * Client: sends the ClientHello. Server: goes on from the cookie-verified ClientHello.
-   * @param hello server: the whole records of the datagram that carried it
+   * @param hello server: the whole records of the datagram that carried it, the ClientHello first
    */
-  start(_hello?: Buffer): void {
-    throw new Error('not yet')
+  start(hello?: Buffer): void {
+    if (this.#state !== 'new') return
+    this.#state = 'handshaking'
+    this.#createSsl()
+    if (this.role === 'server') {
+      if (hello === undefined || !this.#resumeListening(hello)) {
+        this.#fail(explainOpenssl(takeError(), this.#options.peer))
+        this.#tell()
+        return
+      }
+    }
+    this.#handshake()
+    this.#tell()
   }
 
   /**
    * Takes whole, screened records of one datagram.
    * @returns whether the protocol went on because of them: something was authentic, or part of the handshake
    */
-  receive(_records: Buffer): boolean {
-    throw new Error('not yet')
+  receive(records: Buffer): boolean {
+    if (this.#ssl === 0 || this.#busy || records.length === 0) return false
+    let progress = false
+    if (records.length <= maxMessageLength) progress = this.#take(records)
+    else {
+      // OpenSSL takes what fits into its buffer of one record and loses what is cut by its end.
+      for (const piece of groupRecords(records, maxMessageLength)) {
+        if (this.#ssl === 0) break
+        if (this.#take(piece)) progress = true
+      }
+    }
+    this.#tell()
+    return progress
   }
 
   /**
    * Protects a message: one record, which is the caller's.
-   * @throws SocketSecurityError EMSGSIZE above 16384 bytes
+   * @throws SocketSecurityError EMSGSIZE above 16384 bytes, ENOTCONN unless secured, EPROTO where
+   * OpenSSL refuses; the association has failed then
    */
-  send(_message: Buffer): Buffer {
-    throw new Error('not yet')
+  send(message: Uint8Array): Buffer {
+    const { length } = message
+    if (this.#state !== 'secured') throw notSecured(this.#options.peer)
+    if (length > maxMessageLength || length === 0) throw wrongSize(length, this.#options.peer)
+    const { lib, arena, output } = this.#binding
+    arena.bytes.set(message)
+    const written = this.#enterAndRun(ssl => lib.SSL_write(ssl, arena.address, length))
+    if (written <= 0) {
+      const error = explainOpenssl(takeError(), this.#options.peer)
+      drain(output)
+      this.#fail(error)
+      this.#tell()
+      throw error
+    }
+    const recordLength = lib.BIO_read(output, arena.address, arenaSize)
+    const record = Buffer.allocUnsafe(recordLength)
+    arena.bytes.copy(record, 0, 0, recordLength)
+    this.recordsSent += 1
+    this.bytesSent += length
+    return record
   }
 
   /** Retransmits what is due. */
   tick(): void {
-    throw new Error('not yet')
+    if (this.#ssl === 0 || this.#busy || this.#state !== 'handshaking') return
+    if (this.#timeLeft() > 0) {
+      this.#schedule()
+      return
+    }
+    const { lib } = this.#binding
+    if (this.#silent >= silentBeforeBackoff) this.#backOff()
+    const result = this.#enterAndRun(ssl => lib.SSL_ctrl(ssl, DTLS_CTRL_HANDLE_TIMEOUT, 0, 0))
+    if (result > 0) {
+      this.retransmissions += 1
+      this.#silent += 1
+    }
+    this.#gatherFlight()
+    if (result < 0) this.#fail(explainOpenssl(takeError(), this.#options.peer))
+    else this.#schedule()
+    this.#tell()
   }
 
-  /** Says close_notify and ends. No events afterwards but the datagram of it. */
+  /** Says close_notify, where the peer can understand it, and ends. Its datagram is the last event. */
   close(): void {
-    throw new Error('not yet')
+    this.#untold.length = 0
+    if (this.#state === 'secured' && this.#ssl !== 0 && !this.#busy) {
+      this.#shutDown()
+      const farewell = this.#untold.splice(0)
+      this.#end()
+      for (const [, datagram] of farewell) this.emit('datagram', datagram as Buffer)
+    } else this.#end()
   }
 
   /** Ends without a word. No events afterwards. */
   destroy(): void {
-    throw new Error('not yet')
+    this.#untold.length = 0
+    this.#end()
   }
 
+  /** What secures the messages. @throws SocketSecurityError ENOTCONN unless secured */
   query(): SecurityInfo {
-    throw new Error('not yet')
+    if (this.#state !== 'secured') throw notSecured(this.#options.peer)
+    return describe(this.#ssl, this.role, this.#verification.identity)
   }
 
-  /** RFC 5705. */
-  exportKeyingMaterial(_length: number, _label: string, _context?: Buffer): Buffer {
-    throw new Error('not yet')
+  /** RFC 5705. @throws SocketSecurityError ENOTCONN unless secured, EINVAL */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
+    if (this.#state !== 'secured') throw notSecured(this.#options.peer)
+    const { lib, arena } = this.#binding
+    const labelBytes = Buffer.from(label)
+    const given = context ?? new Uint8Array()
+    if (
+      !Number.isInteger(length) ||
+      length <= 0 ||
+      length + labelBytes.length + given.length > arenaSize
+    ) {
+      throw new SocketSecurityError('EINVAL', `cannot export ${length} bytes of keying material`)
+    }
+    const labelAt = length
+    const contextAt = labelAt + labelBytes.length
+    arena.bytes.set(labelBytes, labelAt)
+    arena.bytes.set(given, contextAt)
+    const exported = lib.SSL_export_keying_material(
+      this.#ssl,
+      arena.address,
+      length,
+      arena.address + labelAt,
+      labelBytes.length,
+      arena.address + contextAt,
+      given.length,
+      context === undefined ? 0 : 1,
+    )
+    if (exported !== 1) {
+      const reason = takeError()?.reason
+      throw new SocketSecurityError('EINVAL', `OpenSSL cannot export keying material: ${reason}`)
+    }
+    const copy = Buffer.allocUnsafeSlow(length)
+    arena.bytes.copy(copy, 0, 0, length)
+    arena.bytes.fill(0, 0, length)
+    return copy
   }
+
+  // What OpenSSL asks from inside a call.
+
+  /** @internal */
+  verify(ok: boolean, storeContext: Pointer): boolean {
+    return this.#verification.verify(ok, storeContext)
+  }
+
+  /** @internal */
+  ownPsk(): { identity: Buffer; key: Uint8Array } | null {
+    const { ownPsk } = this.#settings
+    if (!ownPsk) return null
+    const { identity, key } = ownPsk
+    this.#pskIdentity = identity
+    return {
+      identity: Buffer.from(identity),
+      key: new Uint8Array(key.buffer, key.byteOffset, key.byteLength),
+    }
+  }
+
+  /** @internal */
+  acceptedPsk(identity: string): Uint8Array | null {
+    const { targetName, targetNameSet, peer } = this.#options
+    try {
+      const named = targetNameSet ? targetName : undefined
+      const key = acceptedKey(this.#settings, identity, named, peer)
+      this.#pskIdentity = identity
+      return key
+    } catch (error) {
+      this.#refusal = error as SocketSecurityError
+      return null
+    }
+  }
+
+  /** @internal */
+  get alpn(): ProtocolList | null {
+    return this.#context.alpn
+  }
+
+  /** @internal */
+  newSession(session: Pointer): void {
+    const { lib } = this.#binding
+    if (lib.SSL_SESSION_is_resumable(session) !== 1) return
+    this.#sessions.push(derOf(at => lib.i2d_SSL_SESSION(session, at)))
+  }
+
+  /** @internal */
+  keylog(line: string): void {
+    this.#untold.push(['keylog', Buffer.from(line)])
+  }
+
+  /** @internal Microseconds. */
+  nextTimeout(previous: number): number {
+    const first = (this.#options.retransmitAfter ?? 1000) * 1000
+    return previous === 0 ? first : Math.min(previous * 2, maxTimeout)
+  }
+
+  // The work.
+
+  #createSsl(): void {
+    const { lib, input, output, callbacks } = this.#binding
+    const { targetName, host, session, retransmitAfter } = this.#options
+    const client = this.role === 'client'
+    const ssl = lib.SSL_new(this.#context.handle)
+    if (ssl === 0) throw explainOpenssl(takeError(), this.#options.peer)
+    this.#ssl = ssl
+    leaked.register(this, () => freeSsl(ssl), this)
+    lib.BIO_up_ref(input)
+    lib.BIO_up_ref(output)
+    lib.SSL_set_bio(ssl, input, output)
+    lib.SSL_ctrl(ssl, SSL_CTRL_SET_MTU, this.#mtu, 0)
+    if (retransmitAfter !== undefined) lib.DTLS_set_timer_cb(ssl, callbacks.timer)
+    this.#verification.prepare(ssl)
+    if (!client) {
+      lib.SSL_set_accept_state(ssl)
+      return
+    }
+    const name = this.#settings.servername ?? serverName(targetName, host)
+    if (name !== undefined)
+      lib.SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, cString(name))
+    if (session !== undefined) useSession(ssl, session)
+    lib.SSL_set_connect_state(ssl)
+  }
+
+  /**
+   * A ClientHello whose cookie was verified without OpenSSL is the second of its handshake, which an
+   * SSL in its first state would not take: DTLSv1_listen() brings it there.
+   */
+  #resumeListening(hello: Buffer): boolean {
+    const { lib, input, arena, nowhere } = this.#binding
+    this.random = clientRandom(hello)
+    const end = endOfRecord(hello, 0)
+    if (end > hello.length || hello.length > arenaSize) return false
+    arena.bytes.set(hello)
+    lib.BIO_write(input, arena.address, end)
+    const result = this.#enterAndRun(ssl => lib.DTLSv1_listen(ssl, nowhere))
+    // Fragments of it that came along.
+    if (result === 1 && hello.length > end) {
+      arena.bytes.set(hello)
+      lib.BIO_write(input, arena.address + end, hello.length - end)
+    }
+    return result === 1
+  }
+
+  /** Gives OpenSSL records of at most one buffer of its own, and takes what comes of them. */
+  #take(records: Buffer): boolean {
+    const { lib, input, arena } = this.#binding
+    arena.bytes.set(records)
+    lib.BIO_write(input, arena.address, records.length)
+    return this.#state === 'handshaking' ? this.#handshake() : this.#read(countRecords(records))
+  }
+
+  /** @returns whether the handshake went on */
+  #handshake(): boolean {
+    const { lib, output } = this.#binding
+    const result = this.#enterAndRun(ssl => lib.SSL_do_handshake(ssl))
+    if (this.#ssl === 0) {
+      // Ended from inside: a function of the user's has closed it.
+      this.#discard()
+      return true
+    }
+    const error = result === 1 ? 0 : this.#errorOf(result)
+    const flights = this.#gatherFlight()
+    if (this.random === null && flights.length > 0) this.random = clientRandom(flights)
+    if (error !== 0 && error !== SSL_ERROR_WANT_READ) {
+      const failure = this.#refusal ?? this.#verification.failure
+      const found = takeError()
+      this.#fail(failure ?? explainOpenssl(found, this.#options.peer))
+      return true
+    }
+    const progress = this.#noteProgress(result === 1, flights.length > 0)
+    if (result !== 1) {
+      this.#schedule()
+      return progress
+    }
+    this.#complete()
+    // What came along with the end of the handshake.
+    if (this.#state === 'secured') this.#read(Number.POSITIVE_INFINITY)
+    drain(output)
+    return true
+  }
+
+  #noteProgress(complete: boolean, flightSent: boolean): boolean {
+    const { lib } = this.#binding
+    const now = lib.SSL_get_state(this.#ssl)
+    const begun = this.#waitingFor !== 0
+    const moved = now !== this.#waitingFor
+    this.#waitingFor = now
+    if (begun && (moved || complete)) this.heardServerHello = this.role === 'client'
+    // A HelloVerifyRequest is answered without going on.
+    const progress = complete || moved || (!this.heardServerHello && flightSent)
+    if (progress) this.#silent = 0
+    return progress
+  }
+
+  /** The peer has finished. Has it proved what it must? */
+  #complete(): void {
+    this.deadline = Number.POSITIVE_INFINITY
+    try {
+      this.#verification.judge(this.#ssl, this.#pskIdentity)
+    } catch (error) {
+      // So that the peer does not believe that it was accepted.
+      this.#shutDown()
+      this.#fail(error as Error)
+      return
+    }
+    this.#state = 'secured'
+    const { lib } = this.#binding
+    const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
+    this.minimumRecord = minimumRecordOf(cipher)
+    this.#untold.push(['secured'])
+    if (this.#verification.resumable)
+      for (const session of this.#sessions) this.#untold.push(['session', session])
+    this.#sessions.length = 0
+  }
+
+  /**
+   * Reads messages.
+   * @param records how many records there are, each at most one message
+   * @returns whether anything was authentic
+   */
+  #read(records: number): boolean {
+    const { lib, arena } = this.#binding
+    let messages = 0
+    while (messages < records) {
+      const length = this.#enterAndRun(ssl => lib.SSL_read(ssl, arena.address, maxMessageLength))
+      if (length <= 0) return this.#readNothing(length) || messages > 0
+      // Memory of its own: a message that is kept must not keep others.
+      const message = Buffer.allocUnsafeSlow(length)
+      arena.bytes.copy(message, 0, 0, length)
+      messages += 1
+      this.recordsReceived += 1
+      this.bytesReceived += length
+      this.#untold.push(['message', message])
+    }
+    return true
+  }
+
+  /** @returns whether what came was authentic nevertheless */
+  #readNothing(result: number): boolean {
+    const error = this.#errorOf(result)
+    if (error === SSL_ERROR_WANT_READ) {
+      // A flight of the peer's that came again is answered again.
+      return this.#gatherFlight().length > 0
+    }
+    if (error === SSL_ERROR_ZERO_RETURN) {
+      this.#shutDown()
+      this.#untold.push(['closed'])
+      this.#end()
+      return true
+    }
+    const found = takeError()
+    this.#gatherFlight()
+    this.#fail(explainOpenssl(found, this.#options.peer))
+    return true
+  }
+
+  /** SSL_get_error, which also counts what somebody else has left in the queue of this thread. */
+  #errorOf(result: number): number {
+    const { lib } = this.#binding
+    const ssl = this.#ssl
+    return lib.SSL_get_error(ssl, result)
+  }
+
+  /** Says close_notify. */
+  #shutDown(): void {
+    const { lib } = this.#binding
+    this.#enterAndRun(ssl => lib.SSL_shutdown(ssl))
+    lib.ERR_clear_error()
+    this.#gatherFlight()
+  }
+
+  /** What OpenSSL wants to send, told as datagrams later. */
+  #gatherFlight(): Buffer {
+    const records = drain(this.#binding.output)
+    if (records.length > 0)
+      for (const datagram of groupRecords(records, this.#mtu)) {
+        this.#untold.push(['datagram', datagram])
+      }
+    return records
+  }
+
+  /** Datagrams may be too large for the path (RFC 6347, section 4.1.1.1). */
+  #backOff(): void {
+    const smaller = smallerMtus.find(mtu => mtu < this.#mtu)
+    if (smaller === undefined) return
+    this.#mtu = smaller
+    this.#silent = 0
+    this.#binding.lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MTU, smaller, 0)
+  }
+
+  /** Milliseconds until the next retransmission, by OpenSSL's own clock; Infinity where none is due. */
+  #timeLeft(): number {
+    const { lib, scratch } = this.#binding
+    const running = lib.SSL_ctrl(this.#ssl, DTLS_CTRL_GET_TIMEOUT, 0, scratch.address)
+    if (running !== 1) return Number.POSITIVE_INFINITY
+    return longAt(scratch, 0) * 1000 + longAt(scratch, 1) / 1000
+  }
+
+  #schedule(): void {
+    this.deadline = this.#options.clock.now() + Math.ceil(this.#timeLeft())
+  }
+
+  /** Calls OpenSSL for this association. */
+  #enterAndRun(call: (ssl: Pointer) => number): number {
+    const outer = enter(this)
+    const wasBusy = this.#busy
+    this.#busy = true
+    try {
+      return call(this.#ssl)
+    } finally {
+      this.#busy = wasBusy
+      leave(outer)
+    }
+  }
+
+  /** What an association that was ended from inside has left in the shared BIOs. */
+  #discard(): void {
+    drain(this.#binding.input)
+    drain(this.#binding.output)
+    this.#binding.lib.ERR_clear_error()
+  }
+
+  #fail(error: Error): void {
+    this.#untold.push(['failed', error])
+    this.#end()
+  }
+
+  #end(): void {
+    this.#state = 'ended'
+    this.deadline = Number.POSITIVE_INFINITY
+    const ssl = this.#ssl
+    this.#ssl = 0
+    if (ssl === 0) return
+    leaked.unregister(this)
+    freeSsl(ssl)
+    // A record that was not read to its end must not be another association's.
+    if (!this.#busy) this.#discard()
+  }
+
+  /** Tells of what has happened, in order, also where a listener makes more happen. */
+  #tell(): void {
+    if (this.#telling) return
+    this.#telling = true
+    let thrown: { error: unknown } | undefined
+    for (let next = this.#untold.shift(); next !== undefined; next = this.#untold.shift()) {
+      const [event, argument] = next
+      try {
+        if (argument === undefined) this.emit(event as 'secured')
+        else this.emit(event as 'message', argument as Buffer)
+      } catch (error) {
+        thrown ??= { error }
+      }
+    }
+    this.#telling = false
+    if (thrown) throw thrown.error
+  }
+}
+
+/** A session that cannot be used any more is no error: the handshake will be a full one. */
+function useSession(ssl: Pointer, der: Buffer): void {
+  const { lib } = openssl()
+  const session = decodeDer(der, (at, length) => lib.d2i_SSL_SESSION(0, at, length))
+  if (session !== 0) {
+    lib.SSL_set_session(ssl, session)
+    lib.SSL_SESSION_free(session)
+  }
+  lib.ERR_clear_error()
+}
+
+/** ClientHello.random, after the headers of record and handshake and the version (RFC 6347, section 4.2.2). */
+function clientRandom(hello: Buffer): Buffer {
+  return Buffer.from(hello.subarray(27, 59))
+}
+
+function countRecords(records: Buffer): number {
+  let count = 0
+  for (let at = 0; at < records.length; at = endOfRecord(records, at)) count += 1
+  return count
+}
+
+function notSecured(peer: string): SocketSecurityError {
+  return new SocketSecurityError('ENOTCONN', `${peer} is not secured`, { peer })
+}
+
+function wrongSize(length: number, peer: string): SocketSecurityError {
+  return length === 0
+    ? new SocketSecurityError('EOPNOTSUPP', 'an empty datagram cannot be secured', { peer })
+    : new SocketSecurityError(
+        'EMSGSIZE',
+        `the message has ${length} bytes: a secured datagram carries at most ${maxMessageLength}`,
+        { peer },
+      )
 }

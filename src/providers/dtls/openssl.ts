@@ -32,6 +32,11 @@ export interface Arena {
   readonly address: Pointer
 }
 
+/** Application protocols as on the wire; kept as long as the bytes are. */
+export interface ProtocolList extends Arena {
+  readonly length: number
+}
+
 /** What OpenSSL asks an association from inside its calls. */
 export interface Callee {
   readonly handle: Pointer
@@ -42,7 +47,7 @@ export interface Callee {
   /** The key of an identity, or null. */
   acceptedPsk(identity: string): Uint8Array | null
   /** The protocols that the server speaks, as on the wire, most wanted first. */
-  readonly alpn: Arena | null
+  readonly alpn: ProtocolList | null
   newSession(session: Pointer): void
   keylog(line: string): void
   /** Microseconds until the next retransmission. */
@@ -176,6 +181,13 @@ export function createArena(size: number): Arena {
   return { bytes, address: addressOf(bytes) }
 }
 
+/** A copy that stays where it is: V8 keeps small ones where it moves them. Whoever uses its address must keep it. */
+export function immovable(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(Math.max(bytes.length, 1024))
+  copy.set(bytes)
+  return copy
+}
+
 /** Where a Buffer is. That does not keep it: whoever asks must. */
 export function addressOf(bytes: Buffer): Pointer {
   return Number(loadKoffi().address(bytes))
@@ -276,6 +288,18 @@ export function longAt({ bytes }: Arena, index: number): number {
     : bytes[littleEndian ? 'readInt32LE' : 'readInt32BE'](index * 4)
 }
 
+/** The text at an address, of a length or up to its final NUL. */
+export function textAt(address: Pointer, length?: number): string {
+  const { string } = loadKoffi().decode
+  const text = length === undefined ? string(BigInt(address)) : string(BigInt(address), length)
+  return text ?? ''
+}
+
+/** The pointer that stands in memory of OpenSSL's. */
+export function pointerIn(address: Pointer): Pointer {
+  return Number(loadKoffi().decode(BigInt(address), 'intptr_t'))
+}
+
 const littleEndian = endianness() === 'LE'
 
 /**
@@ -285,7 +309,6 @@ const littleEndian = endianness() === 'LE'
 export function derOf(encode: (at: Pointer) => number): Buffer {
   const length = encode(0)
   if (length <= 0) return nothing
-  // Node may move small Buffers; these are not.
   const der = Buffer.allocUnsafeSlow(Math.max(length, 1024))
   const { scratch } = openssl()
   setPointerAt(scratch, 0, addressOf(der))
@@ -302,8 +325,7 @@ export function decodeDer(
   decode: (at: Pointer, length: number) => Pointer,
 ): Pointer {
   const { scratch } = openssl()
-  const copy = Buffer.allocUnsafeSlow(Math.max(der.length, 1024))
-  copy.set(der)
+  const copy = immovable(der)
   setPointerAt(scratch, 0, addressOf(copy))
   const decoded = decode(scratch.address, der.length)
   copy.fill(0)
@@ -365,7 +387,7 @@ function registerCallbacks(koffi: ReturnType<typeof loadKoffi>): Binding['callba
           out,
           outLength,
           alpn.address,
-          alpn.bytes.length,
+          alpn.length,
           offered,
           offeredLength,
         )

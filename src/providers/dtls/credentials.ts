@@ -1,0 +1,83 @@
+/** What each role needs, before anything is sent (R13). */
+import { PSK_MAX_IDENTITY_LEN, PSK_MAX_PSK_LEN } from '../../../lib/openssl.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+
+const syscall = 'WSASetSocketSecurity'
+
+/** @throws SocketSecurityError ENOCREDENTIAL, EINVAL */
+export function checkClientCredentials(
+  settings: ParsedSettings,
+  targetName: TargetName | undefined,
+  targetNameSet: boolean,
+): void {
+  const { ownPsk, ca } = settings
+  if (ownPsk && targetNameSet) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security.psk cannot prove the target name ${targetName?.text}: a shared key has no name; leave the target name away, or use certificates`,
+      { syscall },
+    )
+  }
+  if (ownPsk) checkPskLengths(ownPsk)
+  else if (targetName === undefined) {
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'whom must the peer prove to be? Set its target name, or send to a host name or an address',
+      { syscall },
+    )
+  }
+  const trustsNobody = Array.isArray(ca) && ca.length === 0
+  if (trustsNobody && !ownPsk && targetName?.kind !== 'pin') {
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'security.ca is empty: nobody is trusted; give ca, psk, or a sha256/… target name',
+      { syscall },
+    )
+  }
+}
+
+/**
+ * @param targetName of a peer that has one; a stranger has none
+ * @throws SocketSecurityError ENOCREDENTIAL
+ */
+export function checkServerCredentials(
+  settings: ParsedSettings,
+  targetName: TargetName | undefined,
+): void {
+  const { cert, pfx, acceptedPsk, requestCert, ca } = settings
+  if (cert === undefined && pfx === undefined && acceptedPsk === undefined) {
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'the role of a server needs security.cert and security.key, or pfx, or psk (the keys that it accepts)',
+      { syscall },
+    )
+  }
+  const trusts = ca !== undefined && !(Array.isArray(ca) && ca.length === 0)
+  if (targetName === undefined && requestCert && !trusts && acceptedPsk === undefined) {
+    // Every customer of a public authority would be let in.
+    throw new SocketSecurityError(
+      'ENOCREDENTIAL',
+      'strangers must show a certificate, and security.ca is missing: whose peers are accepted? Give ca, set their target names, or set requestCert: false',
+      { syscall },
+    )
+  }
+}
+
+function checkPskLengths({ identity, key }: NonNullable<ParsedSettings['ownPsk']>): void {
+  if (Buffer.byteLength(identity) > PSK_MAX_IDENTITY_LEN) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security.psk.identity is ${show(identity)}: OpenSSL takes at most ${PSK_MAX_IDENTITY_LEN} bytes`,
+      { syscall },
+    )
+  }
+  if (key.byteLength > PSK_MAX_PSK_LEN) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `security.psk.key has ${key.byteLength} bytes: OpenSSL takes at most ${PSK_MAX_PSK_LEN}`,
+      { syscall },
+    )
+  }
+}
