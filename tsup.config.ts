@@ -7,7 +7,12 @@ const target = 'node20'
 const outDir = 'dist'
 
 /** What a user imports. Each face becomes NAME.cjs, NAME.js, NAME.d.cts and NAME.d.ts. */
-const faces = { index: 'src/index.ts', net: 'src/net.ts', promises: 'src/promises.ts' }
+const faces = {
+  index: 'src/index.ts',
+  net: 'src/net.ts',
+  dgram: 'src/dgram.ts',
+  promises: 'src/promises.ts',
+}
 
 type Plugin = NonNullable<Options['plugins']>[number]
 

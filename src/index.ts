@@ -6,8 +6,15 @@ export type { CertificateErrorCode, OwnErrorCode, SocketSecurityErrorCode } from
 export { SocketSecurityError } from './model/errors.js'
 export type { PeerIdentity } from './model/peer-identity.js'
 export type { SecurityInfo } from './model/security-info.js'
-export type { SecuritySettings } from './model/settings.js'
+export type { DatagramSecuritySettings, SecuritySettings } from './model/settings.js'
+export type { EndpointStats, PeerAddress, PeerStats } from './providers/datagram-provider.js'
 export { currentPeer } from './sockets/impersonation.js'
+export type {
+  NamedPeer,
+  SecureDgramSocketOptions,
+  SecureRemoteInfo,
+} from './sockets/secure-dgram-socket.js'
+export { SecureDgramSocket } from './sockets/secure-dgram-socket.js'
 export type { SecureServerOptions } from './sockets/secure-server.js'
 export { SecureServer } from './sockets/secure-server.js'
 export type { SecureConnectOptions, SecureSocketOptions } from './sockets/secure-socket.js'

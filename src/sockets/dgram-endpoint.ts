@@ -1,0 +1,234 @@
+/**
+ * Between the socket and its endpoint: what the endpoint gives goes to the network or to the
+ * application, and its deadline to the clock.
+ */
+import { AsyncResource } from 'node:async_hooks'
+import type { RemoteInfo, Socket } from 'node:dgram'
+import type { PeerIdentity } from '../model/peer-identity.js'
+import { parseSettings } from '../model/settings.js'
+import type {
+  DatagramEndpoint,
+  EndpointObserver,
+  SendCallback,
+} from '../providers/datagram-provider.js'
+import { datagramProvider } from '../providers/select.js'
+import { Alarm } from './dgram-alarm.js'
+import { dgramSocket } from './dgram-internals.js'
+import type { SentCallback } from './dgram-send-arguments.js'
+import { type DgramState, stateOf } from './dgram-state.js'
+
+/** Where a message comes from, and who has sent it. */
+export interface SecureRemoteInfo extends RemoteInfo {
+  /** Who the peer is, as authenticated; none where it did not have to authenticate itself, or is this socket. */
+  peer?: PeerIdentity | undefined
+  /** The target name that was set for the peer, which it has proved. */
+  targetName?: string | undefined
+}
+
+const clock = { now: () => performance.now(), wallTime: () => Date.now() }
+
+/**
+ * The socket's endpoint, made at its first use.
+ * @throws SocketSecurityError why the socket cannot be secured: then nothing may be sent
+ */
+export function endpointOf(socket: Socket): DatagramEndpoint {
+  const state = stateOf(socket)
+  if (state.endpoint) return state.endpoint
+  if (state.securityFailure) throw state.securityFailure
+  state.settings ??= parseSettings(null, 'datagram') // R1
+  const { settings } = state
+  const endpoint = datagramProvider(settings).createEndpoint(
+    { settings, clock },
+    observer(socket, state),
+  )
+  state.alarm = new Alarm(() => within(socket, state, () => endpoint.tick()))
+  state.endpoint = endpoint
+  for (const { address, port, name } of state.earlyNames)
+    endpoint.setTargetName(address, port, name)
+  state.earlyNames = []
+  updateAcceptance(state)
+  return endpoint
+}
+
+/** Strangers may come to a socket that was bound for them, while it is not connected to one peer. */
+export function updateAcceptance({ endpoint, bind, boundExplicitly, connect }: DgramState): void {
+  if (endpoint)
+    endpoint.acceptsStrangers = boundExplicitly && bind === 'bound' && connect === 'none'
+}
+
+/** A datagram of the network. */
+export function receive(
+  socket: Socket,
+  state: DgramState,
+  datagram: Buffer,
+  from: RemoteInfo,
+): void {
+  const { endpoint } = state
+  // Nobody has spoken to anybody yet: what comes was sent to whoever had the port before.
+  if (endpoint === null) return
+  state.depth += 1
+  try {
+    endpoint.receive(datagram, from.address, from.port)
+  } finally {
+    state.depth -= 1
+    afterwards(socket, state)
+  }
+}
+
+/** A message of the application, to a peer whose address is known. */
+export function protect(
+  socket: Socket,
+  state: DgramState,
+  message: Buffer,
+  to: { address: string; port: number; host: string },
+  callback: SentCallback | undefined,
+): void {
+  const endpoint = state.endpoint as DatagramEndpoint
+  const completion = callback ? new Completion(state, callback) : undefined
+  const waited = endpoint.queued.datagrams
+  state.depth += 1
+  try {
+    endpoint.send(message, to.address, to.port, to.host, completion?.done ?? unheard)
+  } finally {
+    state.depth -= 1
+    if (endpoint.queued.datagrams > waited) completion?.keepContext()
+    afterwards(socket, state)
+  }
+}
+
+/** Calls the endpoint, and then does what its answers ask for. */
+export function within<T>(socket: Socket, state: DgramState, call: () => T): T {
+  state.depth += 1
+  try {
+    return call()
+  } finally {
+    state.depth -= 1
+    afterwards(socket, state)
+  }
+}
+
+function afterwards(socket: Socket, state: DgramState): void {
+  const { endpoint, alarm } = state
+  if (endpoint === null || state.closed) return
+  alarm?.set(endpoint.deadline, endpoint.queued.datagrams > 0 || state.securing > 0)
+  if (state.closing) process.nextTick(finishWhenDone, socket, state)
+}
+
+/** Closes, once all has left that was given to send() before (R24). */
+export function finishWhenDone(socket: Socket, state: DgramState): boolean {
+  if (state.closed) return true
+  const waits =
+    state.waiting !== null || state.lookups > 0 || (state.endpoint?.queued.datagrams ?? 0) > 0
+  if (!waits) finish(socket, state)
+  return !waits
+}
+
+/** Ends all security and closes the socket under it. */
+export function finish(socket: Socket, state: DgramState): void {
+  if (state.closed) return
+  state.depth += 1
+  try {
+    state.endpoint?.close()
+  } finally {
+    state.depth -= 1
+    state.closed = true
+    state.alarm?.clear()
+    dgramSocket.close.call(socket)
+  }
+}
+
+/** The callback of a send(): never inside of that call, and in the async context of it. */
+class Completion {
+  readonly #state: DgramState
+  readonly #callback: SentCallback
+  #context: AsyncResource | undefined
+
+  constructor(state: DgramState, callback: SentCallback) {
+    this.#state = state
+    this.#callback = callback
+  }
+
+  readonly done: SendCallback = (error, bytes) => {
+    // Inside the endpoint nobody else's code may run: it could throw, or close the socket.
+    if (this.#state.depth === 0) this.#call(error, bytes)
+    else if (this.#context) this.#context.runInAsyncScope(this.#later, this, error, bytes)
+    else this.#later(error, bytes)
+  }
+
+  /** The callback will come from a datagram or a timer, which know nothing of who has called send(). */
+  keepContext(): void {
+    this.#context = new AsyncResource('SECUREDGRAMSEND')
+  }
+
+  #call(error: Error | null, bytes: number | undefined): void {
+    if (this.#context) this.#context.runInAsyncScope(this.#callback, null, error, bytes)
+    else this.#callback(error, bytes)
+  }
+
+  #later(error: Error | null, bytes: number | undefined): void {
+    process.nextTick(this.#callback, error, bytes)
+  }
+}
+
+function unheard(): void {}
+
+function observer(socket: Socket, state: DgramState): EndpointObserver {
+  return {
+    datagram: (datagram, address, port, sent) =>
+      transmit(socket, state, datagram, address, port, sent),
+    message(message, { address, port, peer, targetName }) {
+      if (state.closing) return
+      const family = address.includes(':') ? 'IPv6' : 'IPv4'
+      const rinfo = { address, family, port, size: message.length, peer, targetName }
+      tell(socket, 'message', message, rinfo)
+    },
+    secured: (peer, info) => tell(socket, 'secure', peer, info),
+    peerError: (error, peer) => tell(socket, 'peerError', error, peer),
+    peerClosed: peer => tell(socket, 'peerClose', peer),
+    keylog: (line, peer) => tell(socket, 'keylog', line, peer),
+  }
+}
+
+/** What a listener throws is the process's affair, as in node:dgram, and not the endpoint's. */
+export function tell(socket: Socket, event: string, ...args: unknown[]): void {
+  try {
+    dgramSocket.emit.call(socket, event, ...args)
+  } catch (error) {
+    process.nextTick(() => {
+      throw error
+    })
+  }
+}
+
+/** A protected datagram leaves, at once: our own resolver does not make an address wait. */
+function transmit(
+  socket: Socket,
+  state: DgramState,
+  datagram: Buffer,
+  address: string,
+  port: number,
+  sent: ((error: Error | null) => void) | undefined,
+): void {
+  const { resolver } = state
+  resolver.literal = true
+  try {
+    if (state.connect === 'connected') sendConnected(socket, datagram, sent)
+    else dgramSocket.send.call(socket, datagram, port, address, sent)
+  } catch (error) {
+    sent?.(error as Error)
+  } finally {
+    resolver.literal = false
+  }
+}
+
+/** The first send after an ICMP error fails with it, although nothing is wrong with that datagram. */
+function sendConnected(
+  socket: Socket,
+  datagram: Buffer,
+  sent: ((error: Error | null) => void) | undefined,
+): void {
+  dgramSocket.send.call(socket, datagram, (error: (Error & { code?: string }) | null) => {
+    if (error?.code !== 'ECONNREFUSED' || stateOf(socket).closed) sent?.(error)
+    else dgramSocket.send.call(socket, datagram, sent)
+  })
+}

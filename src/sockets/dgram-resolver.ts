@@ -1,0 +1,55 @@
+/**
+ * Addresses of names, as the socket was told to look them up; and at once for what we send
+ * ourselves, which has an address already. A datagram that waited for a look-up of its own address
+ * could not leave before close().
+ */
+import dns from 'node:dns'
+import { isIP } from 'node:net'
+
+export type LookupCallback = (error: Error | null, address: string, family?: number) => void
+export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void
+
+export class Resolver {
+  /** The application's, where it gave one to the constructor. */
+  custom: Lookup | null = null
+  /** What is looked up now is an address, for a datagram of ours. */
+  literal = false
+
+  /** For the base constructor. */
+  readonly base: Lookup = (hostname, family, callback) => {
+    if (this.literal) callback(null, hostname, family)
+    else lookUp(this.custom, hostname, family, callback)
+  }
+
+  /**
+   * The address of a host, at once where it is one. `host` may be missing, for loopback.
+   * @param callback as that of dns.lookup
+   */
+  resolve(host: string | undefined, type: string, callback: LookupCallback): void {
+    const family = type === 'udp6' ? 6 : 4
+    const name = host ?? loopback(type)
+    if (this.custom === null && isIP(name) !== 0) callback(null, name, family)
+    else lookUp(this.custom, name, family, callback)
+  }
+
+  /** Would resolve() call back at once? */
+  knows(host: string | undefined): boolean {
+    return this.custom === null && (host === undefined || isIP(host) !== 0)
+  }
+}
+
+/** What no address means. */
+export function loopback(type: string): string {
+  return type === 'udp6' ? '::1' : '127.0.0.1'
+}
+
+function lookUp(
+  custom: Lookup | null,
+  hostname: string,
+  family: number,
+  callback: LookupCallback,
+): void {
+  if (custom) custom(hostname, family, callback)
+  else if (isIP(hostname) === family) process.nextTick(callback, null, hostname, family)
+  else dns.lookup(hostname, family, callback as never)
+}

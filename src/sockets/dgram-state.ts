@@ -1,0 +1,83 @@
+/**
+ * What a SecureDgramSocket knows beyond a dgram.Socket. Kept under a symbol and made on first touch,
+ * since the base constructor can close the socket before ours has run (an aborted signal), and since
+ * old code calls constructors on objects of its own.
+ */
+import type { BlockList } from 'node:net'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
+import type { DatagramEndpoint, PeerAddress } from '../providers/datagram-provider.js'
+import type { Alarm } from './dgram-alarm.js'
+import type { AddressOfSocket } from './dgram-internals.js'
+import { Resolver } from './dgram-resolver.js'
+
+/** A call that waits until the socket is bound, or until a name is looked up. */
+export interface Waiting {
+  readonly run: () => void
+  readonly fail: (error: Error) => void
+  /** Where a datagram goes, for R18; undefined for what is none. */
+  readonly to?: PeerAddress
+}
+
+/** A target name that was set before there was an endpoint. */
+export interface EarlyName extends PeerAddress {
+  readonly name: TargetName
+}
+
+export class DgramState {
+  settings: ParsedSettings | null = null
+  /** A verb that failed, and was not called with success since: what relies on it fails with it (R12). */
+  securityFailure: Error | null = null
+  /** The same of target names, by the address as it was given and the port. */
+  nameFailures: Map<string, Error> | null = null
+  endpoint: DatagramEndpoint | null = null
+  earlyNames: EarlyName[] = []
+  resolver = new Resolver()
+  sendBlockList: BlockList | null = null
+  /** The option of the constructor that lets others take the port (R9). */
+  reuse: 'reuseAddr' | 'reusePort' | null = null
+
+  bind: 'unbound' | 'binding' | 'bound' = 'unbound'
+  /** bind() is called by our own send() or connect(), not by the application. */
+  bindingImplicitly = false
+  /** The application has called bind(): strangers may come. */
+  boundExplicitly = false
+  own: AddressOfSocket | null = null
+
+  connect: 'none' | 'connecting' | 'connected' = 'none'
+  /** What connect() was given: the target name where none is set. */
+  host = ''
+  remote: AddressOfSocket | null = null
+
+  /** Calls that wait, in order; null where nothing has to wait. */
+  waiting: Waiting[] | null = null
+  /** Names of hosts that are being looked up: for datagrams, and for target names. */
+  lookups = 0
+  nameLookups = 0
+  /** secure() calls that have not settled. */
+  securing = 0
+
+  alarm: Alarm | null = null
+  /** How deep we are inside the endpoint. */
+  depth = 0
+  signal: AbortSignal | null = null
+  /** close() was called: no message is delivered, and nothing new is sent. */
+  closing = false
+  /** Its last event has been emitted. */
+  ended = false
+  /** The base socket is closed, or closes when Node has bound it. */
+  closed = false
+  /** ICMP errors of which there is nobody else to tell. */
+  icmpErrors = 0
+}
+
+const key = Symbol('secure-socket.dgram-state')
+
+export function stateOf(socket: object): DgramState {
+  const holder = socket as { [key]?: DgramState }
+  const found = holder[key]
+  if (found) return found
+  const state = new DgramState()
+  Object.defineProperty(socket, key, { value: state })
+  return state
+}

@@ -1,0 +1,976 @@
+/**
+ * A dgram.Socket whose datagrams are secured: one socket, many peers, each authenticated.
+ *
+ * It is the plain socket itself. What the network brings is caught in emit('message'), so that nothing
+ * raw can reach a listener, and what the endpoint gives leaves by the base's own send().
+ */
+import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
+import { type BlockList, isIP } from 'node:net'
+import { SocketSecurityError, show } from '../model/errors.js'
+import {
+  checkPeerAddress,
+  checkPeerQuery,
+  checkSetPeerTargetName,
+  checkSetSecurity,
+  checkSocket,
+  notSocket,
+  type SocketState,
+} from '../model/lifecycle.js'
+import type { SecurityInfo } from '../model/security-info.js'
+import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
+import { canonicalAddress, parseTargetName, type TargetName } from '../model/target-name.js'
+import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
+import { callable } from './callable.js'
+import { handled } from './completion.js'
+import { destination, isOwnAddress, standsForMany } from './dgram-addresses.js'
+import { checkBind, failWaiting, mustWait, runWaiting, wait } from './dgram-binding.js'
+import {
+  endpointOf,
+  finish,
+  finishWhenDone,
+  protect,
+  receive,
+  type SecureRemoteInfo,
+  tell,
+  updateAcceptance,
+  within,
+} from './dgram-endpoint.js'
+import {
+  type AddressOfSocket,
+  connectArgumentsError,
+  dgram,
+  dgramSocket,
+  notRunning,
+} from './dgram-internals.js'
+import { type Lookup, loopback } from './dgram-resolver.js'
+import { type SentCallback, sendArguments } from './dgram-send-arguments.js'
+import { type DgramState, stateOf } from './dgram-state.js'
+import { withIcmpErrors } from './dgram-stats.js'
+import { runAs } from './impersonation.js'
+import type { TypedEvents } from './typed-events.js'
+
+export type { SecureRemoteInfo } from './dgram-endpoint.js'
+
+export type SecureDgramSocketOptions = SocketOptions & {
+  /** What secures the socket; null or absent: the default policy. */
+  security?: DatagramSecuritySettings | null
+}
+
+/** A datagram peer whose target name is set. */
+export interface NamedPeer {
+  /** An address, or the name of a host, which is looked up. */
+  readonly address: string
+  /** Absent: all ports of the address. */
+  readonly port?: number
+  readonly targetName: string
+}
+
+/** The largest message: one record (RFC 6347, section 4.1). */
+const MAX_MESSAGE_BYTES = 16384
+
+class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
+  options: SocketOptions,
+) => Socket) {
+  /** @throws SocketSecurityError EINVAL, EOPNOTSUPP; node:dgram's own errors */
+  constructor(
+    type: SecureDgramSocketOptions | 'udp4' | 'udp6',
+    listener?: (message: Buffer, rinfo: SecureRemoteInfo) => void,
+  ) {
+    const lookup: LookupHolder = { state: null, custom: null }
+    super(baseOptions(type, lookup))
+    initialise(this, type, listener, lookup)
+  }
+
+  // The Winsock verbs.
+
+  /**
+   * Applies security settings (WSASetSocketSecurity): before bind, connect and the first send, once.
+   * null: the default policy. The effect is immediate; a failure fails what relies on it, too.
+   * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EINVAL, EOPNOTSUPP
+   */
+  setSecurity(settings?: DatagramSecuritySettings | null): Promise<void> {
+    const syscall = 'WSASetSocketSecurity'
+    return promised(this, syscall, state => {
+      try {
+        checkSocket(socketState(state), syscall)
+        const parsed = parseSettings(settings, 'datagram')
+        checkSetSecurity(socketState(state))
+        state.settings = parsed
+        state.securityFailure = null
+      } catch (error) {
+        // Once it is in use, what it was secured with stays as it is.
+        if (state.bind === 'unbound' && state.endpoint === null)
+          state.securityFailure ??= error as Error
+        throw error
+      }
+    })
+  }
+
+  /**
+   * Sets whom a peer must prove to be (WSASetSocketPeerTargetName): before connect, and before the
+   * first datagram to that peer. A host name is looked up, and what is sent meanwhile waits.
+   * @throws (rejects) SocketSecurityError ENOTSOCK, EISCONN, EFAULT, EINVAL; errors of the look-up
+   */
+  setPeerTargetName(peer: NamedPeer): Promise<void> {
+    return promised(this, 'WSASetSocketPeerTargetName', state => setName(this, state, peer))
+  }
+
+  /**
+   * The name serves no future handshake (WSADeleteSocketPeerTargetName, R21); the security that it
+   * has helped to set up lives on until its end.
+   * @throws (rejects) SocketSecurityError ENOTSOCK, EINVAL
+   */
+  deletePeerTargetName(peer: { address: string; port?: number }): Promise<void> {
+    const syscall = 'WSADeleteSocketPeerTargetName'
+    return promised(this, syscall, state => {
+      checkSocket(socketState(state), syscall)
+      const { address, port } = givenPeer(peer, syscall)
+      return withAddress(this, state, address, each => deleteName(this, state, each, port))
+    })
+  }
+
+  /**
+   * What secures a peer, and who it is (WSAQuerySocketSecurity). A connected socket needs no argument.
+   * @throws (rejects) SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL
+   */
+  querySecurity(peer?: PeerAddress): Promise<SecurityInfo> {
+    const syscall = 'WSAQuerySocketSecurity'
+    return promised(this, syscall, state => {
+      checkSocket(socketState(state), syscall)
+      const { address, port } = peerOr(this, state, peer, syscall)
+      return withAddress(this, state, address, each => query(state, each, port, syscall))
+    })
+  }
+
+  /**
+   * Runs `fn` as a peer (WSAImpersonateSocketPeer): inside, and in all that it starts,
+   * `currentPeer()` is the peer. A connected socket needs no peer. Returns what `fn` returns.
+   * @throws SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL, ERR_PEER_NOT_AUTHENTICATED
+   */
+  impersonatePeer<T>(fn: () => T): T
+  impersonatePeer<T>(peer: PeerAddress, fn: () => T): T
+  impersonatePeer<T>(...args: [() => T] | [PeerAddress, () => T]): T {
+    const syscall = 'WSAImpersonateSocketPeer'
+    const [given, fn] = args.length === 1 ? [undefined, args[0]] : args
+    if (!(this instanceof dgram.Socket)) throw notSocket(syscall)
+    const state = stateOf(this)
+    checkSocket(socketState(state), syscall)
+    const { address, port } = literalPeer(this, state, given, syscall)
+    const { peer } = query(state, address, port, syscall)
+    if (!peer) {
+      throw new SocketSecurityError(
+        'ERR_PEER_NOT_AUTHENTICATED',
+        'the peer has no identity: ask for one with security.requestCert',
+        { syscall, peer: peerText(address, port) },
+      )
+    }
+    return runAs(peer, fn)
+  }
+
+  // Peers.
+
+  /**
+   * Handshakes ahead of the first message. A connected socket needs no argument.
+   * @throws (rejects) why the peer cannot be secured
+   */
+  secure(peer?: PeerAddress): Promise<SecurityInfo> {
+    return promised(this, 'WSAQuerySocketSecurity', state => {
+      if (state.closing) throw notSocket('WSAQuerySocketSecurity')
+      endpointOf(this)
+      const { address: host, port } = peerOr(this, state, peer, 'WSAQuerySocketSecurity')
+      return secured(this, state, host, port)
+    })
+  }
+
+  /** The peers that are secured now. */
+  peers(): PeerAddress[] {
+    return stateOf(this).endpoint?.peers() ?? []
+  }
+
+  /**
+   * Keying material that only the peer has as well (RFC 5705). A connected socket needs no peer.
+   * @throws SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Buffer): Buffer
+  exportKeyingMaterial(peer: PeerAddress, length: number, label: string, context?: Buffer): Buffer
+  exportKeyingMaterial(...args: unknown[]): Buffer {
+    const state = stateOf(this)
+    const [given, length, label, context] =
+      typeof args[0] === 'number' ? [undefined, ...args] : args
+    const syscall = 'exportKeyingMaterial'
+    checkSocket(socketState(state), syscall)
+    const { address, port } = literalPeer(this, state, given, syscall)
+    if (!Number.isInteger(length) || (length as number) < 1 || typeof label !== 'string') {
+      throw new SocketSecurityError(
+        'EINVAL',
+        `exportKeyingMaterial takes a length in bytes and a label; they are ${show(length)} and ${show(label)}`,
+      )
+    }
+    const material = state.endpoint?.exportKeyingMaterial(
+      address,
+      port,
+      length as number,
+      label,
+      context as Buffer | undefined,
+    )
+    checkPeerQuery(socketState(state), peerText(address, port), material !== undefined, syscall)
+    return material as Buffer
+  }
+
+  /**
+   * Ends the security of one peer, and tells it so. What waits for it fails with ECANCELED.
+   * @throws SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL
+   */
+  closePeer(peer?: PeerAddress): void {
+    const state = stateOf(this)
+    checkSocket(socketState(state), 'closePeer')
+    const { address, port } = literalPeer(this, state, peer, 'closePeer')
+    const { endpoint } = state
+    if (endpoint) within(this, state, () => endpoint.closePeer(address, port))
+  }
+
+  /** What has happened so far, with all peers. */
+  get stats(): EndpointStats {
+    const { endpoint, icmpErrors } = stateOf(this)
+    return withIcmpErrors(endpoint?.stats, icmpErrors)
+  }
+
+  /** The same with one peer; undefined where nothing is known of it. */
+  peerStats(peer?: PeerAddress): PeerStats | undefined {
+    const state = stateOf(this)
+    const { address, port } = literalPeer(this, state, peer, 'peerStats')
+    return state.endpoint?.peerStats(address, port)
+  }
+
+  // node:dgram.
+
+  override bind(...args: unknown[]): this {
+    const state = stateOf(this)
+    if (state.closing) throw notRunning()
+    if (state.bind === 'unbound') {
+      try {
+        endpointOf(this)
+        checkBind(state, args[0])
+      } catch (error) {
+        process.nextTick(() => this.emit('error', error as Error))
+        return this
+      }
+      state.boundExplicitly = !state.bindingImplicitly
+      state.bind = 'binding'
+    }
+    try {
+      dgramSocket.bind.apply(this, args)
+    } catch (error) {
+      if (state.bind === 'binding') state.bind = 'unbound'
+      throw error
+    }
+    return this
+  }
+
+  override send(...args: unknown[]): void {
+    const state = stateOf(this)
+    const { message, port, address, callback } = sendArguments(isConnected(this, state), args)
+    if (state.closing) throw notRunning()
+    try {
+      endpointOf(this)
+    } catch (error) {
+      failSend(this, error as Error, callback)
+      return
+    }
+    if (state.bind === 'unbound') bindImplicitly(this, state)
+    if (mustWait(state)) {
+      // It may wait for long, and programs use their buffers again.
+      const copy = Buffer.from(message)
+      wait(state, {
+        run: () => sendTo(this, state, copy, port, address, callback),
+        fail: error => callback && process.nextTick(callback, error),
+        to: { address: address ?? loopback(typeOf(this)), port },
+      })
+    } else {
+      sendTo(this, state, message, port, address, callback)
+    }
+  }
+
+  override connect(...args: unknown[]): void {
+    const state = stateOf(this)
+    const [port, address] = args
+    const given = typeof address === 'function' ? address : args[2]
+    const callback = typeof given === 'function' ? (given as SentCallback) : undefined
+    if (state.closing) throw notRunning()
+    try {
+      endpointOf(this)
+    } catch (error) {
+      const misused = connectArgumentsError(args)
+      if (misused) throw misused
+      failSend(this, error as Error, callback)
+      return
+    }
+    const host = typeof address === 'string' && address !== '' ? address : loopback(typeOf(this))
+    const connected = (...outcome: unknown[]) => {
+      if (outcome[0]) disconnected(state)
+      callback?.apply(this, outcome as [Error])
+    }
+    state.bindingImplicitly = true
+    try {
+      const to = typeof address === 'function' ? undefined : address
+      dgramSocket.connect.call(this, port, to, ...(callback ? [connected] : []))
+    } finally {
+      state.bindingImplicitly = false
+    }
+    state.connect = 'connecting'
+    state.host = host
+    updateAcceptance(state)
+  }
+
+  override disconnect(): void {
+    dgramSocket.disconnect.call(this)
+    disconnected(stateOf(this))
+  }
+
+  override close(callback?: () => void): this {
+    const state = stateOf(this)
+    // Node's own queue closes the socket by this method.
+    if (state.closed) {
+      dgramSocket.close.call(this, callback)
+      return this
+    }
+    if (typeof callback === 'function') this.on('close', callback)
+    if (state.closing) throw notRunning()
+    state.closing = true
+    if (state.signal?.aborted) {
+      failWaiting(state, canceled())
+      finish(this, state)
+    } else {
+      finishWhenDone(this, state)
+    }
+    return this
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    const { closing, ended } = stateOf(this)
+    if (ended) return
+    await new Promise<void>(resolve => {
+      this.once('close', resolve)
+      if (!closing) this.close()
+    })
+  }
+
+  override address(): AddressOfSocket {
+    if (stateOf(this).closing) throw notRunning()
+    return dgramSocket.address.call(this)
+  }
+
+  override getSendQueueSize(): number {
+    return dgramSocket.getSendQueueSize.call(this) + (stateOf(this).endpoint?.queued.bytes ?? 0)
+  }
+
+  override getSendQueueCount(): number {
+    const waiting = stateOf(this).endpoint?.queued.datagrams ?? 0
+    return dgramSocket.getSendQueueCount.call(this) + waiting
+  }
+
+  override setBroadcast(enable: boolean): void {
+    if (enable) throw unsupported('broadcast')
+    dgramSocket.setBroadcast.call(this, enable)
+  }
+
+  override addMembership(...args: unknown[]): void {
+    if (stateOf(this).closing) throw notRunning()
+    // Without a group Node has its own error.
+    if (args[0]) throw unsupported('multicast')
+    dgramSocket.addMembership.apply(this, args)
+  }
+
+  override addSourceSpecificMembership(...args: unknown[]): void {
+    if (stateOf(this).closing) throw notRunning()
+    if (typeof args[0] === 'string' && typeof args[1] === 'string') throw unsupported('multicast')
+    dgramSocket.addSourceSpecificMembership.apply(this, args)
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const state = stateOf(this)
+    switch (event) {
+      case 'message':
+        // What the network brings: never the application's before the endpoint has opened it.
+        receive(this, state, args[0] as Buffer, args[1] as RemoteInfo)
+        return true
+      case 'listening':
+        onListening(this, state)
+        break
+      case 'connect':
+        onConnect(this, state)
+        break
+      case 'error':
+        if (isIcmpError(args[0])) {
+          onIcmpError(this, state, args[0] as Error)
+          return true
+        }
+        onError(this, state, args[0] as Error)
+        break
+      case 'close':
+        state.ended = true
+        break
+    }
+    const emitted = dgramSocket.emit.call(this, event, ...args)
+    if (event === 'listening') runWaiting(state)
+    if (state.closing && !state.closed) finishWhenDone(this, state)
+    return emitted
+  }
+}
+
+// Only where this version of Node has them.
+if (dgramSocket.bindSync) {
+  Object.defineProperty(SecureDgramSocketClass.prototype, 'bindSync', {
+    value: function bindSync(this: Socket, options?: BindOptions): AddressOfSocket {
+      const state = stateOf(this)
+      if (state.closing) throw notRunning()
+      if (state.bind === 'unbound') {
+        endpointOf(this)
+        checkBind(state, { ...options, exclusive: true })
+      }
+      const address = dgramSocket.bindSync?.call(this, ...(options === undefined ? [] : [options]))
+      state.boundExplicitly = !state.bindingImplicitly
+      onListening(this, state)
+      return address as AddressOfSocket
+    },
+    writable: true,
+    configurable: true,
+  })
+}
+if (dgramSocket.connectSync) {
+  Object.defineProperty(SecureDgramSocketClass.prototype, 'connectSync', {
+    value: function connectSync(this: Socket, port: number, address?: string): void {
+      const state = stateOf(this)
+      if (state.closing) throw notRunning()
+      endpointOf(this)
+      state.bindingImplicitly = true
+      try {
+        dgramSocket.connectSync?.call(this, port, address)
+      } finally {
+        state.bindingImplicitly = false
+      }
+      state.host = address || loopback(typeOf(this))
+      onConnect(this, state)
+    },
+    writable: true,
+    configurable: true,
+  })
+}
+
+/** The events that a SecureDgramSocket has beyond those of dgram.Socket. */
+export interface SecureDgramSocketEvents {
+  /** A peer is secured: for the first time, or again after its security had ended. */
+  secure: [peer: PeerAddress, info: SecurityInfo]
+  /** A peer that this socket spoke to could not be secured, or a datagram to it could not be sent and has no callback. */
+  peerError: [error: Error, peer: PeerAddress]
+  /** The security of a peer has ended. */
+  peerClose: [peer: PeerAddress]
+  /** Only with `keylog: true`: a line of the NSS key log format, the secrets of that peer. */
+  keylog: [line: Buffer, peer: PeerAddress]
+}
+
+type MessageListener = (message: Buffer, rinfo: SecureRemoteInfo) => void
+
+/** By literals, since TypeScript looks at dgram.Socket's own literal overloads before any generic one. */
+interface MessageEvent {
+  on(event: 'message', listener: MessageListener): this
+  once(event: 'message', listener: MessageListener): this
+  off(event: 'message', listener: MessageListener): this
+  addListener(event: 'message', listener: MessageListener): this
+  removeListener(event: 'message', listener: MessageListener): this
+  prependListener(event: 'message', listener: MessageListener): this
+  prependOnceListener(event: 'message', listener: MessageListener): this
+}
+
+/** The methods of node:dgram with their own overloads; ours take whatever was given. */
+type Same = Pick<
+  Socket,
+  'bind' | 'send' | 'connect' | 'addMembership' | 'addSourceSpecificMembership' | 'emit'
+>
+
+export type SecureDgramSocket = MessageEvent &
+  TypedEvents<SecureDgramSocketEvents> &
+  Same &
+  SecureDgramSocketClass
+
+interface SecureDgramSocketConstructor {
+  new (
+    type: SecureDgramSocketOptions | 'udp4' | 'udp6',
+    listener?: MessageListener,
+  ): SecureDgramSocket
+  (type: SecureDgramSocketOptions | 'udp4' | 'udp6', listener?: MessageListener): SecureDgramSocket
+  readonly prototype: SecureDgramSocket
+}
+
+/** A drop-in for dgram.Socket; see docs/api.md. Can be called as old code calls dgram.Socket. */
+export const SecureDgramSocket = callable(SecureDgramSocketClass, (self, [type, listener]) => {
+  const lookup: LookupHolder = { state: null, custom: null }
+  const base = dgram.Socket as unknown as (...args: unknown[]) => void
+  base.call(self, baseOptions(type as SecureDgramSocketOptions, lookup))
+  initialise(self as Socket, type as SecureDgramSocketOptions, listener, lookup)
+}) as unknown as SecureDgramSocketConstructor
+
+// Setting up.
+
+/** The state exists after the base constructor only, which wants a look-up function before. */
+interface LookupHolder {
+  state: DgramState | null
+  custom: Lookup | null
+}
+
+function baseOptions(
+  type: SecureDgramSocketOptions | string | undefined,
+  holder: LookupHolder,
+): SocketOptions {
+  const options = typeof type === 'object' && type !== null ? type : { type }
+  const { security: _security, lookup, ...rest } = options as SecureDgramSocketOptions
+  // Node says it best what is wrong with one that is no function.
+  if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
+  holder.custom = (lookup as Lookup | undefined) ?? null
+  const base: Lookup = (hostname, family, callback) =>
+    holder.state?.resolver.base(hostname, family, callback)
+  return { ...rest, lookup: base as SocketOptions['lookup'] }
+}
+
+function initialise(
+  socket: Socket,
+  type: SecureDgramSocketOptions | string,
+  listener: unknown,
+  holder: LookupHolder,
+): void {
+  const state = stateOf(socket)
+  if (typeof listener === 'function') socket.on('message', listener as MessageListener)
+  holder.state = state
+  state.resolver.custom = holder.custom
+  if (typeof type !== 'object') return
+  const { security, signal, reuseAddr, reusePort, sendBlockList } =
+    type as SecureDgramSocketOptions & { reusePort?: boolean; sendBlockList?: BlockList }
+  state.signal = signal ?? null
+  state.reuse = reusePort ? 'reusePort' : reuseAddr ? 'reuseAddr' : null
+  state.sendBlockList = sendBlockList ?? null
+  if (security !== undefined) state.settings = parseSettings(security, 'datagram')
+}
+
+function typeOf(socket: Socket): string {
+  return (socket as { type?: string }).type ?? 'udp4'
+}
+
+function socketState(state: DgramState): SocketState {
+  return {
+    closed: state.closing,
+    foreign: false,
+    connected: state.connect !== 'none',
+    bound: state.bind !== 'unbound',
+    secured: state.settings !== null,
+  }
+}
+
+/** A verb: what it throws is the promise's, and ends no process where nobody listens. */
+function promised<T>(
+  socket: Socket,
+  syscall: string,
+  call: (state: DgramState) => T | Promise<T>,
+): Promise<T> {
+  if (!(socket instanceof dgram.Socket)) return handled(Promise.reject(notSocket(syscall)))
+  try {
+    return handled(Promise.resolve(call(stateOf(socket))))
+  } catch (error) {
+    return handled(Promise.reject(error))
+  }
+}
+
+// What happens to the base socket.
+
+function onListening(socket: Socket, state: DgramState): void {
+  state.bind = 'bound'
+  try {
+    state.own = dgramSocket.address.call(socket)
+  } catch {
+    // Closed by now, or emitted by somebody else: then no address is our own.
+  }
+  updateAcceptance(state)
+}
+
+function onConnect(socket: Socket, state: DgramState): void {
+  try {
+    state.remote = dgramSocket.remoteAddress.call(socket)
+    state.connect = 'connected'
+    updateAcceptance(state)
+  } catch {
+    // Disconnected again before this was told.
+  }
+}
+
+function disconnected(state: DgramState): void {
+  state.connect = 'none'
+  state.remote = null
+  updateAcceptance(state)
+}
+
+function onError(socket: Socket, state: DgramState, error: Error): void {
+  if (state.connect === 'connecting') disconnected(state)
+  if (state.bind !== 'binding') return
+  state.bind = 'unbound'
+  failWaiting(state, error)
+  if (state.closing) finish(socket, state)
+}
+
+/** What routers and hosts say of a datagram, unauthenticated; anything else of recvmsg() is an error of this host. */
+const icmpCodes = new Set([
+  'EACCES',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMSGSIZE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOPROTOOPT',
+  'EPROTO',
+])
+
+function isIcmpError(error: unknown): boolean {
+  const { syscall, code } = Object(error) as { syscall?: unknown; code?: unknown }
+  return syscall === 'recvmsg' && icmpCodes.has(code as string)
+}
+
+/** Anybody can forge one: it ends nothing, and may explain why a peer does not answer. */
+function onIcmpError(socket: Socket, state: DgramState, error: Error): void {
+  const { endpoint, remote } = state
+  if (endpoint && remote)
+    within(socket, state, () => endpoint.sendFailed(error, remote.address, remote.port))
+  else state.icmpErrors += 1
+}
+
+/** Also before the event tells it, which comes a tick later. */
+function isConnected(socket: Socket, state: DgramState): boolean {
+  if (state.connect === 'connecting' && !state.closing) onConnect(socket, state)
+  return state.connect === 'connected'
+}
+
+function bindImplicitly(socket: Socket, state: DgramState): void {
+  state.bindingImplicitly = true
+  try {
+    ;(socket.bind as (...args: unknown[]) => void)({ port: 0, exclusive: true }, null)
+  } finally {
+    state.bindingImplicitly = false
+  }
+}
+
+// Sending.
+
+function sendTo(
+  socket: Socket,
+  state: DgramState,
+  message: Buffer,
+  port: number,
+  address: string | undefined,
+  callback: SentCallback | undefined,
+): void {
+  if (state.connect === 'connected' && state.remote && port === 0) {
+    const { address: ip, port: to } = state.remote
+    deliver(socket, state, message, { ip, port: to, host: state.host }, callback)
+    return
+  }
+  const host = address ?? loopback(typeOf(socket))
+  const known = state.resolver.knows(address)
+  const kept = known ? message : Buffer.from(message)
+  if (!known) state.lookups += 1
+  state.resolver.resolve(address, typeOf(socket), (error, ip) => {
+    if (!known) state.lookups -= 1
+    if (state.closed) callback && process.nextTick(callback, canceled())
+    else if (error) failSend(socket, error, callback)
+    else deliver(socket, state, kept, { ip, port, host }, callback)
+    if (state.closing) finishWhenDone(socket, state)
+  })
+}
+
+interface Destination {
+  readonly ip: string
+  readonly port: number
+  /** What the application called it. */
+  readonly host: string
+}
+
+function deliver(
+  socket: Socket,
+  state: DgramState,
+  message: Buffer,
+  { ip, port, host }: Destination,
+  callback: SentCallback | undefined,
+): void {
+  const address = destination(ip)
+  const refused = refusal(state, message, address, port, host)
+  if (refused) {
+    // node:dgram does not emit an 'error' for these either.
+    if (callback) process.nextTick(callback, refused)
+    else process.nextTick(tell, socket, 'peerError', refused, { address, port })
+  } else if (state.own && isOwnAddress(state.own, address, port)) {
+    deliverInside(socket, state, message, { address, port }, callback)
+  } else {
+    protect(socket, state, message, { address, port, host }, callback)
+  }
+}
+
+/** Why a datagram is not sent to where it should go. */
+function refusal(
+  state: DgramState,
+  message: Buffer,
+  address: string,
+  port: number,
+  host: string,
+): Error | undefined {
+  const details = { syscall: 'send', peer: peerText(address, port) }
+  if (message.length > MAX_MESSAGE_BYTES) {
+    return new SocketSecurityError(
+      'EMSGSIZE',
+      `the message has ${message.length} bytes: a secured datagram carries ${MAX_MESSAGE_BYTES} at most`,
+      details,
+    )
+  }
+  if (message.length === 0) {
+    return new SocketSecurityError(
+      'EOPNOTSUPP',
+      'an empty datagram cannot be secured: send at least one byte',
+      details,
+    )
+  }
+  if (standsForMany(address)) return unsupported(`sending to ${address}`)
+  if (state.sendBlockList?.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')) {
+    return Object.assign(new Error(`IP(${address}) is blocked by net.BlockList`), {
+      code: 'ERR_IP_BLOCKED',
+    })
+  }
+  return state.nameFailures === null
+    ? undefined
+    : (state.nameFailures.get(nameKey(host, port)) ??
+        state.nameFailures.get(nameKey(host, 0)) ??
+        state.nameFailures.get(nameKey(address, port)) ??
+        state.nameFailures.get(nameKey(address, 0)))
+}
+
+/** From this socket to itself: there is no wire, and nobody to authenticate. */
+function deliverInside(
+  socket: Socket,
+  state: DgramState,
+  message: Buffer,
+  from: PeerAddress,
+  callback: SentCallback | undefined,
+): void {
+  const copy = Buffer.from(message)
+  const family = from.address.includes(':') ? 'IPv6' : 'IPv4'
+  const rinfo = { ...from, family, size: copy.length, peer: undefined, targetName: undefined }
+  state.lookups += 1
+  setImmediate(() => {
+    if (!state.closing) dgramSocket.emit.call(socket, 'message', copy, rinfo)
+  })
+  state.lookups -= 1
+  if (callback) process.nextTick(callback, null, copy.length)
+}
+
+/** A send or connect that cannot even begin: node:dgram emits this where there is no callback. */
+function failSend(socket: Socket, error: Error, callback: SentCallback | undefined): void {
+  if (callback) process.nextTick(callback, error)
+  else process.nextTick(() => socket.emit('error', error))
+}
+
+function unsupported(what: string): SocketSecurityError {
+  return new SocketSecurityError(
+    'EOPNOTSUPP',
+    `${what} cannot be secured: a secured datagram goes to one peer that has been authenticated`,
+    { syscall: 'send' },
+  )
+}
+
+function canceled(): SocketSecurityError {
+  return new SocketSecurityError(
+    'ECANCELED',
+    'the socket was closed before the datagram could leave',
+    { syscall: 'send' },
+  )
+}
+
+// Peers and their names.
+
+async function secured(
+  socket: Socket,
+  state: DgramState,
+  host: string,
+  port: number,
+): Promise<SecurityInfo> {
+  state.securing += 1
+  try {
+    if (state.bind === 'unbound') bindImplicitly(socket, state)
+    if (mustWait(state))
+      await new Promise<void>((run, fail) =>
+        wait(state, { run, fail, to: { address: host, port } }),
+      )
+    const ip = state.remote?.address ?? (await lookedUp(socket, state, host))
+    if (state.closing) throw canceled()
+    const address = destination(ip)
+    const endpoint = endpointOf(socket)
+    const name = state.connect === 'connected' ? state.host : host
+    return await within(socket, state, () => endpoint.secure(address, port, name))
+  } finally {
+    state.securing -= 1
+  }
+}
+
+function lookedUp(socket: Socket, state: DgramState, host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    state.resolver.resolve(host, typeOf(socket), (error, ip) =>
+      error ? reject(error) : resolve(ip),
+    )
+  })
+}
+
+/** Does something with the address of a host: at once where it is an address, so that no await is needed. */
+function withAddress<T>(
+  socket: Socket,
+  state: DgramState,
+  host: string,
+  call: (address: string) => T,
+): T | Promise<T> {
+  return isIP(host) === 0 ? lookedUp(socket, state, host).then(call) : call(host)
+}
+
+function setName(socket: Socket, state: DgramState, peer: NamedPeer): void | Promise<void> {
+  const syscall = 'WSASetSocketPeerTargetName'
+  checkSocket(socketState(state), syscall)
+  const { address, port } = givenPeer(peer, syscall)
+  const key = nameKey(address, port)
+  const failed = (error: unknown): never => {
+    if (state.connect === 'none') {
+      state.nameFailures ??= new Map()
+      state.nameFailures.set(key, error as Error)
+    }
+    throw error
+  }
+  let name: TargetName
+  try {
+    name = parseTargetName(peer.targetName)
+    checkSetPeerTargetName(socketState(state))
+    if (isIP(address) !== 0) {
+      applyName(socket, state, address, port, name)
+      state.nameFailures?.delete(key)
+      return
+    }
+  } catch (error) {
+    const { code } = error as { code?: string }
+    // A name that came too late: the one before it, if any, holds.
+    if (code === 'EISCONN') throw error
+    failed(error)
+  }
+  state.nameLookups += 1
+  return lookedUp(socket, state, address)
+    .then(ip => {
+      checkSocket(socketState(state), syscall)
+      applyName(socket, state, ip, port, name)
+      state.nameFailures?.delete(key)
+    })
+    .catch(failed)
+    .finally(() => {
+      state.nameLookups -= 1
+      runWaiting(state)
+      if (state.closing) finishWhenDone(socket, state)
+    })
+}
+
+function applyName(
+  socket: Socket,
+  state: DgramState,
+  address: string,
+  port: number,
+  name: TargetName,
+): void {
+  const syscall = 'WSASetSocketPeerTargetName'
+  checkPeerAddress(address, port, syscall) // R17
+  const { endpoint } = state
+  const waits = state.waiting?.some(
+    ({ to }) =>
+      to !== undefined &&
+      (port === 0 || to.port === port) &&
+      isIP(to.address) !== 0 &&
+      canonicalAddress(to.address) === canonicalAddress(address),
+  )
+  if (waits) {
+    throw new SocketSecurityError(
+      'EISCONN',
+      `the target name of ${peerText(address, port)} must be set before the first datagram to it`,
+      { syscall, peer: peerText(address, port) },
+    ) // R18
+  }
+  if (endpoint) within(socket, state, () => endpoint.setTargetName(address, port, name))
+  else state.earlyNames.push({ address, port, name })
+}
+
+/** A name that was never set is no error: it serves no handshake either. */
+function deleteName(socket: Socket, state: DgramState, address: string, port: number): void {
+  checkPeerAddress(address, port, 'WSADeleteSocketPeerTargetName')
+  const canonical = canonicalAddress(address)
+  state.earlyNames = state.earlyNames.filter(
+    each => each.port !== port || canonicalAddress(each.address) !== canonical,
+  )
+  state.nameFailures?.delete(nameKey(address, port))
+  const { endpoint } = state
+  if (endpoint) within(socket, state, () => endpoint.deleteTargetName(address, port))
+}
+
+function nameKey(address: string, port: number): string {
+  return `${isIP(address) === 0 ? address.toLowerCase() : canonicalAddress(address)} ${port}`
+}
+
+function query(state: DgramState, address: string, port: number, syscall: string): SecurityInfo {
+  const info = state.endpoint?.query(address, port)
+  checkPeerQuery(socketState(state), peerText(address, port), info !== undefined, syscall)
+  return info as SecurityInfo
+}
+
+/** R17, as far as it can be seen before a look-up. */
+function givenPeer(
+  peer: unknown,
+  syscall: string,
+): { readonly address: string; readonly port: number } {
+  const { address, port = 0 } = Object(peer) as Partial<PeerAddress>
+  if (typeof address !== 'string' || address === '') {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `the peer is ${show(peer)}: give {address, port}, as in rinfo`,
+      { syscall },
+    )
+  }
+  if (isIP(address) !== 0) checkPeerAddress(address, port, syscall)
+  else checkPeerAddress('127.0.0.1', port, syscall)
+  return { address, port }
+}
+
+/** The peer that was given, or else the one that the socket is connected to. */
+function peerOr(socket: Socket, state: DgramState, peer: unknown, syscall: string): PeerAddress {
+  if (peer !== undefined) {
+    const given = givenPeer(peer, syscall)
+    if (given.port === 0) checkPeerAddress(given.address, Number.NaN, syscall)
+    return given
+  }
+  if (isConnected(socket, state) && state.remote) return state.remote
+  throw new SocketSecurityError(
+    'ENOTCONN',
+    'the socket is not connected: say which peer, as {address, port}',
+    { syscall },
+  )
+}
+
+/** Where there is no time to look a name up. */
+function literalPeer(
+  socket: Socket,
+  state: DgramState,
+  peer: unknown,
+  syscall: string,
+): PeerAddress {
+  const given = peerOr(socket, state, peer, syscall)
+  checkPeerAddress(given.address, given.port, syscall)
+  return given
+}
+
+function peerText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
