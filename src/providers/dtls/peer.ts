@@ -188,6 +188,8 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** To the associations, the newest first: a foreign record does them no harm. */
   #receiveProtected(record: Buffer): void {
+    // What comes before its time is kept by the handshake.
+    const kept = this.#inFlight !== undefined
     let possible = false
     for (const link of [this.#inFlight, this.#current, this.#retiring]) {
       if (link === undefined) continue
@@ -195,7 +197,8 @@ export class Peer implements LinkObserver, Sleeper {
       possible = true
       if (this.#feed(link, record) || this.#gone) return
     }
-    this.#drop(possible ? 'unauthenticated' : 'screened')
+    if (!possible) this.#drop('screened')
+    else if (!kept) this.#drop('unauthenticated')
   }
 
   /** Clear records belong to the handshake in flight, or could begin one. */
@@ -228,8 +231,8 @@ export class Peer implements LinkObserver, Sleeper {
       return
     }
     if (!this.#context.mayWork(record, this.address, this.port)) return
-    const accepted = this.#context.budget.spend(() => this.#feed(link, record))
-    if (!accepted) this.#drop('unauthenticated')
+    // What OpenSSL makes of each is not known: it keeps what comes too early, and fragments.
+    this.#context.budget.spend(() => this.#feed(link, record))
   }
 
   /** Anybody can send a clear alert. It counts only where the handshake stands still after it. */
@@ -504,6 +507,7 @@ export class Peer implements LinkObserver, Sleeper {
       peer: this.text,
       targetName: expectation.targetName,
       targetNameSet: expectation.set,
+      host: expectation.host ?? this.#wantedHost,
       session: session?.data,
       mtu: settings.mtu,
       clock,

@@ -15,9 +15,9 @@ const channels = {
   dropped: channel('secure-socket:dtls:dropped'),
 }
 
-/** A line of the story. Give what is at hand: it is put together only where it is printed. */
+/** A line of the story, as a format and what goes into it: put together only where it is printed. */
 export function tell(peer: string, what: string, ...more: unknown[]): void {
-  if (debug.enabled) debug('dtls %s: %s', peer, what, ...more)
+  if (debug.enabled) debug(`dtls %s: ${what}`, peer, ...more)
 }
 
 export function tellSecured(peer: PeerAddress, text: string, info: SecurityInfo): void {
