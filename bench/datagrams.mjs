@@ -101,11 +101,11 @@ function isWanted({ key }) {
 }
 
 /** What each subject's process is told. */
-function subjectsOf({ kind, subjects, units, lasting, size, resume }) {
+function subjectsOf({ kind, subjects, units, warmUp, size, resume }) {
   return subjects.flatMap(({ key, part = 1, at }) => {
-    const task = { kind, subject: key, credentials, units: units * part, size, resume, at }
+    const task = { kind, subject: key, credentials, units: units * part, size, resume, warmUp, at }
     const module = new URL('./datagrams/worker.mjs', import.meta.url)
-    const ours = { key, lasting, module, task: { ...task, warm: lasting, build } }
+    const ours = { key, lasting: warmUp > 0, module, task: { ...task, build } }
     if (!(before && key.startsWith('ours'))) return ours
     return [{ ...ours, key: beforeOf(key), task: { ...ours.task, build: before } }, ours]
   })

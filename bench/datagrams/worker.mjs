@@ -8,9 +8,6 @@ import { memory } from './memory.mjs'
 
 const workloads = { datagrams, handshakes, memory }
 
-/** As many rounds of work until the code is compiled and the caches are full. */
-const warmUp = 5
-
 /** Whatever takes longer has lost something. */
 const patience = 60_000
 
@@ -20,9 +17,11 @@ let work
 process.on('message', async task => {
   const timer = setTimeout(fail, patience, new Error(`${task.subject} was not done in a minute`))
   try {
-    const times = work === undefined && task.warm ? warmUp : 1
+    const first = work === undefined
     work ??= await workloads[task.kind](task, await startFarEnd(task))
-    process.send(await work(task.units * times))
+    // Until the code is compiled and the caches are full.
+    if (first && task.warmUp > 0) await work(task.units * task.warmUp)
+    process.send(await work(task.units))
   } catch (error) {
     fail(error)
   }
