@@ -26,7 +26,7 @@ import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
 import { explainOpenssl, takeError } from './explain.js'
-import { endOfRecord, groupRecords } from './flight.js'
+import { countRecords, groupRecords } from './flight.js'
 import {
   arenaSize,
   type Binding,
@@ -45,6 +45,7 @@ import {
 } from './openssl.js'
 import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
+import { recordEnd } from './records.js'
 import { serverName } from './server-name.js'
 import { Verification } from './verification.js'
 
@@ -407,8 +408,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   #resumeListening(hello: Buffer): boolean {
     const { lib, input, arena, nowhere } = this.#binding
     this.random = clientRandom(hello)
-    const end = endOfRecord(hello, 0)
-    if (end > hello.length || hello.length > arenaSize) return false
+    const end = recordEnd(hello, 0)
+    if (end < 0 || hello.length > arenaSize) return false
     arena.bytes.set(hello)
     lib.BIO_write(input, arena.address, end)
     const result = this.#enterAndRun(ssl => lib.DTLSv1_listen(ssl, nowhere))
@@ -648,13 +649,10 @@ function useSession(ssl: Pointer, der: Buffer): void {
 
 /** ClientHello.random, after the headers of record and handshake and the version (RFC 6347, section 4.2.2). */
 function clientRandom(hello: Buffer): Buffer {
-  return Buffer.from(hello.subarray(27, 59))
-}
-
-function countRecords(records: Buffer): number {
-  let count = 0
-  for (let at = 0; at < records.length; at = endOfRecord(records, at)) count += 1
-  return count
+  // Not from Node's pool, whose 8 KiB it would keep.
+  const random = Buffer.allocUnsafeSlow(32)
+  hello.copy(random, 0, 27, 59)
+  return random
 }
 
 function notSecured(peer: string): SocketSecurityError {

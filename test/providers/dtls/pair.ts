@@ -1,0 +1,149 @@
+/** Two associations in memory: what one sends the other receives, when the test says so. */
+import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
+import { parseTargetName } from '../../../src/model/target-name.js'
+import {
+  Association,
+  type AssociationOptions,
+  type AssociationRole,
+} from '../../../src/providers/dtls/association.js'
+import { parseClientHello } from '../../../src/providers/dtls/client-hello.js'
+import { createCookies } from '../../../src/providers/dtls/cookie.js'
+
+export const clock = { now: () => performance.now(), wallTime: () => Date.now() }
+
+/** What happened to one end. */
+export interface End {
+  readonly association: Association
+  secured: number
+  closed: number
+  failed: (Error & { code?: string })[]
+  messages: Buffer[]
+  sessions: Buffer[]
+  keylog: string[]
+  /** Every datagram that it has sent, in order. */
+  sent: Buffer[]
+  /** Those that nobody has taken yet. */
+  waiting: Buffer[]
+}
+
+export interface PairOptions {
+  readonly client: DatagramSecuritySettings
+  readonly server: DatagramSecuritySettings
+  /** Whom the server must prove to be, for the client. */
+  readonly targetName?: string | undefined
+  readonly targetNameSet?: boolean
+  /** Whom the client must prove to be, for the server; a stranger where absent. */
+  readonly clientName?: string | undefined
+  readonly session?: Buffer | undefined
+  readonly mtu?: number
+  readonly retransmitAfter?: number
+}
+
+export interface Pair {
+  readonly client: End
+  readonly server: End
+}
+
+export function createEnd(
+  role: AssociationRole,
+  settings: DatagramSecuritySettings,
+  rest: Partial<AssociationOptions> = {},
+): End {
+  const association = new Association({
+    settings: parseSettings(settings, 'datagram'),
+    role,
+    peer: role === 'client' ? '127.0.0.1:5684' : '127.0.0.1:40000',
+    targetNameSet: false,
+    mtu: 1200,
+    clock,
+    ...rest,
+  })
+  const end: End = {
+    association,
+    secured: 0,
+    closed: 0,
+    failed: [],
+    messages: [],
+    sessions: [],
+    keylog: [],
+    sent: [],
+    waiting: [],
+  }
+  association.on('datagram', datagram => {
+    end.sent.push(datagram)
+    end.waiting.push(datagram)
+  })
+  association.on('message', message => end.messages.push(message))
+  association.on('secured', () => {
+    end.secured += 1
+  })
+  association.on('closed', () => {
+    end.closed += 1
+  })
+  association.on('failed', error => end.failed.push(error))
+  association.on('session', session => end.sessions.push(session))
+  association.on('keylog', line => end.keylog.push(line.toString()))
+  return end
+}
+
+/** The two ends, the cookie exchanged and the server begun; no answer has been delivered. */
+export function createPair(options: PairOptions): Pair {
+  const { targetName, clientName, session, mtu = 1200, retransmitAfter } = options
+  const client = createEnd('client', options.client, {
+    targetName: targetName === undefined ? undefined : parseTargetName(targetName),
+    targetNameSet: options.targetNameSet ?? targetName !== undefined,
+    session,
+    mtu,
+    retransmitAfter,
+  })
+  const server = createEnd('server', options.server, {
+    targetName: clientName === undefined ? undefined : parseTargetName(clientName),
+    targetNameSet: clientName !== undefined,
+    mtu,
+    retransmitAfter,
+  })
+  client.association.start()
+  const verified = exchangeCookie(client)
+  const [first] = verified
+  if (first !== undefined) server.association.start(first)
+  for (const fragment of verified.slice(1)) server.association.receive(fragment)
+  return { client, server }
+}
+
+const cookies = createCookies(() => performance.now())
+const address = Buffer.from([127, 0, 0, 1])
+
+/** Answers the first ClientHello with a HelloVerifyRequest; gives the datagrams of the second. */
+export function exchangeCookie(client: End): Buffer[] {
+  const [first] = client.waiting.splice(0)
+  const hello = first && parseClientHello(first)
+  if (hello === undefined) throw new Error('no ClientHello')
+  client.association.receive(cookies.request(hello, address, 40000))
+  return client.waiting.splice(0)
+}
+
+/** Delivers until nobody has anything to say. */
+export function deliver({ client, server }: Pair): void {
+  for (;;) {
+    const [to, datagram] =
+      server.waiting.length > 0
+        ? [client, server.waiting.shift()]
+        : [server, client.waiting.shift()]
+    if (datagram === undefined) return
+    to.association.receive(datagram)
+  }
+}
+
+/** A whole handshake, as far as it goes. */
+export function handshake(options: PairOptions): Pair {
+  const pair = createPair(options)
+  deliver(pair)
+  return pair
+}
+
+/** One end says something to the other. */
+export function say(from: End, to: End, text: string): string | undefined {
+  const before = to.messages.length
+  to.association.receive(from.association.send(Buffer.from(text)))
+  return to.messages[before]?.toString()
+}
