@@ -4,15 +4,8 @@
 import { once } from 'node:events'
 import { isIP } from 'node:net'
 import { SecureSocket } from 'secure-socket'
-import {
-  clientMessage,
-  commonHelp,
-  parseCommandLine,
-  receive,
-  serverMessage,
-  settings,
-  showSecurity,
-} from './stcpcommon.mjs'
+import { clientMessage, parseCommandLine, serverMessage, showSecurity } from './sdkcommon.mjs'
+import { receive, settings, stcp } from './stcpcommon.mjs'
 
 const help = `stcpclient: connects to stcpserver, sends ${clientMessage} and prints the answer
 
@@ -21,9 +14,9 @@ Usage:
 
 SERVER is the server's DNS name or address; it is also the name that the server must prove.
 
-${commonHelp}`
+${stcp.help}`
 
-const options = parseCommandLine(help, { operands: 1 })
+const options = parseCommandLine(stcp, help, { operands: [1, 1] })
 const [host] = options.positionals
 const targetName = isIP(host) ? host : `host/${host}`
 const security = settings(options, 'stcpclient')
@@ -38,7 +31,7 @@ try {
   await once(socket, 'connect')
   console.log(`Connected to ${targetName} at ${socket.remoteAddress}`)
 
-  await showSecurity(socket)
+  showSecurity(await socket.querySecurity())
 
   socket.write(clientMessage)
   console.log(`Sent ${clientMessage}`)

@@ -2,16 +2,8 @@
 // The server of the Windows SDK's secure socket pair, with the same steps in the same order.
 
 import { currentPeer, SecureServer } from 'secure-socket'
-import {
-  clientMessage,
-  clientName,
-  commonHelp,
-  parseCommandLine,
-  receive,
-  serverMessage,
-  settings,
-  showSecurity,
-} from './stcpcommon.mjs'
+import { clientMessage, parseCommandLine, serverMessage, showSecurity } from './sdkcommon.mjs'
+import { receive, settings, stcp } from './stcpcommon.mjs'
 
 const help = `stcpserver: answers each client that has access with ${serverMessage}, until it is stopped
 
@@ -19,13 +11,13 @@ Usage:
   node examples/stcpserver.mjs [options]
 
   --allow NAME     who has access; may be given several times
-                   (default: ${clientName})
+                   (default: ${stcp.clientName})
   --address A      where to listen (default: everywhere)
-${commonHelp}`
+${stcp.help}`
 
-const options = parseCommandLine(help, {
+const options = parseCommandLine(stcp, help, {
   options: {
-    allow: { type: 'string', multiple: true, default: [clientName] },
+    allow: { type: 'string', multiple: true, default: [stcp.clientName] },
     address: { type: 'string' },
   },
 })
@@ -54,7 +46,7 @@ server.listen(
 /** One client, accepted: it has proved who it is, but that alone gives no access. */
 async function serve(socket) {
   console.log(`Accepted a client at ${socket.remoteAddress}`)
-  await showSecurity(socket)
+  showSecurity(await socket.querySecurity())
 
   const received = await receive(socket, clientMessage.length)
   if (received.length < clientMessage.length) throw new Error('it closed without a message')

@@ -1,12 +1,12 @@
-// What `npm start` shows: one exchange between two processes, as somebody on the wire sees it, first
-// over node:net and then over secure-socket/net; what the two ends know of each other; and a server
-// that is not who it should be. Ends with 0 only if all of it was really seen.
+// What `npm start` shows, in two acts. Streams: one exchange between two processes, as somebody on the
+// wire sees it, first over node:net and then over secure-socket/net; what the two ends know of each
+// other; and a server that is not who it should be. Datagrams: one socket and three peers, one of
+// them not who it should be. Ends with 0 only if all of it was really seen.
 
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { createAuthority, createIdentity } from 'secure-socket'
+import { reply, start } from './children.mjs'
+import { datagramAct } from './datagram-act.mjs'
 import { listRecords, recordOf, tlsRecords } from './records.mjs'
 import { tapConnection } from './tap.mjs'
 import { createTerminal, hexDump, rowLength, spread, wrap } from './terminal.mjs'
@@ -19,10 +19,8 @@ const wrongName = 'host/bank.example.com'
 const clientName = 'spiffe://example.com/alice'
 const TIMEOUT_MS = 30_000
 
-const { print, panels, style, symbols, width, innerWidth, fit } = createTerminal(
-  process.stdout,
-  process.env,
-)
+const terminal = createTerminal(process.stdout, process.env)
+const { print, panels, style, symbols, width, innerWidth, fit } = terminal
 const unseen = []
 
 const server = start('server.mjs')
@@ -71,6 +69,8 @@ async function demo() {
     security,
   })
   showRefusal(refused, secured)
+
+  await datagramAct({ authority, security, terminal, expect })
 }
 
 // What happens.
@@ -93,26 +93,6 @@ async function refusal(face, port, options) {
   client.send({ face, request, options: { host: '127.0.0.1', port: tap.port, ...options } })
   const { error } = await reply(client)
   return { error, heard, ...(await tap.captured) }
-}
-
-function start(file) {
-  return fork(fileURLToPath(new URL(file, import.meta.url)))
-}
-
-/** The next message of a child process. */
-async function reply(child) {
-  const abort = new AbortController()
-  const { signal } = abort
-  const exited = once(child, 'exit', { signal }).then(([code]) => {
-    throw new Error(`process ${child.pid} ended with ${code}`)
-  })
-  try {
-    const [message] = await Promise.race([once(child, 'message', { signal }), exited])
-    return message
-  } finally {
-    exited.catch(() => {})
-    abort.abort()
-  }
 }
 
 function expect(condition, what) {

@@ -11,7 +11,9 @@ import { promisify } from 'node:util'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
-const outputs = ['index.js', 'net.js', 'promises.js', 'cli.cjs'].map(file => at('dist', file))
+const outputs = ['index.js', 'net.js', 'dgram.js', 'promises.js', 'cli.cjs'].map(file =>
+  at('dist', file),
+)
 const lock = at('node_modules/.building')
 const PATIENCE_MS = 100_000
 

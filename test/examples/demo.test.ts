@@ -3,7 +3,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { launch } from '../support/program.js'
 import { built, root } from './built.js'
 
@@ -34,6 +34,25 @@ t.test('shows the secret on the plain wire, nothing on the secured one, and a re
   t.match(output, 'The client sent ClientHello')
 })
 
+t.test('shows three peers on one socket, of which the wrong one is refused alone', async t => {
+  const program = launch(t, process.execPath, [join(demo, 'demo.mjs')])
+  const { code } = await program.ended(60_000)
+  const { output } = program
+  t.equal(code, 0, output)
+  const act = output.slice(output.indexOf('one UDP socket'))
+
+  t.match(act, 'the fox has the PIN now', 'over node:dgram')
+  t.match(act, /ClientHello \d+ \d+/, 'a handshake with a cookie')
+  t.match(act, 'refused: a handshake, no data')
+  t.match(act, '"PIN 4711" can be read')
+  t.match(act, '"PIN 4711" is not there')
+  for (const name of ['oak', 'mill'])
+    t.match(act, new RegExp(`\\[ok\\] ${name} +host/${name}\\.example\\.com +DTLSv1\\.2`))
+  t.match(act, /cave +host\/cave\.example\.com +ERR_PEER_TARGET_NAME_MISMATCH/)
+  t.match(act.replace(/\s+/g, ' '), 'its certificate proves "fox.example.com"')
+  t.match(act, 'answered again')
+})
+
 t.test('is plain text of 80 columns when piped', async t => {
   const program = launch(t, process.execPath, [join(demo, 'demo.mjs')])
   await program.ended(60_000)
@@ -42,26 +61,17 @@ t.test('is plain text of 80 columns when piped', async t => {
   t.notMatch(program.output, / $/m, 'nothing at the end of a line')
 })
 
-t.test('fails where the sockets are not secured', async t => {
-  // The same demo, in a project whose secure-socket/net is node:net.
-  const project = t.testdir({ 'package.json': '{}' })
-  const impostor = join(project, 'node_modules/secure-socket')
-  await cp(demo, join(project, 'demo'), { recursive: true })
-  await mkdir(impostor, { recursive: true })
-  const exports = { '.': './index.js', './net': './net.js', './package.json': './package.json' }
-  const real = pathToFileURL(join(root, 'dist/index.js'))
-  await writeFile(
-    join(impostor, 'package.json'),
-    JSON.stringify({ version: '0.0.0', type: 'module', exports }),
-  )
-  await writeFile(join(impostor, 'index.js'), `export * from '${real}'`)
-  await writeFile(join(impostor, 'net.js'), "export * from 'node:net'")
-
-  const program = launch(t, process.execPath, [join(project, 'demo/demo.mjs')])
-  const { code } = await program.ended(60_000)
-  t.equal(code, 1)
-  t.match(program.output, 'not seen: "PIN 4711" nowhere on the wire')
-})
+for (const [face, unseen] of [
+  ['net', '"PIN 4711" nowhere on the wire'],
+  ['dgram', '"PIN 4711" at no tap'],
+] as const) {
+  t.test(`fails where the sockets of secure-socket/${face} are not secured`, async t => {
+    const program = launch(t, process.execPath, [await withImpostor(t, face)])
+    const { code } = await program.ended(60_000)
+    t.equal(code, 1)
+    t.match(program.output, `not seen: ${unseen}`)
+  })
+}
 
 t.test('the boxes of a terminal fit into it, whatever its width', async t => {
   const { createTerminal } = await load('terminal.mjs')
@@ -96,6 +106,19 @@ t.test('a hex dump shows every byte once, and marks those it is told to', async 
   t.same(hexDump(Buffer.from('abc'), 33, mark), ['61 ** 63                 a*c'])
 })
 
+t.test('what is no DTLS, or data in clear, is not shown as if it were secured', async t => {
+  const { dtlsRecords, payloadOf, recordOf } = await load('datagram-records.mjs')
+  const record = (type: number, epoch: number, length: number) =>
+    Buffer.from([type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 1, 0, length, ...Array(length).fill(7)])
+  t.throws(() => dtlsRecords([Buffer.from('PIN 4711\n')]))
+  t.throws(() => dtlsRecords([record(23, 1, 29).subarray(0, 30)]), 'a record that is cut off')
+  t.throws(() => dtlsRecords([record(23, 0, 29)]), 'data that is not encrypted')
+  const records = dtlsRecords([Buffer.concat([record(22, 1, 29), record(23, 1, 29)])])
+  t.equal(recordOf('hello', records), records[1], '5 bytes, a nonce and a tag')
+  t.equal(recordOf('hello!', records), undefined)
+  t.equal(payloadOf('hello', records[1].bytes).length, 5)
+})
+
 t.test('what is no TLS is not shown as if it were', async t => {
   const { recordOf, tlsRecords } = await load('records.mjs')
   t.throws(() => tlsRecords(Buffer.from('PIN 4711\n')))
@@ -104,6 +127,23 @@ t.test('what is no TLS is not shown as if it were', async t => {
   t.equal(recordOf('hello', tlsRecords(record)), 0, '5 bytes, a type and a tag')
   t.equal(recordOf('hello!', tlsRecords(record)), -1)
 })
+
+/** The same demo, in a project in which one face of secure-socket is Node's own module. */
+async function withImpostor(t: Test, impostor: 'net' | 'dgram'): Promise<string> {
+  const project = t.testdir({ 'package.json': '{}' })
+  const home = join(project, 'node_modules/secure-socket')
+  await cp(demo, join(project, 'demo'), { recursive: true })
+  await mkdir(home, { recursive: true })
+  const exports: Record<string, string> = { './package.json': './package.json' }
+  for (const face of ['index', 'net', 'dgram']) {
+    exports[face === 'index' ? '.' : `./${face}`] = `./${face}.js`
+    const real = face === impostor ? `node:${face}` : pathToFileURL(join(root, `dist/${face}.js`))
+    await writeFile(join(home, `${face}.js`), `export * from '${real}'`)
+  }
+  const contents = JSON.stringify({ version: '0.0.0', type: 'module', exports })
+  await writeFile(join(home, 'package.json'), contents)
+  return join(project, 'demo/demo.mjs')
+}
 
 /** Two panels, as lines: one with one line of text, one with two. */
 function drawn(

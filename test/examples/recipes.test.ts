@@ -23,6 +23,7 @@ const expected: Record<string, RegExp[]> = {
     /^the document, for spiffe:\/\/example\.com\/alice$/,
     /^spiffe:\/\/example\.com\/mallory may not read$/,
   ],
+  'coap.mjs': [/^\/temperature for sensor-17$/, /^with another key: ERR_(SSL|TLS)_\w+$/],
   'hop.mjs': [/^hello through the hop$/],
   'http.mjs': [
     /^\/first by way of TLSv1\.3$/,
@@ -33,6 +34,12 @@ const expected: Record<string, RegExp[]> = {
   'pinned-key.mjs': [/^ready to print$/, /^with another pin: ERR_PEER_TARGET_NAME_MISMATCH$/],
   'psk.mjs': [/^hello sensor-17$/, /^with another key: ERR_SSL_\w+$/],
   'service.mjs': [/^it is \d{4}-\d\d-\d\dT[\d:.]+Z$/],
+  'snmp.mjs': [
+    /^the router of example\.com$/,
+    /^ERR_PEER_TARGET_NAME_MISMATCH$/,
+    /^ERR_SSL_TLSV1_ALERT_UNKNOWN_CA$/,
+  ],
+  'statsd.mjs': [/^shop\.orders:1\|c from spiffe:\/\/example\.com\/shop$/],
   'undici.mjs': [/^hello from \/undici$/],
   'ws.mjs': [/^you said: hello$/],
 }

@@ -1,24 +1,21 @@
 /** The SDK's pair, run against each other as its users would: with the commands that the help names. */
-import { execFile } from 'node:child_process'
 import { copyFile, readFile } from 'node:fs/promises'
-import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { createAuthority } from '../../src/identity/authority.js'
 import { createIdentity } from '../../src/identity/identity.js'
-import { launch } from '../support/program.js'
-import { built, root } from './built.js'
+import { built } from './built.js'
+import { examplePair, hasV6, inOrder } from './sdk-pairs.js'
 
 const clientName = 'spiffe://example.com/stcpclient'
-const hasV6 = Object.values(networkInterfaces()).some(each => each?.some(a => a.address === '::1'))
+const directory = t.testdir()
+const identities = join(directory, 'pki')
+const { makeIdentities, startServer, runClient, run } = examplePair('stcp', identities)
 
 t.before(async () => {
   await built()
-  await makeIdentities()
+  await makeIdentities(directory)
 })
-const directory = t.testdir()
-const identities = join(directory, 'pki')
 
 for (const { title, server, client, host, cipher } of [
   {
@@ -126,69 +123,27 @@ t.test('a client of another authority is refused', async t => {
   t.notMatch(program.output, /Accepted/)
 })
 
-for (const name of ['stcpclient', 'stcpserver']) {
-  t.test(`${name} explains itself`, async t => {
+for (const role of ['client', 'server'] as const) {
+  t.test(`stcp${role} explains itself`, async t => {
     for (const asked of ['--help', '/?']) {
-      const { code, output } = await run(t, name, asked)
+      const { code, output } = await run(t, role, asked)
       t.equal(code, 0)
       t.match(output, inOrder('Usage:', '--adv', '--v6', 'secure-socket identity authority'))
       t.notMatch(output, /.{101}/)
     }
-    const { code, output } = await run(t, name, '--avd')
+    const { code, output } = await run(t, role, '--avd')
     t.equal(code, 2)
     t.match(output, inOrder('--avd', 'Usage:'))
   })
 
-  t.test(`${name} says how to make what is missing`, async t => {
-    const host = name === 'stcpclient' ? ['localhost'] : []
-    const { code, output } = await run(t, name, '--identity', join(directory, 'none'), ...host)
+  t.test(`stcp${role} says how to make what is missing`, async t => {
+    const host = role === 'client' ? ['localhost'] : []
+    const { code, output } = await run(t, role, '--identity', join(directory, 'none'), ...host)
     t.equal(code, 1)
     t.match(output, inOrder('ENOENT', 'secure-socket identity create'))
   })
 }
 
-/** Types what the help says. */
-async function makeIdentities(): Promise<void> {
-  const { stdout } = await promisify(execFile)(process.execPath, [script('stcpserver'), '--help'])
-  const commands = stdout.replaceAll('\\\n', ' ').matchAll(/npx secure-socket (identity .*)/g)
-  let count = 0
-  for (const [, words = ''] of commands) {
-    const args = [join(root, 'dist/cli.cjs'), ...words.trim().split(/ +/)]
-    await promisify(execFile)(process.execPath, args, { cwd: directory })
-    count += 1
-  }
-  if (count !== 3) throw new Error(`the help has ${count} commands: ${stdout}`)
-}
-
-async function startServer(t: Test, ...args: string[]) {
-  const loopback = args.some(each => /v6/.test(each)) ? '::1' : '127.0.0.1'
-  const defaults = ['--identity', identities, '--address', loopback, '--port', '0']
-  const program = launch(t, process.execPath, [script('stcpserver'), ...defaults, ...args])
-  const [, port] = await program.said(/Listening on .* port (\d+)\n/)
-  return { program, port: String(port) }
-}
-
-function runClient(t: Test, port: string, ...args: string[]) {
-  return run(t, 'stcpclient', '--identity', identities, '--port', port, ...args)
-}
-
-async function run(t: Test, name: string, ...args: string[]) {
-  const program = launch(t, process.execPath, [script(name), ...args])
-  const { code } = await program.ended(20_000)
-  return { code, output: program.output }
-}
-
 function pem(file: string): Promise<string> {
   return readFile(join(identities, file), 'utf8')
-}
-
-function script(name: string): string {
-  return join(root, 'examples', `${name}.mjs`)
-}
-
-function inOrder(...parts: (string | RegExp)[]): RegExp {
-  const escaped = parts.map(part =>
-    typeof part === 'string' ? part.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&') : part.source,
-  )
-  return new RegExp(escaped.join('[^]*'))
 }
