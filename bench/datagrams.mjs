@@ -102,8 +102,17 @@ function isWanted({ key }) {
 
 /** What each subject's process is told. */
 function subjectsOf({ kind, subjects, units, warmUp, size, resume }) {
-  return subjects.flatMap(({ key, part = 1, at }) => {
-    const task = { kind, subject: key, credentials, units: units * part, size, resume, warmUp, at }
+  return subjects.flatMap(({ key, part = 1, ...more }) => {
+    const task = {
+      kind,
+      subject: key,
+      credentials,
+      units: units * part,
+      size,
+      resume,
+      warmUp,
+      ...more,
+    }
     const module = new URL('./datagrams/worker.mjs', import.meta.url)
     const ours = { key, lasting: warmUp > 0, module, task: { ...task, build } }
     if (!(before && key.startsWith('ours'))) return ours

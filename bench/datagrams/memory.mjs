@@ -1,7 +1,8 @@
 import { each, makeConnect } from './handshakes.mjs'
 import { settled } from './settled.mjs'
 
-const warmUp = 100
+/** Associations that are held and not counted, in a process whose own heap has grown by then. */
+const uncounted = 100
 
 /** Bytes that an idle association holds in one process, from the growth by `units` of them. */
 export async function memory(task, ask) {
@@ -10,7 +11,8 @@ export async function memory(task, ask) {
   const look = task.at === 'client' ? settled : () => ask('memory')
 
   return async function work(units) {
-    await hold(warmUp)
+    await each(task.over, async () => (await connect()).close())
+    await hold(uncounted)
     const before = await look()
     await hold(units)
     const after = await look()
