@@ -2,13 +2,14 @@
  * The documents say what the code does: whoever adds a setting, a code, a method or a command, or
  * moves a file, is told here which document is behind.
  */
+import dgram from 'node:dgram'
 import { existsSync } from 'node:fs'
 import { Server, Socket } from 'node:net'
 import { dirname, join, normalize } from 'node:path'
 import { transform } from 'esbuild'
 import t from 'tap'
 import * as index from '../../src/index.js'
-import { parseSettings } from '../../src/model/settings.js'
+import { parseSettings, type SocketKind } from '../../src/model/settings.js'
 import * as promises from '../../src/promises.js'
 import { typed } from '../support/command-line.js'
 import { failure } from '../support/events.js'
@@ -26,7 +27,7 @@ import {
 } from './markdown.js'
 
 const api = read('docs/api.md')
-const { SecureServer, SecureSocket, SocketSecurityError } = index
+const { SecureDgramSocket, SecureServer, SecureSocket, SocketSecurityError } = index
 
 t.test('every error code is in the list, with its name in Winsock', async t => {
   const errors = read('src/model/errors.ts')
@@ -42,27 +43,38 @@ t.test('every error code is in the list, with its name in Winsock', async t => {
     const error = new SocketSecurityError(code(cell) as index.OwnErrorCode, '')
     t.equal(winsock, error.winsock ?? '', code(cell))
   }
-  const explained = read('src/providers/tls/explain.ts').match(/^ {2}ERR_SSL_\w+/gm) ?? []
+  const explained = read('src/providers/explain-openssl.ts').match(/^ {2}ERR_SSL_\w+/gm) ?? []
   const documented = rows(section(api, 'Codes of TLS')).map(([cell]) => code(cell))
   t.same(documented.sort(), explained.map(each => each.trim()).sort(), 'Codes of TLS')
 })
 
-t.test('every setting is in the table, with its default', async t => {
-  const documented = rows(section(api, 'Settings'))
-  t.same(
-    documented.map(([cell]) => code(cell)).sort(),
-    namesIn(() => parseSettings({ x: 1 } as object)),
-  )
-  const defaults: Record<string, unknown> = { ...parseSettings({}) }
-  for (const [cell = '', , text] of documented) {
-    const value = defaults[code(cell)]
-    if (typeof value === 'boolean' || typeof value === 'number')
-      t.equal(code(text), String(value), cell)
+t.test('every setting is in a table, with its default', async t => {
+  const [shared = ''] = section(api, 'Settings').split(/^### /m)
+  const ofDatagrams = rows(section(api, 'Settings of datagram sockets'))
+  const own = ofDatagrams.filter(row => row.length === 4)
+  const names = (table: string[][]) => table.map(([cell]) => code(cell))
+  t.same(names(rows(shared)).sort(), settingsOf('stream'))
+  t.same([...names(rows(shared)), ...names(own)].sort(), settingsOf('datagram'))
+  hasDefaults(rows(shared), { ...parseSettings({}) })
+  hasDefaults(own, { ...parseSettings({}, 'datagram') })
+
+  const differing = ofDatagrams.filter(row => row.length === 2)
+  for (const [cell = '', text = ''] of differing) {
+    for (const [, key = ''] of cell.matchAll(/`(\w+)`/g))
+      t.ok(names(rows(shared)).includes(key), `${key} is a setting of streams too`)
+    if (cell.includes('requestCert'))
+      t.equal(code(text), String(parseSettings({}, 'datagram').requestCert))
   }
-  t.match(
-    documented.find(([cell]) => code(cell) === 'minVersion'),
-    { 2: `\`'${defaults.minVersion}'\`` },
-  )
+
+  function hasDefaults(table: string[][], defaults: Record<string, unknown>) {
+    for (const [cell = '', , text] of table) {
+      const value = defaults[code(cell)]
+      if (typeof value === 'boolean' || typeof value === 'number')
+        t.equal(code(text), String(value), cell)
+      if (typeof value === 'string' && code(cell) !== 'protocol')
+        t.equal(code(text), `'${value}'`, cell)
+    }
+  }
 })
 
 t.test('every option of an identity is in the table, with whose it is', async t => {
@@ -74,14 +86,15 @@ t.test('every option of an identity is in the table, with whose it is', async t 
   t.same(of('identity').sort(), optionsIn(await failure(index.createIdentity(unknown))))
 })
 
-t.test('every export, and every member beyond those of node:net, is named', async t => {
+t.test('every export, and every member beyond those of Node, is named', async t => {
   const faces = section(api, 'Faces')
-  for (const name of [...Object.keys(index), ...Object.keys(promises)])
+  for (const name of [...Object.keys(index), ...Object.keys(promises), 'createSocket', 'Socket'])
     t.match(faces, `\`${name}\``)
   for (const [name] of Object.entries(typesOf(read('src/index.ts')))) t.match(faces, `\`${name}\``)
   for (const [ours, base] of [
     [SecureSocket.prototype, Socket.prototype],
     [SecureServer.prototype, Server.prototype],
+    [SecureDgramSocket.prototype, dgram.Socket.prototype],
   ]) {
     for (const name of membersBeyond(ours as object, base as object))
       t.match(api, new RegExp(`\`${name}[\`(]|, ${name}\\(`), name)
@@ -141,17 +154,13 @@ function quoted(text: string): string[] {
   return [...text.matchAll(/'([^']+)'/g)].map(([, each = '']) => each).sort()
 }
 
-/** The settings, as the refusal of an unknown one lists them. */
-function namesIn(call: () => unknown): string[] {
+/** The settings of a kind of socket, as the refusal of an unknown one lists them. */
+function settingsOf(kind: SocketKind): string[] {
   try {
-    call()
+    parseSettings({ x: 1 } as object, kind as 'datagram')
   } catch (error) {
-    return (
-      /the settings are (.*)$/
-        .exec((error as Error).message)?.[1]
-        ?.split(', ')
-        .sort() ?? []
-    )
+    const [, list = ''] = /the settings are (.*)$/.exec((error as Error).message) ?? []
+    return list.split(', ').sort()
   }
   throw new Error('it was not refused')
 }
