@@ -32,11 +32,15 @@ const trusting = [...authority, '--verify-hostname', 'localhost']
 const profile = { theirs: 'SRTP_AES128_CM_HMAC_SHA1_80', ours: 'SRTP_AES128_CM_SHA1_80' }
 const psk = {
   key: Buffer.from('a key of thirty-two bytes, shared'),
-  suites: [
-    ['the suite of both ends’ choice', '+ECDHE-PSK:+DHE-PSK:+PSK', '', /^TLS_ECDHE_PSK_WITH_/],
+  plain: [
+    ['the suite of both ends’ choice', '+PSK', '', /^TLS_PSK_WITH_/],
     ['CoAP’s suite', '+PSK', ':-CIPHER-ALL:+AES-128-CCM-8', 'TLS_PSK_WITH_AES_128_CCM_8'],
   ] as const,
+  forward: ['forward secrecy', '+ECDHE-PSK', '', /^TLS_ECDHE_PSK_WITH_/] as const,
 }
+
+/** After a handshake that has failed, the first retransmission keeps it busy for ever. */
+const beforeItSpins = 800
 
 // Its client, our server.
 
@@ -141,7 +145,8 @@ t.test('gnutls-cli resumes with our server', { skip }, async t => {
 
 t.test('gnutls-cli by pre-shared key', { skip }, async t => {
   const security = { psk: { sensor: psk.key }, handshakeTimeout: 1500 }
-  for (const [what, exchanges, ciphers, cipher] of psk.suites) {
+  // gnutls-cli 3.7 crashes when it is to show an ECDHE_PSK session of DTLS, also of its own server.
+  for (const [what, exchanges, ciphers, cipher] of psk.plain) {
     const keyed = (identity: string, key: Buffer) => [
       ...['--priority', `NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:${exchanges}${ciphers}`],
       ...['--pskusername', identity, '--pskkey', key.toString('hex')],
@@ -192,7 +197,13 @@ t.test('gnutls-serv and our client know each other', { skip }, async t => {
   await sent(socket, 'across the makers\n', port)
   t.match(await heard.next(), { text: 'across the makers\n', from: { peer: { pin: server.pin } } })
   t.match(program.output, /- Status: The certificate is trusted\./)
+})
 
+t.test('gnutls-serv: close_notify frees it, and the next message resumes', { skip }, async t => {
+  const { port, program } = await gnutlsServ(t, '--udp', ...shows(server), ...asks())
+  const socket = speaking(t, client)
+  const heard = inbox(socket)
+  t.equal((await socket.secure(at(port))).resumed, false)
   socket.closePeer(at(port))
   await program.said(/^EOF$/m)
   await sent(socket, 'once more\n', port)
@@ -222,16 +233,16 @@ t.test('gnutls-serv that is not who it should be hears nothing of us', { skip },
   }
 })
 
-t.test('gnutls-serv refuses us without a certificate', { skip }, async t => {
+t.test('gnutls-serv refuses us without a certificate, in silence', { skip }, async t => {
   const { port } = await gnutlsServ(t, '--udp', ...shows(server), ...asks())
-  const socket = speaking(t, { ca })
+  const socket = speaking(t, { ca, handshakeTimeout: beforeItSpins })
   const error = await failure(sent(socket, 'nothing of this\n', port))
-  t.match(error, { code: /^ERR_SSL_.*ALERT/, message: new RegExp(`127\\.0\\.0\\.1:${port}`) })
+  t.match(error, { code: 'ERR_TLS_HANDSHAKE_TIMEOUT', message: /refuses our certificate/ })
 })
 
 t.test('gnutls-serv by pre-shared key', { skip }, async t => {
   const { keys } = save({ keys: `sensor:${psk.key.toString('hex')}\n` })
-  for (const [what, exchanges, ciphers, cipher] of psk.suites) {
+  for (const [what, exchanges, ciphers, cipher] of [psk.forward, ...psk.plain]) {
     const priority = `NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:${exchanges}${ciphers}`
     const args = ['--udp', '--priority', priority, '--pskpasswd', keys]
     await t.test(`the right key: ${what}`, async t => {
@@ -245,7 +256,7 @@ t.test('gnutls-serv by pre-shared key', { skip }, async t => {
     await t.test(`the wrong key: ${what}`, async t => {
       const { port, program } = await gnutlsServ(t, ...args)
       const wrong = { identity: 'sensor', key: Buffer.alloc(32, 7) }
-      const socket = speaking(t, { psk: wrong, handshakeTimeout: 1500 })
+      const socket = speaking(t, { psk: wrong, handshakeTimeout: beforeItSpins })
       const error = await failure(sent(socket, 'nothing of this\n', port))
       t.match(error, { message: /pre-shared key/ })
       t.notMatch(program.output, 'nothing of this')

@@ -48,5 +48,7 @@ async function metricsTo(t: Parameters<typeof speaking>[0], port: number): Promi
   const socket = speaking(t, client)
   socket.connect(port, LOOPBACK)
   await event(socket, 'connect')
-  return new StatsD({ socket, prefix: 'shop.' })
+  // It makes no socket of its own where it is the child of a client: then it uses its parent's socket
+  // and buffer.
+  return new StatsD({ isChild: true, socket, bufferHolder: { buffer: '' }, prefix: 'shop.' })
 }

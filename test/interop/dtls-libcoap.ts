@@ -68,16 +68,16 @@ export function coapRequest(code: 'GET' | 'PUT', path: string, payload = ''): Bu
 
 let requests = 0
 
-/** The answer to a request: what was asked, in words. */
+/** The answer to a request: what was asked for. */
 export function coapResponse(message: Buffer): Buffer {
-  const { code, options, messageId, token, payload } = parse(message)
+  const { options, messageId, token, payload } = parse(message)
   const path = options.filter(({ name }) => name === 'Uri-Path').map(({ value }) => String(value))
   return generate({
     code: '2.05',
     ack: true,
     messageId,
     token,
-    payload: Buffer.from(`${code} /${path.join('/')} ${payload}`),
+    payload: Buffer.from(`/${path.join('/')} ${payload}`),
   })
 }
 
