@@ -120,6 +120,7 @@ function declareSsl(library: LibraryHandle) {
     SSL_write: declare<(ssl: Pointer, data: Pointer, length: number) => number>('int SSL_write(intptr_t ssl, intptr_t data, int length)'),
     SSL_shutdown: declare<(ssl: Pointer) => number>('int SSL_shutdown(intptr_t ssl)'),
     SSL_get_error: declare<(ssl: Pointer, result: number) => number>('int SSL_get_error(intptr_t ssl, int result)'),
+    SSL_has_pending: declare<(ssl: Pointer) => number>('int SSL_has_pending(intptr_t ssl)'),
     SSL_get_state: declare<(ssl: Pointer) => number>('int SSL_get_state(intptr_t ssl)'),
 
     SSL_get_version: declare<(ssl: Pointer) => string>('const char *SSL_get_version(intptr_t ssl)'),

@@ -23,6 +23,7 @@ import type { TargetName } from '../../model/target-name.js'
 import type { Clock } from '../datagram-provider.js'
 import { warnOfKeylog } from '../tls/keylog.js'
 import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
+import { withoutMalformed } from './clear-records.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
 import { explainOpenssl, takeError } from './explain.js'
@@ -422,11 +423,24 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   }
 
   /** Gives OpenSSL records of at most one buffer of its own, and takes what comes of them. */
-  #take(records: Buffer): boolean {
+  #take(given: Buffer): boolean {
     const { lib, input, arena } = this.#binding
+    const handshaking = this.#state === 'handshaking'
+    const records = handshaking ? withoutMalformed(given, this.role) : given
+    if (records.length === 0) return false
     arena.bytes.set(records)
     lib.BIO_write(input, arena.address, records.length)
-    return this.#state === 'handshaking' ? this.#handshake() : this.#read(countRecords(records))
+    if (!handshaking) return this.#read(countRecords(records))
+    let progress = this.#handshake()
+    // A ChangeCipherSpec that came too early stops OpenSSL before what came with it.
+    for (let left = countRecords(records); left > 1 && this.#hasUnread(); left -= 1) {
+      if (this.#handshake()) progress = true
+    }
+    return progress
+  }
+
+  #hasUnread(): boolean {
+    return this.#state === 'handshaking' && this.#binding.lib.SSL_has_pending(this.#ssl) === 1
   }
 
   /** @returns whether the handshake went on */

@@ -1,0 +1,118 @@
+/**
+ * The form of a handshake's clear records, looked at before OpenSSL: it ends a handshake over one
+ * that is malformed, and anybody can send such a record. What a peer never sends is dropped, as if
+ * it had not come. Somebody who knows the very message that is awaited can still spoil a handshake;
+ * nothing clear is authenticated before its end.
+ */
+import type { AssociationRole } from './association.js'
+import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
+import {
+  ALERT,
+  CHANGE_CIPHER_SPEC,
+  epochOf,
+  HANDSHAKE,
+  HEADER_LENGTH,
+  recordEnd,
+} from './records.js'
+
+/** What a handshake message must look like; the lengths are those that OpenSSL takes (statem_clnt.c, statem_srvr.c). */
+interface Form {
+  readonly from: AssociationRole | 'both'
+  readonly shortest: number
+  readonly longest: number
+  /** Where a length stands that counts all that follows it, and how many bytes it has. */
+  readonly length?: readonly [offset: number, bytes: number]
+  /** It begins with a version of DTLS. */
+  readonly version?: true
+}
+
+/** By msg_type (RFC 5246, section 7.4; RFC 6347, section 4.3.2; RFC 5077; RFC 6066, section 8). */
+const forms: Readonly<Record<number, Form>> = {
+  // client_hello
+  1: { from: 'client', shortest: 42, longest: 131_396, version: true },
+  // server_hello
+  2: { from: 'server', shortest: 38, longest: 20_000, version: true },
+  // hello_verify_request
+  3: { from: 'server', shortest: 3, longest: 258, version: true, length: [2, 1] },
+  // new_session_ticket
+  4: { from: 'server', shortest: 6, longest: 65_541, length: [4, 2] },
+  // certificate
+  11: { from: 'both', shortest: 3, longest: 102_400, length: [0, 3] },
+  // server_key_exchange
+  12: { from: 'server', shortest: 2, longest: 102_400 },
+  // certificate_request
+  13: { from: 'server', shortest: 5, longest: 102_400 },
+  // server_hello_done
+  14: { from: 'server', shortest: 0, longest: 0 },
+  // certificate_verify
+  15: { from: 'client', shortest: 4, longest: 16_384, length: [2, 2] },
+  // client_key_exchange
+  16: { from: 'client', shortest: 1, longest: 2048 },
+  // certificate_status
+  22: { from: 'server', shortest: 4, longest: 16_384, length: [1, 3] },
+}
+
+/** No handshake has more messages in one direction. */
+const messageLimit = 16
+
+/** The records without those clear ones that no peer in the other role sends; the same Buffer where there are none. */
+export function withoutMalformed(records: Buffer, ourRole: AssociationRole): Buffer {
+  const kept: Buffer[] = []
+  let left = 0
+  for (let at = 0; at < records.length; ) {
+    const end = recordEnd(records, at)
+    if (end < 0) break
+    const record = records.subarray(at, end)
+    if (epochOf(record, 0) > 0 || isWellFormed(record, ourRole)) {
+      kept.push(record)
+      left += record.length
+    }
+    at = end
+  }
+  return left === records.length ? records : Buffer.concat(kept)
+}
+
+function isWellFormed(record: Buffer, ourRole: AssociationRole): boolean {
+  const payload = record.subarray(HEADER_LENGTH)
+  switch (record[0]) {
+    case CHANGE_CIPHER_SPEC:
+      return payload.length === 1 && payload[0] === 1
+    case ALERT:
+      return payload.length === 2
+    case HANDSHAKE:
+      return areMessages(payload, ourRole)
+    default:
+      return false
+  }
+}
+
+/** One message, a fragment of one, or several (RFC 6347, section 4.2.3). */
+function areMessages(payload: Buffer, ourRole: AssociationRole): boolean {
+  if (payload.length === 0) return false
+  for (let at = 0; at < payload.length; ) {
+    if (payload.length - at < HANDSHAKE_HEADER_LENGTH) return false
+    const form = forms[payload[at] as number]
+    const length = payload.readUIntBE(at + 1, 3)
+    const sequence = payload.readUInt16BE(at + 4)
+    const offset = payload.readUIntBE(at + 6, 3)
+    const fragment = payload.readUIntBE(at + 9, 3)
+    const body = at + HANDSHAKE_HEADER_LENGTH
+    if (form === undefined || form.from === ourRole || sequence >= messageLimit) return false
+    if (length < form.shortest || length > form.longest) return false
+    if (offset + fragment > length || (fragment === 0 && length > 0)) return false
+    if (fragment > payload.length - body) return false
+    if (offset === 0 && !beginsWell(payload.subarray(body, body + fragment), length, form)) {
+      return false
+    }
+    at = body + fragment
+  }
+  return true
+}
+
+function beginsWell(begin: Buffer, length: number, { version, length: counted }: Form): boolean {
+  if (version && begin[0] !== 0xfe) return false
+  if (counted === undefined) return true
+  const [offset, bytes] = counted
+  if (begin.length < offset + bytes) return true
+  return begin.readUIntBE(offset, bytes) === length - offset - bytes
+}
