@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Runs Node's own net and http tests, plain and then with `net` replaced by ours, and explains every
-// difference. See docs/conformance.md. The tests run on the node that runs this script.
+// Runs Node's own net, http and dgram tests, plain and then with `net` and `dgram` replaced by ours,
+// and explains every difference. See docs/conformance.md. The tests run on the node that runs this script.
 
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,9 +16,9 @@ import { findTests, suiteNames } from '../test/conformance/suites.mjs'
 const usage = `npm run conformance -- DIR [options]
 
 DIR              a checkout of Node's own tests (it has test/parallel and test/common)
---suite NAME     only net or http
+--suite NAME     only net, http or dgram
 --only PATTERN   only tests whose name matches this regular expression
---plain-only     only node's own net, to see what can pass here at all
+--plain-only     only node's own modules, to see what can pass here at all
 --mutual         clients prove who they are as well (no target then)
 --jobs N         tests at a time (2)
 --timeout S      seconds for one test (60)
@@ -88,7 +88,7 @@ async function provenPolicy() {
   const file = fileURLToPath(new URL('../test/conformance/canary.cjs', import.meta.url))
   const canary = { id: 'canary', folder: 'sequential', file, flags: [], env: {} }
   const { status, output } = (await run('canary', [canary], env)).get(canary.id)
-  if (status !== 'pass') throw new Error(`net and http are not secured here:\n${output}`)
+  if (status !== 'pass') throw new Error(`net, http or dgram is not secured here:\n${output}`)
   return env
 }
 

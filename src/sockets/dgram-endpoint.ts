@@ -133,6 +133,7 @@ export function finish(socket: Socket, state: DgramState): void {
     state.depth -= 1
     state.closed = true
     state.alarm?.clear()
+    clearTimeout(state.linger)
     dgramSocket.close.call(socket)
   }
 }

@@ -50,6 +50,5 @@ function lookUp(
   callback: LookupCallback,
 ): void {
   if (custom) custom(hostname, family, callback)
-  else if (isIP(hostname) === family) process.nextTick(callback, null, hostname, family)
   else dns.lookup(hostname, family, callback as never)
 }

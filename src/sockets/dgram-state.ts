@@ -63,6 +63,8 @@ export class DgramState {
   signal: AbortSignal | null = null
   /** close() was called: no message is delivered, and nothing new is sent. */
   closing = false
+  /** Ends the waiting of close(). */
+  linger: NodeJS.Timeout | undefined
   /** Its last event has been emitted. */
   ended = false
   /** The base socket is closed, or closes when Node has bound it. */

@@ -67,6 +67,10 @@ export interface NamedPeer {
 
 /** The largest message: one record (RFC 6347, section 4.1). */
 const MAX_MESSAGE_BYTES = 16384
+/** The largest datagram of UDP over IPv4. */
+const MAX_DATAGRAM_BYTES = 65507
+/** How long close() waits for what was sent before it, and waits for a handshake. */
+const LINGER_MS = 10_000
 
 class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   options: SocketOptions,
@@ -337,12 +341,12 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     if (typeof callback === 'function') this.on('close', callback)
     if (state.closing) throw notRunning()
     state.closing = true
-    if (state.signal?.aborted) {
+    const giveUp = () => {
       failWaiting(state, canceled())
       finish(this, state)
-    } else {
-      finishWhenDone(this, state)
     }
+    if (state.signal?.aborted) giveUp()
+    else if (!finishWhenDone(this, state)) state.linger = setTimeout(giveUp, LINGER_MS)
     return this
   }
 
@@ -376,14 +380,14 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
 
   override addMembership(...args: unknown[]): void {
     if (stateOf(this).closing) throw notRunning()
-    // Without a group Node has its own error.
-    if (args[0]) throw unsupported('multicast')
+    // For what is no group Node has its own errors.
+    if (isIP(String(args[0])) !== 0) throw unsupported('multicast')
     dgramSocket.addMembership.apply(this, args)
   }
 
   override addSourceSpecificMembership(...args: unknown[]): void {
     if (stateOf(this).closing) throw notRunning()
-    if (typeof args[0] === 'string' && typeof args[1] === 'string') throw unsupported('multicast')
+    if (isIP(String(args[0])) !== 0 && isIP(String(args[1])) !== 0) throw unsupported('multicast')
     dgramSocket.addSourceSpecificMembership.apply(this, args)
   }
 
@@ -700,12 +704,15 @@ function deliver(
   callback: SentCallback | undefined,
 ): void {
   const address = destination(ip)
-  const refused = refusal(state, message, address, port, host)
+  const inside = state.own !== null && isOwnAddress(state.own, address, port)
+  const refused = inside
+    ? oversize(message, MAX_DATAGRAM_BYTES, address, port)
+    : refusal(state, message, address, port, host)
   if (refused) {
     // node:dgram does not emit an 'error' for these either.
     if (callback) process.nextTick(callback, refused)
     else process.nextTick(tell, socket, 'peerError', refused, { address, port })
-  } else if (state.own && isOwnAddress(state.own, address, port)) {
+  } else if (inside) {
     deliverInside(socket, state, message, { address, port }, callback)
   } else {
     protect(socket, state, message, { address, port, host }, callback)
@@ -720,19 +727,13 @@ function refusal(
   port: number,
   host: string,
 ): Error | undefined {
-  const details = { syscall: 'send', peer: peerText(address, port) }
-  if (message.length > MAX_MESSAGE_BYTES) {
-    return new SocketSecurityError(
-      'EMSGSIZE',
-      `the message has ${message.length} bytes: a secured datagram carries ${MAX_MESSAGE_BYTES} at most`,
-      details,
-    )
-  }
+  const tooLarge = oversize(message, MAX_MESSAGE_BYTES, address, port)
+  if (tooLarge) return tooLarge
   if (message.length === 0) {
     return new SocketSecurityError(
       'EOPNOTSUPP',
       'an empty datagram cannot be secured: send at least one byte',
-      details,
+      { syscall: 'send', peer: peerText(address, port) },
     )
   }
   if (standsForMany(address)) return unsupported(`sending to ${address}`)
@@ -749,6 +750,18 @@ function refusal(
         state.nameFailures.get(nameKey(address, 0)))
 }
 
+function oversize(message: Buffer, most: number, address: string, port: number): Error | undefined {
+  if (message.length <= most) return undefined
+  const peer = peerText(address, port)
+  // What no datagram can carry is refused in Node's words.
+  const text =
+    message.length > MAX_DATAGRAM_BYTES
+      ? `send EMSGSIZE ${address}:${port}`
+      : `the message to ${peer} has ${message.length} bytes: a secured datagram carries ${most} at most`
+  const error = new SocketSecurityError('EMSGSIZE', text, { syscall: 'send', peer })
+  return Object.assign(error, { address, port })
+}
+
 /** From this socket to itself: there is no wire, and nobody to authenticate. */
 function deliverInside(
   socket: Socket,
@@ -760,11 +773,9 @@ function deliverInside(
   const copy = Buffer.from(message)
   const family = from.address.includes(':') ? 'IPv6' : 'IPv4'
   const rinfo = { ...from, family, size: copy.length, peer: undefined, targetName: undefined }
-  state.lookups += 1
   setImmediate(() => {
     if (!state.closing) dgramSocket.emit.call(socket, 'message', copy, rinfo)
   })
-  state.lookups -= 1
   if (callback) process.nextTick(callback, null, copy.length)
 }
 

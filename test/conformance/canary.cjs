@@ -1,9 +1,11 @@
 'use strict'
 
-// Run as a test is, before the tests: it fails where a connection of `net` or `http` is not secured,
-// so that no run can pass by testing node's own net twice. The other end of each is node:tls itself.
+// Run as a test is, before the tests: it fails where a connection of `net` or `http`, or a datagram
+// of `dgram`, is not secured, so that no run can pass by testing node's own modules twice. The other
+// end of each connection is node:tls itself; that of the datagram is node's own socket, which looks.
 
 const assert = require('node:assert')
+const dgram = require('node:dgram')
 const { once } = require('node:events')
 const { readFileSync } = require('node:fs')
 const http = require('node:http')
@@ -22,6 +24,7 @@ async function main() {
   await netClient()
   await httpServer()
   await httpClient()
+  await datagram()
 }
 
 async function netServer() {
@@ -47,6 +50,17 @@ async function httpClient() {
   const server = https.createServer(identity, (_request, response) => response.end())
   const [response] = await once(http.get({ port: await listening(server) }), 'response')
   assert.strictEqual(response.statusCode, 200)
+}
+
+/** A socket that nothing secures gets a ClientHello, and not the message. */
+async function datagram() {
+  const clear = process.getBuiltinModule('dgram').createSocket('udp4').bind(0, '127.0.0.1')
+  await once(clear, 'listening')
+  dgram.createSocket('udp4').send('not secured', clear.address().port, '127.0.0.1')
+  const [data] = await once(clear, 'message')
+  assert.strictEqual(data.readUInt8(0), 22, 'a record of a handshake (RFC 6347, section 4.1)')
+  assert.strictEqual(data.readUInt8(1), 254, 'of DTLS')
+  assert(!data.includes('not secured'))
 }
 
 async function listening(server) {

@@ -1,20 +1,22 @@
 'use strict'
 
-// Loaded into each test's process before the test: whatever the test asks of `net` or `http` is
-// then secured, with credentials as an administrator's policy would give them.
+// Loaded into each test's process before the test: whatever the test asks of `net`, `http` or `dgram`
+// is then secured, with credentials as an administrator's policy would give them.
 //
 // Modules inside Node keep their own `net`, on which tls, child_process and the rest stand. The test
 // gets ours instead, and http is led to it where it makes a connection and where it gets one.
 // Pipes, unix sockets and descriptors stay clear: only TCP can be secured.
 
 const { readFileSync } = require('node:fs')
+const dgram = require('node:dgram')
 const Module = require('node:module')
 const net = require('node:net')
 const { pathToFileURL } = require('node:url')
 
 const { CONFORMANCE_POLICY, CONFORMANCE_DIST } = process.env
 const dropIn = { ...require(`${CONFORMANCE_DIST}/net.cjs`) }
-const { SecureServer, SecureSocket } = require(`${CONFORMANCE_DIST}/index.cjs`)
+const dgramDropIn = { ...require(`${CONFORMANCE_DIST}/dgram.cjs`) }
+const { SecureDgramSocket, SecureServer, SecureSocket } = require(`${CONFORMANCE_DIST}/index.cjs`)
 const policy = JSON.parse(readFileSync(CONFORMANCE_POLICY, 'utf8'))
 
 const secured = new WeakSet()
@@ -22,6 +24,7 @@ const secured = new WeakSet()
 leaveDescriptors()
 secureClients()
 secureServers()
+secureDatagrams()
 replaceModules()
 
 /** A socket over what is open already is node's own, as is what connects to a path. */
@@ -69,6 +72,23 @@ function secureServers() {
   }
 }
 
+/** Gives each datagram socket its identity and its trust, before it is used; a descriptor stays clear. */
+function secureDatagrams() {
+  const { prototype } = SecureDgramSocket
+  for (const name of ['bind', 'bindSync', 'connect', 'connectSync', 'send']) {
+    const method = prototype[name]
+    if (!method) continue
+    prototype[name] = function (...args) {
+      if (isDescriptor(args)) return clear(this, dgram.Socket)[name](...args)
+      if (!secured.has(this)) {
+        secured.add(this)
+        this.setSecurity(policy.datagrams)
+      }
+      return method.apply(this, args)
+    }
+  }
+}
+
 function secure(server) {
   if (secured.has(server)) return
   secured.add(server)
@@ -95,7 +115,10 @@ function replaceModules() {
   let http
   Module._load = function (request, parent, ...rest) {
     const name = request.replace(/^node:/, '')
-    if (name === 'net' && !parent?.filename?.startsWith(CONFORMANCE_DIST)) return dropIn
+    if (!parent?.filename?.startsWith(CONFORMANCE_DIST)) {
+      if (name === 'net') return dropIn
+      if (name === 'dgram') return dgramDropIn
+    }
     const loaded = load.call(this, request, parent, ...rest)
     // Only once it is asked for: there are tests of what is loaded when.
     if (!http && /^(https?|_http_\w+)$/.test(name)) {
@@ -107,13 +130,17 @@ function replaceModules() {
 
   if (!process.argv[1]?.endsWith('.mjs')) return
   secureHttp(require('node:http'))
-  const face = pathToFileURL(`${CONFORMANCE_DIST}/net.js`).href
-  const resolve = (specifier, context, next) =>
-    /^(node:)?net$/.test(specifier) ? { url: face, shortCircuit: true } : next(specifier, context)
+  const faces = Object.fromEntries(
+    ['net', 'dgram'].map(name => [name, pathToFileURL(`${CONFORMANCE_DIST}/${name}.js`).href]),
+  )
+  const resolve = (specifier, context, next) => {
+    const url = faces[specifier.replace(/^node:/, '')]
+    return url === undefined ? next(specifier, context) : { url, shortCircuit: true }
+  }
   if (Module.registerHooks) Module.registerHooks({ resolve })
   else {
     // Older versions run them in a thread of their own, which gets them as text.
-    const hooks = `const face = ${JSON.stringify(face)}\nexport const resolve = ${resolve}`
+    const hooks = `const faces = ${JSON.stringify(faces)}\nexport const resolve = ${resolve}`
     Module.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
   }
 }

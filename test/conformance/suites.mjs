@@ -3,8 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The suites that a drop-in for `net` must carry: its own, and `http`, which stands on it. */
-export const suiteNames = ['net', 'http']
+/** The suites that drop-ins for `net` and `dgram` must carry: their own, and `http`, which stands on `net`. */
+export const suiteNames = ['net', 'http', 'dgram']
 
 /**
  * Lists the tests of one suite, in the order in which they run.
