@@ -1,8 +1,11 @@
 /** The README's programs do what it says, as they stand there: in clear before, secured after. */
+import dgram from 'node:dgram'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { transform } from 'esbuild'
 import t, { type Test } from 'tap'
 import { built } from '../examples/built.js'
+import { event } from '../support/events.js'
 import { launch } from '../support/program.js'
 import { wireTap } from '../support/wire-tap.js'
 import { blocks, read, root } from './markdown.js'
@@ -11,9 +14,10 @@ const readme = read('README.md')
 
 t.before(built)
 
-t.test('before and after', async t => {
-  // Inside the repository, so that Node finds the package by its name.
-  const directory = t.testdir()
+// Inside the repository, so that Node finds the package by its name.
+const directory = t.testdir()
+
+t.test('the two commands make an authority and an identity', async t => {
   const command = blocks(readme, 'sh').find(each => each.includes('identity')) ?? ''
   for (const line of command.split('&&')) {
     const [npx, , ...args] = line.trim().split(' ')
@@ -23,24 +27,40 @@ t.test('before and after', async t => {
     })
     t.match(await program.ended(), { code: 0 }, program.output)
   }
+})
+
+t.test('before and after', async t => {
   const [server = '', client = ''] = blocks(readme, 'diff')
   for (const [time, mark] of [
     ['before', '-'],
     ['after', '+'],
   ] as const) {
-    const { toClient, printed } = await exchange(
-      t,
-      directory,
-      side(server, mark),
-      side(client, mark),
-    )
+    const { toClient, printed } = await exchange(t, side(server, mark), side(client, mark))
     t.equal(printed, 'hello\n', time)
     t.equal(toClient.includes('hello'), time === 'before', `on the wire, ${time}`)
   }
 })
 
+t.test('datagrams, before and after', async t => {
+  const [, , program = ''] = blocks(readme, 'diff')
+  for (const [time, mark] of [
+    ['before', '-'],
+    ['after', '+'],
+  ] as const) {
+    const { seen, served, printed } = await datagrams(t, side(program, mark))
+    t.equal(served, 'hello\n', time)
+    t.equal(printed, 'hello, too\n', time)
+    t.equal(seen.includes('hello'), time === 'before', `on the wire, ${time}`)
+  }
+})
+
+t.test('every piece of JavaScript is JavaScript', async t => {
+  for (const piece of blocks(readme, 'js'))
+    await t.resolves(transform(piece, { loader: 'js', format: 'esm' }), piece)
+})
+
 t.test('the complete program prints what its comments say', async t => {
-  const [program = ''] = blocks(readme, 'js')
+  const program = blocks(readme, 'js').find(each => each.startsWith('import')) ?? ''
   const expected = [...program.matchAll(/^console\.log\(.*\) \/\/ (.*)$/gm)].map(
     ([, text]) => `${text}\n`,
   )
@@ -59,7 +79,7 @@ function side(diff: string, mark: '-' | '+'): string {
 }
 
 /** Runs both programs with a tap between them. Only the ports are not the README's. */
-async function exchange(t: Test, directory: string, server: string, client: string) {
+async function exchange(t: Test, server: string, client: string) {
   const listen = "listen(5000, 'localhost')"
   t.ok(server.includes(listen))
   t.ok(client.includes('port: 5000'))
@@ -78,4 +98,47 @@ async function exchange(t: Test, directory: string, server: string, client: stri
   t.match(await asking.ended(), { code: 0 }, asking.output)
   await serving.stop()
   return { printed: asking.output, toClient: tap.toClient() }
+}
+
+/** Runs the program at both ends, with a tap between them. */
+async function datagrams(t: Test, program: string) {
+  t.ok(program.includes("bind(5000, 'localhost')"))
+  const told = "socket.once('listening', () => console.log('port', socket.address().port))\n"
+  const serving = await run('serving.mjs', `${program.replace('bind(5000', 'bind(0')}${told}`)
+  const [line = '', port] = await serving.said(/^port (\d+)\n/m)
+
+  const tap = await datagramTap(t, Number(port))
+  const asking = await run('asking.mjs', program.replaceAll('5000', String(tap.port)))
+  t.match(await asking.ended(), { code: 0 }, asking.output)
+  await serving.stop()
+  return { served: serving.output.replace(line, ''), printed: asking.output, seen: tap.seen() }
+
+  async function run(file: string, text: string) {
+    await writeFile(join(directory, file), text)
+    const role = file === 'serving.mjs' ? ['serve'] : []
+    return launch(t, process.execPath, [file, ...role], { cwd: directory })
+  }
+}
+
+/** Passes datagrams on, for one client, and keeps a copy of all. */
+async function datagramTap(t: Test, target: number) {
+  const [front, back] = [dgram.createSocket('udp4'), dgram.createSocket('udp4')]
+  const seen: Buffer[] = []
+  let client = { port: 0, address: '' }
+  front.on('message', (datagram, from) => {
+    client = from
+    seen.push(datagram)
+    back.send(datagram, target, '127.0.0.1')
+  })
+  back.on('message', datagram => {
+    seen.push(datagram)
+    front.send(datagram, client.port, client.address)
+  })
+  front.bind(0, '127.0.0.1')
+  await event(front, 'listening')
+  t.teardown(() => {
+    front.close()
+    back.close()
+  })
+  return { port: front.address().port, seen: () => Buffer.concat(seen) }
 }
