@@ -8,6 +8,7 @@ import {
   createSecretKey,
   type KeyObject,
   randomBytes,
+  randomInt,
   timingSafeEqual,
 } from 'node:crypto'
 import type { ClientHello } from './client-hello.js'
@@ -16,8 +17,8 @@ import { HELLO_VERIFY_REQUEST } from './handshake-types.js'
 import { HANDSHAKE, HEADER_LENGTH } from './records.js'
 
 export interface Cookies {
-  /** Is the cookie in it ours, for this address, and not too old? */
-  verifies(hello: ClientHello, address: Buffer, port: number): boolean
+  /** When its cookie was given to this address, in whole milliseconds; undefined where it is not ours, or too old. */
+  givenAt(hello: ClientHello, address: Buffer, port: number): number | undefined
   /** The HelloVerifyRequest that answers it: 60 bytes. */
   request(hello: ClientHello, address: Buffer, port: number): Buffer
 }
@@ -27,6 +28,8 @@ export const COOKIE_PERIOD = 60_000
 /** An answer to an address that nobody has verified is never longer than this many times the question. */
 export const AMPLIFICATION_LIMIT = 3
 
+/** The time at which it was given, and the tag of that and of whom it was given to. */
+const TIME_LENGTH = 6
 const COOKIE_LENGTH = 32
 /** server_version 2, cookie<0..2^8-1> */
 const BODY_LENGTH = 2 + 1 + COOKIE_LENGTH
@@ -37,15 +40,20 @@ export function createCookies(now: () => number): Cookies {
   let secret = newSecret()
   let previous = newSecret()
   let since = now()
-  return { verifies, request }
+  // The time in a cookie tells nothing of how long we have been running.
+  const epoch = randomInt(2 ** 40) - Math.floor(since)
+  return { givenAt, request }
 
-  function verifies(hello: ClientHello, address: Buffer, port: number): boolean {
+  function givenAt(hello: ClientHello, address: Buffer, port: number): number | undefined {
+    const { cookie, messageSequence } = hello
     // The handshake goes on with message 1 only: a cookie in a first message is asked for again.
-    if (hello.cookie.length !== COOKIE_LENGTH || hello.messageSequence !== 1) return false
+    if (cookie.length !== COOKIE_LENGTH || messageSequence !== 1) return undefined
     rotate()
-    return [secret, previous].some(each =>
-      timingSafeEqual(hello.cookie, cookie(each, hello, address, port)),
+    const time = cookie.subarray(0, TIME_LENGTH)
+    const isOurs = [secret, previous].some(each =>
+      timingSafeEqual(cookie.subarray(TIME_LENGTH), tag(each, time, hello, address, port)),
     )
+    return isOurs ? time.readUIntBE(0, TIME_LENGTH) - epoch : undefined
   }
 
   function request(hello: ClientHello, address: Buffer, port: number): Buffer {
@@ -63,7 +71,10 @@ export function createCookies(now: () => number): Cookies {
     const body = HEADER_LENGTH + HANDSHAKE_HEADER_LENGTH
     datagram.writeUInt16BE(0xfeff, body)
     datagram[body + 2] = COOKIE_LENGTH
-    cookie(secret, hello, address, port).copy(datagram, body + 3)
+    const cookie = datagram.subarray(body + 3)
+    cookie.writeUIntBE(Math.floor(now()) + epoch, 0, TIME_LENGTH)
+    const time = cookie.subarray(0, TIME_LENGTH)
+    tag(secret, time, hello, address, port).copy(cookie, TIME_LENGTH)
     return datagram
   }
 
@@ -76,11 +87,18 @@ export function createCookies(now: () => number): Cookies {
   }
 }
 
-function cookie(secret: KeyObject, hello: ClientHello, address: Buffer, port: number): Buffer {
+function tag(
+  secret: KeyObject,
+  time: Buffer,
+  { random }: ClientHello,
+  address: Buffer,
+  port: number,
+): Buffer {
   const bound = Buffer.allocUnsafe(3)
   bound.writeUInt16BE(port, 0)
   bound[2] = address.length
-  return createHmac('sha256', secret).update(bound).update(address).update(hello.random).digest()
+  const mac = createHmac('sha256', secret).update(time).update(bound).update(address).update(random)
+  return mac.digest().subarray(0, COOKIE_LENGTH - TIME_LENGTH)
 }
 
 /** As a KeyObject: with a Buffer each HMAC would import the key anew, which takes ten times as long. */

@@ -140,7 +140,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     }
     const host = known ?? newHost(address)
     if (host === undefined) return undefined
-    if (!this.challenge(hello, record, host, address, port)) return undefined
+    if (this.challenge(hello, record, host, address, port) === undefined) return undefined
     if (!this.mayWork(record, address, port)) return undefined
     return this.#addPeer(host, address, port)
   }
@@ -151,13 +151,14 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     host: Host,
     address: string,
     port: number,
-  ): boolean {
-    if (this.#cookies.verifies(hello, host.bytes, port)) return true
+  ): number | undefined {
+    const givenAt = this.#cookies.givenAt(hello, host.bytes, port)
+    if (givenAt !== undefined) return givenAt
     if (HELLO_VERIFY_REQUEST_LENGTH <= AMPLIFICATION_LIMIT * record.length) {
       this.#cookiesSent += 1
       this.observer.datagram(this.#cookies.request(hello, host.bytes, port), address, port)
     }
-    return false
+    return undefined
   }
 
   mayWork(records: Buffer, address: string, port: number): boolean {

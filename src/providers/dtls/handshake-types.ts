@@ -3,10 +3,10 @@
  * Clear ones can be forged or come late from a handshake that was given up, so what the other end
  * of this handshake never sends is dropped.
  */
-import { HANDSHAKE, HEADER_LENGTH } from './records.js'
+import { epochOf, HANDSHAKE, HEADER_LENGTH, recordEnd } from './records.js'
 
 export const CLIENT_HELLO = 1
-const SERVER_HELLO = 2
+export const SERVER_HELLO = 2
 export const HELLO_VERIFY_REQUEST = 3
 const NEW_SESSION_TICKET = 4
 const SERVER_KEY_EXCHANGE = 12
@@ -34,4 +34,27 @@ export function handshakeType(record: Buffer): number {
 /** Does the other end of our handshake send such messages? */
 export function isForRole(type: number, ourRole: 'client' | 'server'): boolean {
   return !(ourRole === 'server' ? ofServers : ofClients).has(type)
+}
+
+/**
+ * The first message of a datagram that only an end of our own role sends; -1 where there is none. A
+ * flight is of one end: what stands beside it, a Certificate, say, is not for us either.
+ */
+export function messageOfOurRole(datagram: Buffer, ourRole: 'client' | 'server'): number {
+  let offset = 0
+  for (let end = recordEnd(datagram, 0); end >= 0; end = recordEnd(datagram, offset)) {
+    const type =
+      epochOf(datagram, offset) === 0 ? handshakeType(datagram.subarray(offset, end)) : -1
+    if (type !== CLIENT_HELLO && !isForRole(type, ourRole)) return type
+    offset = end
+  }
+  return -1
+}
+
+/** ServerHello.random, where the record begins with that (RFC 5246, section 7.4.1.3). */
+export function serverRandom(record: Buffer): Buffer | undefined {
+  // After the header of the message and server_version.
+  const begin = HEADER_LENGTH + 12 + 2
+  if (handshakeType(record) !== SERVER_HELLO || record.length < begin + 32) return undefined
+  return record.subarray(begin, begin + 32)
 }

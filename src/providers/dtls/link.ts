@@ -61,6 +61,12 @@ export class Link {
   session: Buffer | undefined
   /** A local failure to send one of its datagrams, or an ICMP error. */
   unreachable = false
+  /** Server: both had begun, and ours was the larger random: were the peer a server too, it would be its turn. */
+  yieldedUnasked = false
+  /** Client: ServerHello.random of the answer. */
+  serverRandom: Buffer | undefined
+  /** Client: when the peer answered our ClientHello; Infinity: not yet. */
+  answeredAt = Number.POSITIVE_INFINITY
   /** The peer went on with this handshake at least once. */
   progressed = false
 
@@ -130,6 +136,11 @@ export class Link {
       peer: info.peer,
       targetName: set ? targetName?.text : undefined,
     }
+  }
+
+  /** ClientHello.random of its handshake. */
+  get random(): Buffer | null {
+    return this.association.random
   }
 
   /** What secures it; only once it is secured. */

@@ -18,7 +18,14 @@ import type {
 import type { Association, AssociationOptions, AssociationRole } from './association.js'
 import { type ClientHello, isLaterFragment, parseClientHello } from './client-hello.js'
 import { handshakeTimeout } from './handshake-timeout.js'
-import { CLIENT_HELLO, handshakeType, isForRole } from './handshake-types.js'
+import {
+  CLIENT_HELLO,
+  handshakeType,
+  isForRole,
+  messageOfOurRole,
+  SERVER_HELLO,
+  serverRandom,
+} from './handshake-types.js'
 import { ALERT_DELAY, OVERLAP, PATIENCE, RETRY_INTERVAL } from './lifetimes.js'
 import { type Expectation, Link, type LinkObserver } from './link.js'
 import { MessageQueue, type QueueTotals } from './message-queue.js'
@@ -69,8 +76,14 @@ export interface PeerContext {
   readonly canServe: boolean
   readonly acceptsStrangers: boolean
   associate(options: AssociationOptions): Association
-  /** True where the hello's cookie is good; else it has been asked for. */
-  challenge(hello: ClientHello, record: Buffer, host: Host, address: string, port: number): boolean
+  /** When the hello's cookie was given; undefined where it has none that is good, and was asked for one. */
+  challenge(
+    hello: ClientHello,
+    record: Buffer,
+    host: Host,
+    address: string,
+    port: number,
+  ): number | undefined
   /** May handshake work be done now? If not, the records come again later. */
   mayWork(records: Buffer, address: string, port: number): boolean
   forget(peer: Peer): void
@@ -82,8 +95,8 @@ interface Waiter {
   reject(error: Error): void
 }
 
-/** Hellos of handshakes that are over, at most: a late one must not begin another. */
-const OVER_LIMIT = 4
+/** Randoms of handshakes that are over, at most: what comes late of them must not harm another. */
+const OVER_LIMIT = 8
 /** Other names that a peer has proved, at most. */
 const OTHER_NAMES_LIMIT = 16
 
@@ -113,9 +126,9 @@ export class Peer implements LinkObserver, Sleeper {
   #announced: PeerIdentity | true | undefined
   #startWaits = false
   /** A verified hello that waits for whether the peer answers ours. */
-  #heldHello: Buffer | undefined
+  #heldHello: { readonly record: Buffer; readonly retransmissions: number } | undefined
   #heldAlert: { readonly record: Buffer; readonly due: number } | undefined
-  /** The randoms of handshakes that were given up. */
+  /** The randoms, of both ends, of handshakes that were given up. */
   #over: Buffer[] = []
   /** A handshake was begun again after a failure that anybody could have caused. */
   #retried = false
@@ -171,6 +184,7 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Screens and routes record by record: a datagram can carry those of two epochs. */
   #receiveEach(datagram: Buffer): void {
+    const isForUs = this.#isForHandshake(datagram)
     let offset = 0
     while (offset < datagram.length && !this.#gone) {
       const end = recordEnd(datagram, offset)
@@ -180,10 +194,38 @@ export class Peer implements LinkObserver, Sleeper {
       }
       const record = end - offset === datagram.length ? datagram : datagram.subarray(offset, end)
       if (!hasKnownType(record, 0)) this.#drop('malformed')
-      else if (epochOf(record, 0) === 0) this.#receiveClear(record)
-      else this.#receiveProtected(record)
+      else if (epochOf(record, 0) !== 0) this.#receiveProtected(record)
+      else if (isForUs || handshakeType(record) === CLIENT_HELLO) this.#receiveClear(record)
+      else this.#drop('unauthenticated')
       offset = end
     }
+  }
+
+  /** Are its clear records, but for a ClientHello, for the handshake in flight, as far as can be seen? */
+  #isForHandshake(datagram: Buffer): boolean {
+    const link = this.#inFlight
+    if (link === undefined || epochOf(datagram, 0) !== 0) return true
+    const random = serverRandom(datagram)
+    const type = messageOfOurRole(datagram, link.role)
+    if (type === SERVER_HELLO) this.#receiveServerHelloAsServer(link, random)
+    if (type >= 0) return false
+    if (random === undefined) return true
+    // An answer to a handshake that was given up would be taken for the answer to this one.
+    if (this.#over.some(each => each.equals(random))) return false
+    link.serverRandom ??= Buffer.from(random)
+    return true
+  }
+
+  /**
+   * The peer is a server as we are. Where packets were lost both may have yielded: then the one whose
+   * random is the larger begins again, and the other serves it.
+   */
+  #receiveServerHelloAsServer(link: Link, random: Buffer | undefined): void {
+    this.#giveUp(random)
+    if (!link.yieldedUnasked || !this.#isAwaited) return
+    tell(this.text, 'has yielded too')
+    this.#abandon(link)
+    this.#startClient()
   }
 
   /** To the associations, the newest first: a foreign record does them no harm. */
@@ -218,9 +260,7 @@ export class Peer implements LinkObserver, Sleeper {
       return
     }
     const role = this.#inFlight?.role
-    const fits =
-      role !== undefined && (type === CLIENT_HELLO ? role === 'server' : isForRole(type, role))
-    if (fits) this.#receiveForHandshake(record)
+    if (role !== undefined && isForRole(type, role)) this.#receiveForHandshake(record)
     else this.#drop('unauthenticated')
   }
 
@@ -252,8 +292,8 @@ export class Peer implements LinkObserver, Sleeper {
       this.#drop('malformed')
       return
     }
-    const known = [this.#current?.association.random, this.#retiring?.association.random]
-    const look = firstLook(hello.random, this.#inFlight?.association, [...known, ...this.#over])
+    const known = [this.#current?.random, this.#retiring?.random]
+    const look = firstLook(hello.random, this.#inFlight, [...known, ...this.#over])
     if (look === 'new') this.#receiveNewHello(hello, record)
     else if (look === 'retransmission') this.#receiveForHandshake(record)
     else this.#drop(look === 'reflected' ? 'reflected' : 'unauthenticated')
@@ -265,15 +305,26 @@ export class Peer implements LinkObserver, Sleeper {
       this.#drop('unknownPeer')
       return
     }
-    if (!this.#context.challenge(hello, record, this.host, this.address, this.port)) return
-    const what = verdict(hello.random, this.#inFlight?.association)
+    const context = this.#context
+    const givenAt = context.challenge(hello, record, this.host, this.address, this.port)
+    if (givenAt === undefined) return
+    // It has begun before it completed ours, and has given that up, since it completed ours.
+    const current = this.#current
+    if (current?.role === 'client' && givenAt <= current.securedAt) {
+      this.#drop('unauthenticated')
+      return
+    }
+    const what = verdict(hello.random, givenAt, this.#inFlight)
     if (what === 'serve') {
       if (this.#context.mayWork(record, this.address, this.port)) this.serve(record)
     } else if (what === 'hold') {
       tell(this.text, 'it began too, with the smaller random: held until it answers ours')
-      this.#heldHello = Buffer.from(record)
+      this.#heldHello ??= {
+        record: Buffer.from(record),
+        retransmissions: this.#inFlight?.association.retransmissions ?? 0,
+      }
     } else {
-      this.#giveUpHello(hello.random)
+      this.#giveUp(hello.random)
     }
   }
 
@@ -292,13 +343,18 @@ export class Peer implements LinkObserver, Sleeper {
     } else if (link === this.#inFlight) {
       link.progressed = true
       this.#heldAlert = undefined
-      if (link.association.heardServerHello && this.#heldHello !== undefined) {
-        tell(this.text, 'it answers ours: its own hello is dropped')
-        this.#giveUpHello(parseClientHello(this.#heldHello)?.random)
-        this.#heldHello = undefined
-      }
+      if (link.association.heardServerHello) this.#answered(link, now)
     }
     return true
+  }
+
+  /** The peer has answered our ClientHello. */
+  #answered(link: Link, now: number): void {
+    link.answeredAt = Math.min(link.answeredAt, now)
+    if (this.#heldHello === undefined) return
+    tell(this.text, 'it answers ours: its own hello is dropped')
+    this.#giveUp(parseClientHello(this.#heldHello.record)?.random)
+    this.#heldHello = undefined
   }
 
   // What goes
@@ -480,6 +536,10 @@ export class Peer implements LinkObserver, Sleeper {
       const link = this.#link('server', this.#expectation('server'), undefined)
       if (before !== undefined) {
         tell(this.text, 'gives way to its hello')
+        const { random } = before
+        const theirs = parseClientHello(record)?.random
+        const isOurTurn = random !== null && theirs !== undefined && random.compare(theirs) > 0
+        link.yieldedUnasked = before.role === 'client' && isOurTurn
         this.#abandon(before)
       }
       tell(this.text, 'handshakes as server')
@@ -535,7 +595,8 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** A handshake in flight that is not wanted any more. */
   #abandon(link: Link): void {
-    this.#giveUpHello(link.association.random)
+    this.#giveUp(link.random)
+    this.#giveUp(link.serverRandom)
     this.#countRetransmissions(link)
     link.association.destroy()
     this.#inFlight = undefined
@@ -543,7 +604,7 @@ export class Peer implements LinkObserver, Sleeper {
     this.#heldAlert = undefined
   }
 
-  #giveUpHello(random: Buffer | null | undefined): void {
+  #giveUp(random: Buffer | null | undefined): void {
     if (!random || this.#over.some(each => each.equals(random))) return
     this.#over.push(Buffer.from(random))
     if (this.#over.length > OVER_LIMIT) this.#over.shift()
@@ -739,11 +800,13 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Our ClientHello stays without an answer. */
   #tryAnotherWay(): void {
-    const hello = this.#heldHello
+    const held = this.#heldHello
     const current = this.#current
-    if (hello !== undefined) {
+    if (held !== undefined) {
+      // It may only just have seen ours.
+      if (this.#inFlight?.association.retransmissions === held.retransmissions) return
       tell(this.text, 'does not answer ours: its own hello is served')
-      this.#startServer(hello)
+      this.#startServer(held.record)
     } else if (current !== undefined && current.role === 'client') {
       // Many servers take no ClientHello from a peer that they have an association with.
       tell(this.text, 'does not answer while the old association lives: it is ended')

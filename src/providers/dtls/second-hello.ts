@@ -6,9 +6,8 @@
 export interface HandshakeInFlight {
   readonly role: 'client' | 'server'
   readonly random: Buffer | null
-  /** The peer has answered our own ClientHello. */
-  readonly heardServerHello: boolean
-  readonly retransmissions: number
+  /** Client: when the peer answered our ClientHello, by the clock; Infinity: not yet. */
+  readonly answeredAt: number
 }
 
 /** Before the cookie is looked at. */
@@ -43,10 +42,17 @@ export type Verdict =
   /** The peer answers, or will answer, ours. */
   | 'ignore'
 
-export function verdict(random: Buffer, inFlight: HandshakeInFlight | undefined): Verdict {
+/** @param givenAt when its cookie was given, by the clock */
+export function verdict(
+  random: Buffer,
+  givenAt: number,
+  inFlight: HandshakeInFlight | undefined,
+): Verdict {
   // A peer that has begun anew while we served it: its newer hello counts.
   if (inFlight === undefined || inFlight.role === 'server') return 'serve'
-  if (inFlight.heardServerHello) return 'ignore'
+  // It has begun before it answered ours, or after that anew.
+  if (inFlight.answeredAt < Number.POSITIVE_INFINITY)
+    return givenAt <= inFlight.answeredAt ? 'ignore' : 'serve'
   // Addresses cannot decide who yields: behind a NAT each end knows others.
   return inFlight.random === null || random.compare(inFlight.random) > 0 ? 'serve' : 'hold'
 }

@@ -37,6 +37,8 @@ export class Network {
   readonly stations: Station[] = []
   readonly clock: Clock & { time: number }
   passage: Passage = datagram => datagram
+  /** What has arrived where, in short: to be shown where a test fails. */
+  readonly log: string[] = []
   weather: Weather
   readonly #random: Random
   readonly #events: Event[] = []
@@ -92,6 +94,7 @@ export class Network {
     const to = this.stations.find(each => each.address === address && each.port === port)
     if (to === undefined) return
     const passed = this.passage(datagram, from, to)
+    this.log.push(`${this.clock.time} ${from.address} to ${to.address}: ${inShort(datagram)}`)
     if (passed !== undefined) to.endpoint.receive(passed, from.address, from.port)
   }
 
@@ -237,6 +240,24 @@ export interface Sending {
   calls: number
   error: (Error & { code?: string }) | null | undefined
   bytes: number | undefined
+}
+
+/** Its records: type and epoch; for a clear handshake message its type, number and the random of a ClientHello. */
+function inShort(datagram: Buffer): string {
+  const records: string[] = []
+  let offset = 0
+  while (offset + 13 <= datagram.length) {
+    const record = datagram.subarray(offset)
+    const isMessage = record[0] === 22 && record[4] === 0 && record.length >= 25
+    const random = record[13] === 1 ? ` ${record.toString('hex', 27, 30)}` : ''
+    records.push(
+      isMessage
+        ? `message ${record[13]} #${record.readUInt16BE(17)}${random}`
+        : `${record[0]} in ${record[4]}`,
+    )
+    offset += 13 + record.readUInt16BE(11)
+  }
+  return records.join(', ')
 }
 
 /**

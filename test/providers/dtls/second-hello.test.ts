@@ -11,8 +11,7 @@ const high = Buffer.alloc(32, 2)
 const inFlight = (role: 'client' | 'server', random: Buffer, more = {}): HandshakeInFlight => ({
   role,
   random,
-  heardServerHello: false,
-  retransmissions: 0,
+  answeredAt: Number.POSITIVE_INFINITY,
   ...more,
 })
 
@@ -27,11 +26,20 @@ t.test('before the cookie', async t => {
 })
 
 t.test('after it', async t => {
-  t.equal(verdict(low, undefined), 'serve')
-  t.equal(verdict(low, inFlight('server', high)), 'serve', 'it has begun anew')
-  t.equal(verdict(high, inFlight('client', low)), 'serve', 'the larger random is the client')
-  t.equal(verdict(low, inFlight('client', high)), 'hold')
-  const answered = { heardServerHello: true }
-  t.equal(verdict(high, inFlight('client', low, answered)), 'ignore')
-  t.equal(verdict(low, inFlight('client', high, answered)), 'ignore')
+  t.equal(verdict(low, 5, undefined), 'serve')
+  t.equal(verdict(low, 5, inFlight('server', high)), 'serve', 'it has begun anew')
+  t.equal(verdict(high, 5, inFlight('client', low)), 'serve', 'the larger random is the client')
+  t.equal(verdict(low, 5, inFlight('client', high)), 'hold')
+  for (const [theirs, ours] of [
+    [low, high],
+    [high, low],
+  ] as const) {
+    t.equal(verdict(theirs, 5, inFlight('client', ours, { answeredAt: 7 })), 'ignore')
+    t.equal(verdict(theirs, 7, inFlight('client', ours, { answeredAt: 7 })), 'ignore')
+    t.equal(
+      verdict(theirs, 8, inFlight('client', ours, { answeredAt: 7 })),
+      'serve',
+      'it has answered ours, and then begun anew',
+    )
+  }
 })
