@@ -38,6 +38,11 @@ export function checkClientCredentials(
   }
 }
 
+/** Could we be the server of a handshake, as far as the settings go? */
+export function hasServerCredentials({ cert, pfx, acceptedPsk }: ParsedSettings): boolean {
+  return cert !== undefined || pfx !== undefined || acceptedPsk !== undefined
+}
+
 /**
  * @param targetName of a peer that has one; a stranger has none
  * @throws SocketSecurityError ENOCREDENTIAL
@@ -46,8 +51,8 @@ export function checkServerCredentials(
   settings: ParsedSettings,
   targetName: TargetName | undefined,
 ): void {
-  const { cert, pfx, acceptedPsk, requestCert, ca } = settings
-  if (cert === undefined && pfx === undefined && acceptedPsk === undefined) {
+  const { acceptedPsk, requestCert, ca } = settings
+  if (!hasServerCredentials(settings)) {
     throw new SocketSecurityError(
       'ENOCREDENTIAL',
       'the role of a server needs security.cert and security.key, or pfx, or psk (the keys that it accepts)',
