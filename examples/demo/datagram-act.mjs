@@ -175,7 +175,8 @@ export async function datagramAct({ authority, security, terminal, expect }) {
         told.length === 2 && told.every(({ names }) => names?.includes(clientName)),
         `that ${label} knows the client`,
       )
-      print(`  ${green(symbols.yes)} ${column}${version}  ${fit(cipher ?? '', width - 45)}`)
+      const columns = `  ${symbols.yes} ${column}${version}  `.length
+      print(`  ${green(symbols.yes)} ${column}${version}  ${fit(cipher ?? '', width - columns)}`)
     }
     const told = 'The other two were asked again after the refusal, and answered again.'
     print(`  ${green(symbols.yes)} ${told}`, '')
