@@ -9,7 +9,8 @@ import { expiredIdentity, strangerIdentity, testIdentity } from '../support/iden
 import type { Program } from '../support/program.js'
 import { trust } from '../support/secured.js'
 import { until } from '../support/until.js'
-import { at, type Listening, listening, sent } from './dtls-sockets.js'
+import { revocationList } from './authority.js'
+import { at, type Listening, LOOPBACK, listening, sent } from './dtls-sockets.js'
 import { files, ownDirectory } from './files.js'
 import { sClient } from './openssl.js'
 
@@ -119,6 +120,47 @@ t.test('a client that does not prove who it is gets no word through', { skip }, 
   }
 })
 
+t.test('a revoked certificate is refused, another of its issuer is not', { skip }, async t => {
+  const revoked = await testIdentity(['revoked.example'])
+  const us = await listening(t, { ...own, crl: await revocationList(t, revoked.cert) })
+  const bad = sClient(t, us.port, ...dtls, ...shows(revoked))
+  t.equal((await bad.ended()).code, 1)
+  t.match(bad.output, /alert certificate revoked/)
+  await spoken(us, sClient(t, us.port, ...dtls, ...known))
+  t.match(us.secured, [{ info: { peer: { names: ['client.example'] } } }])
+})
+
+t.test('a client at an address with a target name must prove that name', { skip }, async t => {
+  const us = await listening(t, own)
+  const targetName = 'sensor/client.example'
+  // Without a port: whoever speaks from there.
+  await us.socket.setPeerTargetName({ address: LOOPBACK, targetName })
+  const other = sClient(t, us.port, ...dtls, ...shows(await testIdentity(['other.example'])))
+  other.type('let me in\n')
+  t.equal((await other.ended()).code, 1)
+  t.same([us.secured, us.heard.all], [[], []])
+
+  await spoken(us, sClient(t, us.port, ...dtls, ...known))
+  t.match(us.heard.all, [{ from: { targetName, peer: { targetName, names: ['client.example'] } } }])
+})
+
+t.test('keys of every kind that we make', { skip }, async t => {
+  for (const [algorithm, ours, signature] of [
+    ['ecdsa-p384', 'ecdsa-p384', 'ECDSA'],
+    ['rsa-2048', 'rsa-2048', 'RSA-PSS'],
+    // OpenSSL 3 has no Ed25519 for a server of DTLS.
+    ['ed25519', 'ecdsa-p256', 'ECDSA'],
+  ] as const) {
+    const { cert, key } = await testIdentity(undefined, { algorithm: ours })
+    const theirs = await testIdentity(['client.example'], { algorithm })
+    const us = await listening(t, { cert, key, ca })
+    const client = sClient(t, us.port, ...dtls, ...checking, ...shows(theirs))
+    const port = await spoken(us, client)
+    t.match(client.output, `Peer signature type: ${signature}`)
+    t.equal((await us.socket.querySecurity(at(port))).peer?.pin, theirs.pin)
+  }
+})
+
 t.test('a client that nobody asks for a certificate has no identity', { skip }, async t => {
   const us = await listening(t, { cert, key, requestCert: false })
   const client = sClient(t, us.port, ...dtls, ...checking)
@@ -196,6 +238,14 @@ t.test('a pre-shared key', { skip }, async t => {
     t.equal((await client.ended()).code, 1)
     t.same(us.secured, [])
   })
+})
+
+t.test('a hint which key the client should take', { skip }, async t => {
+  const us = await listening(t, { psk: { sensor: psk.key }, pskIdentityHint: 'the greenhouse' })
+  const shared = ['-psk_identity', 'sensor', '-psk', psk.key.toString('hex')]
+  const client = sClient(t, us.port, ...dtls, ...shared)
+  await spoken(us, client)
+  t.match(client.output, /PSK identity hint: the greenhouse/)
 })
 
 t.test('ALPN: our order decides, and nothing in common is refused', { skip }, async t => {

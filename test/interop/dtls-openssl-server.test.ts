@@ -14,9 +14,9 @@ import {
 } from '../support/identities.js'
 import type { Program } from '../support/program.js'
 import { trust } from '../support/secured.js'
-import { at, closed, identified, inbox, sent, speaking } from './dtls-sockets.js'
+import { at, closed, identified, inbox, listening, sent, speaking } from './dtls-sockets.js'
 import { files, ownDirectory } from './files.js'
-import { sServer } from './openssl.js'
+import { sClient, sServer } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
 const save = files(t)
@@ -24,6 +24,7 @@ const { ca } = await trust()
 const server = await testIdentity()
 const client = await identified(['client.example'])
 const clientPin = (await testIdentity(['client.example'])).pin
+const own = await identified()
 const dtls = ['-dtls1_2']
 const asks = ['-Verify', '1', '-verify_return_error', '-CAfile', save({ ca }).ca]
 const psk = {
@@ -356,6 +357,23 @@ t.test(
     t.match(errors, [{ error: { code: 'ERR_PEER_TARGET_NAME_MISMATCH' }, peer: at(refused.port) }])
   },
 )
+
+t.test('one socket is client and server at the same time', { skip }, async t => {
+  const us = await listening(t, own)
+  const theirs = await sServer(t, ...dtls, ...shows(server), ...asks)
+  await sent(us.socket, 'to the server\n', theirs.port)
+  await theirs.program.said(/to the server\n/)
+  const guest = sClient(t, us.port, ...dtls, ...shows(await testIdentity(['client.example'])))
+  guest.type('to the echo\n')
+  await guest.said(/to the echo\n/)
+  theirs.program.type('still here\n')
+  await theirs.program.said(/still here\n/)
+  t.match(us.heard.all, [
+    { text: 'to the echo\n', from: { peer: { names: ['client.example'] } } },
+    { text: 'still here\n', from: { ...at(theirs.port), peer: { pin: server.pin } } },
+  ])
+  t.equal(us.socket.peers().length, 2)
+})
 
 // Server arguments.
 
