@@ -7,8 +7,8 @@ const subjectTitles = {
   'ours-connected': 'secure-socket, connected',
   'ours-mutual': 'secure-socket',
   'ours-psk': 'secure-socket',
-  dgram: 'node:dgram, no security',
-  'dgram-connected': 'node:dgram, connected',
+  dgram: 'node:dgram, plain',
+  'dgram-connected': 'node:dgram, plain, connected',
   'node-dtls-client': 'node-dtls-client',
   'werift-dtls': 'werift-dtls',
 }

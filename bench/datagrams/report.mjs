@@ -87,7 +87,7 @@ const units = { handshakes: ', per server CPU second', memory: ', KiB of RSS' }
 
 function against(what, least) {
   if (what === '') return ''
-  return least ? `: cheaper than ${what}` : `: times ${titleOf(what)}`
+  return least ? `: times cheaper than ${what}` : ': times plain'
 }
 
 export function markdown({ text }, results) {

@@ -63,13 +63,15 @@ function compared(samples, direction) {
   const best = subjects.filter(({ key }) => peers.includes(key)).sort((a, b) => a.cost - b.cost)[0]
   const targets = ours.flatMap(({ key, plain }) => [
     plain && { what: plainOf(key), least: false, target: atMostPlain, measured: plain, key },
-    best && {
-      what: best.key,
-      least: true,
-      target: belowPeer,
-      measured: spread(ratios(costs[best.key], costs[key])),
-      key,
-    },
+    // They send without connect(), too.
+    best &&
+      plainOf(key) === 'dgram' && {
+        what: best.key,
+        least: true,
+        target: belowPeer,
+        measured: spread(ratios(costs[best.key], costs[key])),
+        key,
+      },
   ])
   return { subjects, targets: targets.filter(Boolean) }
 }
