@@ -64,3 +64,8 @@ function helloBody(options: HelloOptions): Buffer {
     Buffer.from('0002c02b0100', 'hex'),
   ])
 }
+
+/** The type of the first handshake message of a datagram; -1 where it is none, or protected. */
+export function messageType(datagram: Buffer): number {
+  return datagram[0] === 22 && datagram.readUInt16BE(3) === 0 ? (datagram[13] as number) : -1
+}

@@ -5,7 +5,7 @@
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
-import { clientHello, record } from './hellos.js'
+import { clientHello, messageType, record } from './hellos.js'
 import { Network, type Station } from './network.js'
 
 const { ca } = await testIdentity()
@@ -101,7 +101,7 @@ t.test('the current association is untouched until the replacement is complete',
       return undefined
     }
     // It hears the cookie, and nothing else.
-    if (from === server && to === client && datagram[13] === 3)
+    if (from === server && to === client && messageType(datagram) === 3)
       ghost.endpoint.receive(Buffer.from(datagram), server.address, server.port)
     return datagram
   }
@@ -188,7 +188,7 @@ t.test('old hellos, repeated, begin nothing', async t => {
   const server = network.station(ofB, { address: `198.51.100.${subnet}` })
   const hellos: Buffer[] = []
   network.passage = (datagram, from) => {
-    if (from === client && datagram[13] === 1) hellos.push(Buffer.from(datagram))
+    if (from === client && messageType(datagram) === 1) hellos.push(Buffer.from(datagram))
     return datagram
   }
   client.send('first', server, 'b.example')
