@@ -105,6 +105,8 @@ function declareSsl(library: LibraryHandle) {
 
     SSL_new: declare<(ctx: Pointer) => Pointer>('intptr_t SSL_new(intptr_t ctx)'),
     SSL_free: declare<(ssl: Pointer) => void>('void SSL_free(intptr_t ssl)'),
+    SSL_alloc_buffers: declare<(ssl: Pointer) => number>('int SSL_alloc_buffers(intptr_t ssl)'),
+    SSL_free_buffers: declare<(ssl: Pointer) => number>('int SSL_free_buffers(intptr_t ssl)'),
     SSL_set_bio: declare<(ssl: Pointer, read: Pointer, write: Pointer) => void>('void SSL_set_bio(intptr_t ssl, intptr_t read, intptr_t write)'),
     SSL_set_connect_state: declare<(ssl: Pointer) => void>('void SSL_set_connect_state(intptr_t ssl)'),
     SSL_set_accept_state: declare<(ssl: Pointer) => void>('void SSL_set_accept_state(intptr_t ssl)'),
@@ -165,6 +167,7 @@ export const callbackTypes = {
 export const SSL_CTRL_SET_MTU = 17
 export const SSL_CTRL_MODE = 33
 export const SSL_CTRL_SET_SESS_CACHE_MODE = 44
+export const SSL_CTRL_SET_MAX_SEND_FRAGMENT = 52
 export const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
 export const SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
 export const DTLS_CTRL_GET_TIMEOUT = 73

@@ -10,6 +10,7 @@ import {
   DTLS_CTRL_GET_TIMEOUT,
   DTLS_CTRL_HANDLE_TIMEOUT,
   type Pointer,
+  SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
   SSL_CTRL_SET_TLSEXT_HOSTNAME,
   SSL_ERROR_WANT_READ,
@@ -46,6 +47,7 @@ import {
 } from './openssl.js'
 import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
+import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'
 import { serverName } from './server-name.js'
 import { Verification } from './verification.js'
@@ -101,10 +103,12 @@ const silentBeforeBackoff = 2
 /** What gets through where more does not: IPv4's minimum of 576 less the longest headers; then OpenSSL's own minimum. */
 const smallerMtus = [508, 256]
 const maxTimeout = 60_000_000
+/** OpenSSL takes no less. */
+const minSendFragment = 512
 
 type Event = keyof AssociationEvents
 
-export class Association extends EventEmitter<AssociationEvents> implements Callee {
+export class Association extends EventEmitter<AssociationEvents> implements Callee, Sleeper {
   readonly role: AssociationRole
   /** ClientHello.random of this handshake (32 bytes), known after start(). */
   random: Buffer | null = null
@@ -131,6 +135,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   #state: AssociationState = 'new'
   /** The SSL; 0 before there is one and as soon as it is condemned. */
   #ssl: Pointer = 0
+  /** OpenSSL has no buffers for its records. */
+  #asleep = false
   /** A call of ours is inside OpenSSL. */
   #busy = false
   #mtu: number
@@ -199,6 +205,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
    */
   receive(records: Buffer): boolean {
     if (this.#ssl === 0 || this.#busy || records.length === 0) return false
+    if (this.#asleep) this.#wake()
     let progress = false
     if (records.length <= maxMessageLength) progress = this.#take(records)
     else {
@@ -221,6 +228,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     const { length } = message
     if (this.#state !== 'secured') throw notSecured(this.#options.peer)
     if (length > maxMessageLength || length === 0) throw wrongSize(length, this.#options.peer)
+    if (this.#asleep) this.#wake()
     const { lib, arena, output } = this.#binding
     arena.bytes.set(message)
     const written = this.#enterAndRun(ssl => lib.SSL_write(ssl, arena.address, length))
@@ -375,6 +383,12 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     return previous === 0 ? first : Math.min(previous * 2, maxTimeout)
   }
 
+  /** @internal */
+  sleep(): void {
+    if (this.#state !== 'secured' || this.#busy) return
+    this.#asleep = this.#binding.lib.SSL_free_buffers(this.#ssl) === 1
+  }
+
   // The work.
 
   #createSsl(): void {
@@ -389,6 +403,9 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     lib.BIO_up_ref(output)
     lib.SSL_set_bio(ssl, input, output)
     lib.SSL_ctrl(ssl, SSL_CTRL_SET_MTU, this.#mtu, 0)
+    // The buffer of the clear epoch stays as long as its last flight may be sent again.
+    const handshakeFragment = Math.min(Math.max(this.#mtu, minSendFragment), maxMessageLength)
+    lib.SSL_ctrl(ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, handshakeFragment, 0)
     if (retransmitAfter !== undefined) lib.DTLS_set_timer_cb(ssl, callbacks.timer)
     this.#verification.prepare(ssl)
     if (!client) {
@@ -469,6 +486,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#complete()
     // What came along with the end of the handshake.
     if (this.#state === 'secured') this.#read(Number.POSITIVE_INFINITY)
+    // There may be nothing to say for a long time.
+    this.sleep()
     drain(output)
     return true
   }
@@ -499,6 +518,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     }
     this.#state = 'secured'
     const { lib } = this.#binding
+    lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxMessageLength, 0)
     const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
     this.minimumRecord = minimumRecordOf(cipher)
     this.#untold.push(['secured'])
@@ -557,6 +577,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
 
   /** Says close_notify. */
   #shutDown(): void {
+    if (this.#asleep) this.#wake()
     const { lib } = this.#binding
     this.#enterAndRun(ssl => lib.SSL_shutdown(ssl))
     lib.ERR_clear_error()
@@ -592,6 +613,13 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
 
   #schedule(): void {
     this.deadline = this.#options.clock.now() + Math.ceil(this.#timeLeft())
+  }
+
+  /** OpenSSL 3.0 writes without asking whether it has buffers. */
+  #wake(): void {
+    this.#asleep = false
+    this.#binding.lib.SSL_alloc_buffers(this.#ssl)
+    keepAwake(this)
   }
 
   /** Calls OpenSSL for this association. */
