@@ -92,12 +92,13 @@ t.test('gnutls-cli hears our end', { skip }, async t => {
 })
 
 t.test('gnutls-cli has to prove who it is', { skip }, async t => {
+  t.jobs = 4
   for (const [what, credentials] of [
     ['no certificate', []],
     ['another authority', shows(await strangerIdentity(['client.example']))],
     ['expired', shows(await expiredIdentity(['client.example']))],
   ] as const) {
-    await t.test(what, async t => {
+    t.test(what, { buffered: true }, async t => {
       const us = await listening(t, own)
       const program = cli(t, us.port, ...trusting, ...credentials)
       program.type('may I?\n')
@@ -110,6 +111,7 @@ t.test('gnutls-cli has to prove who it is', { skip }, async t => {
 })
 
 t.test('gnutls-cli refuses our server where it should', { skip }, async t => {
+  t.jobs = 4
   const past = await expiredIdentity()
   const other = ['--x509cafile', save({ ca: (await strangerIdentity()).ca }).ca]
   for (const [what, security, args, reason] of [
@@ -122,7 +124,7 @@ t.test('gnutls-cli refuses our server where it should', { skip }, async t => {
     ],
     ['expired', { ...own, cert: past.cert, key: past.key }, trusting, /expired/],
   ] as const) {
-    await t.test(what, async t => {
+    t.test(what, { buffered: true }, async t => {
       const us = await listening(t, security)
       const program = cli(t, us.port, ...known, ...args)
       t.not((await program.ended()).code, 0)
@@ -144,6 +146,7 @@ t.test('gnutls-cli resumes with our server', { skip }, async t => {
 })
 
 t.test('gnutls-cli by pre-shared key', { skip }, async t => {
+  t.jobs = 4
   const security = { psk: { sensor: psk.key }, handshakeTimeout: 1500 }
   // gnutls-cli 3.7 crashes when it is to show an ECDHE_PSK session of DTLS, also of its own server.
   for (const [what, exchanges, ciphers, cipher] of psk.plain) {
@@ -151,7 +154,7 @@ t.test('gnutls-cli by pre-shared key', { skip }, async t => {
       ...['--priority', `NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:${exchanges}${ciphers}`],
       ...['--pskusername', identity, '--pskkey', key.toString('hex')],
     ]
-    await t.test(`the right key: ${what}`, async t => {
+    t.test(`the right key: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       const program = cli(t, us.port, ...keyed('sensor', psk.key))
       const port = await spoken(us, program)
@@ -161,14 +164,14 @@ t.test('gnutls-cli by pre-shared key', { skip }, async t => {
         peer: { names: [], pskIdentity: 'sensor' },
       })
     })
-    await t.test(`the wrong key: ${what}`, async t => {
+    t.test(`the wrong key: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       cli(t, us.port, ...keyed('sensor', Buffer.alloc(32, 7)))
       // A Finished that cannot be read looks like silence.
       await until('the handshake is given up', () => us.socket.stats.handshakesFailed === 1)
       t.same([us.secured, us.heard.all, us.socket.peers()], [[], [], []])
     })
-    await t.test(`an unknown identity: ${what}`, async t => {
+    t.test(`an unknown identity: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       const program = cli(t, us.port, ...keyed('stranger', psk.key))
       t.not((await program.ended()).code, 0)
@@ -212,13 +215,14 @@ t.test('gnutls-serv: close_notify frees it, and the next message resumes', { ski
 })
 
 t.test('gnutls-serv that is not who it should be hears nothing of us', { skip }, async t => {
+  t.jobs = 4
   const mismatch = 'ERR_PEER_TARGET_NAME_MISMATCH'
   for (const [what, identity, code] of [
     ['another name', await testIdentity(['db.example.com']), mismatch],
     ['another authority', await strangerIdentity(), 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
     ['the past', await expiredIdentity(), 'CERT_HAS_EXPIRED'],
   ] as const) {
-    await t.test(`a certificate of ${what}`, async t => {
+    t.test(`a certificate of ${what}`, { buffered: true }, async t => {
       const { port, program } = await gnutlsServ(
         t,
         '--udp',
@@ -241,11 +245,12 @@ t.test('gnutls-serv refuses us without a certificate, in silence', { skip }, asy
 })
 
 t.test('gnutls-serv by pre-shared key', { skip }, async t => {
+  t.jobs = 4
   const { keys } = save({ keys: `sensor:${psk.key.toString('hex')}\n` })
   for (const [what, exchanges, ciphers, cipher] of [psk.forward, ...psk.plain]) {
     const priority = `NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:${exchanges}${ciphers}`
     const args = ['--udp', '--priority', priority, '--pskpasswd', keys]
-    await t.test(`the right key: ${what}`, async t => {
+    t.test(`the right key: ${what}`, { buffered: true }, async t => {
       const { port } = await gnutlsServ(t, ...args)
       const socket = speaking(t, { psk: { identity: 'sensor', key: psk.key } })
       const heard = inbox(socket)
@@ -253,7 +258,7 @@ t.test('gnutls-serv by pre-shared key', { skip }, async t => {
       await sent(socket, 'by key alone\n', port)
       t.equal((await heard.next()).text, 'by key alone\n')
     })
-    await t.test(`the wrong key: ${what}`, async t => {
+    t.test(`the wrong key: ${what}`, { buffered: true }, async t => {
       const { port, program } = await gnutlsServ(t, ...args)
       const wrong = { identity: 'sensor', key: Buffer.alloc(32, 7) }
       const socket = speaking(t, { psk: wrong, handshakeTimeout: beforeItSpins })

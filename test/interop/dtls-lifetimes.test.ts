@@ -65,10 +65,13 @@ const servers = {
 type Ours = ReturnType<typeof speaking>
 type Name = keyof typeof servers
 
+// They wait far more than they work.
+t.jobs = 4
+
 for (const name of Object.keys(servers) as Name[]) {
   const skip = missing[name]
 
-  t.test(`${name}: keys of a certain age are replaced`, { skip }, async t => {
+  t.test(`${name}: keys of a certain age are replaced`, { skip, buffered: true }, async t => {
     const { socket, peer } = await secured(t, name, { rekeyAfter: 500 })
     await peer.reach('under the first keys')
     const { since } = await socket.querySecurity(at(peer.port))
@@ -81,36 +84,44 @@ for (const name of Object.keys(servers) as Name[]) {
     t.same(socket.peers(), [at(peer.port)])
   })
 
-  t.test(`${name}: after a silence the next message makes a handshake`, { skip }, async t => {
-    const { socket, peer } = await secured(t, name, { resumeAfter: 300 })
-    await peer.reach('before the silence')
-    await setTimeout(400)
-    await peer.reach('after it')
-    t.equal(handshakes(socket, peer), 2)
-    const resumes = !name.startsWith('coap-server')
-    t.match(await socket.querySecurity(at(peer.port)), {
-      resumed: resumes,
-      peer: { pin: server.pin },
-    })
-  })
+  t.test(
+    `${name}: after a silence the next message makes a handshake`,
+    { skip, buffered: true },
+    async t => {
+      const { socket, peer } = await secured(t, name, { resumeAfter: 300 })
+      await peer.reach('before the silence')
+      await setTimeout(400)
+      await peer.reach('after it')
+      t.equal(handshakes(socket, peer), 2)
+      const resumes = !name.startsWith('coap-server')
+      t.match(await socket.querySecurity(at(peer.port)), {
+        resumed: resumes,
+        peer: { pin: server.pin },
+      })
+    },
+  )
 }
 
-t.test('a server that starts anew is found again', { skip: missing.openssl }, async t => {
-  const first = await sServer(t, '-dtls1_2', '-cert', paths.cert, '-key', paths.key)
-  const { port } = first
-  const socket = speaking(t, { ca, resumeAfter: 300 })
-  await sent(socket, 'first life\n', port)
-  await first.program.said(/first life\n/)
-  await first.program.stop()
+t.test(
+  'a server that starts anew is found again',
+  { skip: missing.openssl, buffered: true },
+  async t => {
+    const first = await sServer(t, '-dtls1_2', '-cert', paths.cert, '-key', paths.key)
+    const { port } = first
+    const socket = speaking(t, { ca, resumeAfter: 300 })
+    await sent(socket, 'first life\n', port)
+    await first.program.said(/first life\n/)
+    await first.program.stop()
 
-  const second = await sServerAt(t, port, '-dtls1_2', '-cert', paths.cert, '-key', paths.key)
-  await setTimeout(400)
-  await sent(socket, 'second life\n', port)
-  await second.program.said(/second life\n/)
-  t.equal((await socket.querySecurity(at(port))).resumed, false, 'it has forgotten the session')
-})
+    const second = await sServerAt(t, port, '-dtls1_2', '-cert', paths.cert, '-key', paths.key)
+    await setTimeout(400)
+    await sent(socket, 'second life\n', port)
+    await second.program.said(/second life\n/)
+    t.equal((await socket.querySecurity(at(port))).resumed, false, 'it has forgotten the session')
+  },
+)
 
-t.test('a client that says nothing is let go, and told so', async t => {
+t.test('a client that says nothing is let go, and told so', { buffered: true }, async t => {
   const us = await listening(t, { cert: server.cert, key: server.key, ca, idleTimeout: 500 })
   for (const [program, start, goodbye] of [
     [

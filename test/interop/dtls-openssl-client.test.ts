@@ -93,6 +93,7 @@ t.test('its end is told to us, and ours to it', { skip }, async t => {
 })
 
 t.test('a client that does not prove who it is gets no word through', { skip }, async t => {
+  t.jobs = 4
   for (const [what, credentials, alert] of [
     // RFC 5246, section 7.2.2: TLS 1.2 has no alert of its own for it.
     ['no certificate', [], /alert handshake failure/],
@@ -104,7 +105,7 @@ t.test('a client that does not prove who it is gets no word through', { skip }, 
       /alert (unsupported certificate|bad certificate)/,
     ],
   ] as const) {
-    await t.test(what, async t => {
+    t.test(what, { buffered: true }, async t => {
       const us = await listening(t, own)
       const client = sClient(t, us.port, ...dtls, ...credentials)
       client.type('may I?\n')
@@ -172,6 +173,7 @@ t.test('a client that nobody asks for a certificate has no identity', { skip }, 
 })
 
 t.test('a client that refuses us is not secured', { skip }, async t => {
+  t.jobs = 4
   const { cert, key } = await expiredIdentity()
   for (const [what, security, args, reason] of [
     ['another name', own, ['-verify_hostname', 'other.example'], /hostname mismatch/i],
@@ -183,7 +185,7 @@ t.test('a client that refuses us is not secured', { skip }, async t => {
       /unable to get local issuer certificate|unable to verify/,
     ],
   ] as const) {
-    await t.test(what, async t => {
+    t.test(what, { buffered: true }, async t => {
       const us = await listening(t, security)
       const client = sClient(t, us.port, ...dtls, ...known, ...checking, ...args)
       t.equal((await client.ended()).code, 1)
@@ -195,6 +197,7 @@ t.test('a client that refuses us is not secured', { skip }, async t => {
 })
 
 t.test('a pre-shared key', { skip }, async t => {
+  t.jobs = 4
   const security = { psk: { sensor: psk.key }, handshakeTimeout: 1500 }
   const shared = (identity: string, secret: Buffer) => [
     ...[...dtls, '-psk_identity', identity, '-psk', secret.toString('hex')],
@@ -203,7 +206,7 @@ t.test('a pre-shared key', { skip }, async t => {
     ['the suite of both ends’ choice', [], /^TLS_(ECDHE|DHE)_PSK_WITH_/],
     ['CoAP’s suite', psk.ccm8, 'TLS_PSK_WITH_AES_128_CCM_8'],
   ] as const) {
-    await t.test(`the right key: ${what}`, async t => {
+    t.test(`the right key: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       const client = sClient(t, us.port, ...shared('sensor', psk.key), ...args)
       const port = await spoken(us, client)
@@ -215,7 +218,7 @@ t.test('a pre-shared key', { skip }, async t => {
       })
       t.equal(us.heard.all[0]?.from.peer?.pskIdentity, 'sensor')
     })
-    await t.test(`the wrong key: ${what}`, async t => {
+    t.test(`the wrong key: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       const client = sClient(t, us.port, ...shared('sensor', Buffer.alloc(32, 7)), ...args)
       client.type('guessed\n')
@@ -223,7 +226,7 @@ t.test('a pre-shared key', { skip }, async t => {
       await until('the handshake is given up', () => us.socket.stats.handshakesFailed === 1)
       t.same([us.secured, us.heard.all, us.socket.peers()], [[], [], []])
     })
-    await t.test(`an unknown identity: ${what}`, async t => {
+    t.test(`an unknown identity: ${what}`, { buffered: true }, async t => {
       const us = await listening(t, security)
       const client = sClient(t, us.port, ...shared('stranger', psk.key), ...args)
       client.type('who, me?\n')
@@ -232,12 +235,16 @@ t.test('a pre-shared key', { skip }, async t => {
       t.same([us.secured, us.heard.all, us.socket.peers()], [[], [], []])
     })
   }
-  await t.test('CoAP’s suite is not agreed on where certificates are at hand', async t => {
-    const us = await listening(t, { ...own, ...security })
-    const client = sClient(t, us.port, ...shared('sensor', psk.key), ...psk.ccm8)
-    t.equal((await client.ended()).code, 1)
-    t.same(us.secured, [])
-  })
+  t.test(
+    'CoAP’s suite is not agreed on where certificates are at hand',
+    { buffered: true },
+    async t => {
+      const us = await listening(t, { ...own, ...security })
+      const client = sClient(t, us.port, ...shared('sensor', psk.key), ...psk.ccm8)
+      t.equal((await client.ended()).code, 1)
+      t.same(us.secured, [])
+    },
+  )
 })
 
 t.test('a hint which key the client should take', { skip }, async t => {
@@ -398,10 +405,11 @@ function shows(identity: Pick<Identity, 'cert' | 'key'>): string[] {
 /** The client says something and hears it again; gives the port that it speaks from. */
 async function spoken(us: Listening, client: Program): Promise<number> {
   count += 1
-  client.type(`word ${count}\n`)
-  await client.said(new RegExp(`word ${count}\n`))
+  const word = `word ${count}`
+  client.type(`${word}\n`)
+  await client.said(new RegExp(`${word}\n`))
   const { from, text } = await us.heard.next()
-  if (text !== `word ${count}\n`) throw new Error(`it heard ${text}`)
+  if (text !== `${word}\n`) throw new Error(`it heard ${text}`)
   return from.port
 }
 let count = 0

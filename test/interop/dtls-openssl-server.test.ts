@@ -109,6 +109,7 @@ t.test('its name: what the certificate proves is accepted', { skip }, async t =>
 })
 
 t.test('a server that we have no reason to trust hears nothing of us', { skip }, async t => {
+  t.jobs = 4
   const mismatch = 'ERR_PEER_TARGET_NAME_MISMATCH'
   for (const [what, identity, targetName, code] of [
     ['another address', await testIdentity(['db.example.com']), undefined, mismatch],
@@ -119,7 +120,7 @@ t.test('a server that we have no reason to trust hears nothing of us', { skip },
     ['the past', await expiredIdentity(), undefined, 'CERT_HAS_EXPIRED'],
     ['a client', await testIdentity(undefined, { usage: 'client' }), undefined, 'INVALID_PURPOSE'],
   ] as const) {
-    await t.test(`a certificate of ${what}`, async t => {
+    t.test(`a certificate of ${what}`, { buffered: true }, async t => {
       const { port, program } = await sServer(t, ...dtls, ...shows(identity))
       const { error } = await refusal(t, { ca }, port, program, targetName)
       t.match(error, { code, peer: `127.0.0.1:${port}` })
@@ -145,6 +146,7 @@ t.test('we prove who we are where it asks', { skip }, async t => {
 })
 
 t.test('we are refused where we do not prove who we are', { skip }, async t => {
+  t.jobs = 4
   for (const [what, identity, code] of [
     // RFC 5246, section 7.2.2: TLS 1.2 has no alert of its own for it.
     ['no certificate', {}, 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE'],
@@ -159,7 +161,7 @@ t.test('we are refused where we do not prove who we are', { skip }, async t => {
       'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
     ],
   ] as const) {
-    await t.test(what, async t => {
+    t.test(what, { buffered: true }, async t => {
       const { port, program } = await sServer(t, ...dtls, ...shows(server), ...asks)
       const { cert, key } = identity as Partial<Identity>
       const own = cert === undefined ? {} : { cert, key: key as string }
@@ -170,6 +172,7 @@ t.test('we are refused where we do not prove who we are', { skip }, async t => {
 })
 
 t.test('a pre-shared key', { skip }, async t => {
+  t.jobs = 4
   const own = { psk: { identity: 'sensor', key: psk.key } }
   const shared = [...dtls, '-nocert', '-psk', psk.key.toString('hex'), '-psk_identity', 'sensor']
 
@@ -177,7 +180,7 @@ t.test('a pre-shared key', { skip }, async t => {
     ['the suite of both ends’ choice', [], /^TLS_(ECDHE|DHE)_PSK_WITH_/],
     ['CoAP’s suite', psk.allowed, 'TLS_PSK_WITH_AES_128_CCM_8'],
   ] as const) {
-    await t.test(`the right key: ${what}`, async t => {
+    t.test(`the right key: ${what}`, { buffered: true }, async t => {
       const { port, program } = await sServer(t, ...shared, ...args)
       const socket = speaking(t, own)
       const heard = inbox(socket)
@@ -193,7 +196,7 @@ t.test('a pre-shared key', { skip }, async t => {
       program.type('and back\n')
       t.match(await heard.next(), { text: 'and back\n', from: { peer: { pskIdentity: 'sensor' } } })
     })
-    await t.test(`the wrong key: ${what}`, async t => {
+    t.test(`the wrong key: ${what}`, { buffered: true }, async t => {
       const { port, program } = await sServer(t, ...shared, ...args)
       const wrong = {
         psk: { identity: 'sensor', key: Buffer.alloc(32, 7) },
@@ -204,11 +207,15 @@ t.test('a pre-shared key', { skip }, async t => {
       t.match(error, { message: /pre-shared key/ })
     })
   }
-  await t.test('a server that shows a certificate instead has proved nothing', async t => {
-    const { port, program } = await sServer(t, ...dtls, ...shows(server))
-    const { error } = await refusal(t, own, port, program)
-    t.match(error, { code: /^ERR_SSL_/ })
-  })
+  t.test(
+    'a server that shows a certificate instead has proved nothing',
+    { buffered: true },
+    async t => {
+      const { port, program } = await sServer(t, ...dtls, ...shows(server))
+      const { error } = await refusal(t, own, port, program)
+      t.match(error, { code: /^ERR_SSL_/ })
+    },
+  )
 })
 
 t.test('ALPN', { skip }, async t => {
