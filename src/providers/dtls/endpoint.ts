@@ -69,6 +69,8 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   /** The next portion of waiting work is being done. */
   #working = false
   #closed = false
+  /** The datagram that is being received has been answered with a cookie. */
+  #challenged = false
 
   constructor(
     { settings, clock }: EndpointRequest,
@@ -89,6 +91,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   receive(datagram: Buffer, address: string, port: number): void {
     if (this.#closed) return
+    this.#challenged = false
     try {
       const peer = this.#hosts.get(address)?.peers.get(port) ?? this.#findPeer(address, port)
       if (peer !== undefined) peer.receive(datagram)
@@ -154,6 +157,9 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   ): number | undefined {
     const givenAt = this.#cookies.givenAt(hello, host.bytes, port)
     if (givenAt !== undefined) return givenAt
+    // One answer a datagram, however many hellos are in it.
+    if (this.#challenged) return undefined
+    this.#challenged = true
     if (HELLO_VERIFY_REQUEST_LENGTH <= AMPLIFICATION_LIMIT * record.length) {
       this.#cookiesSent += 1
       this.observer.datagram(this.#cookies.request(hello, host.bytes, port), address, port)
@@ -249,13 +255,20 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
       this.#working = false
     }
     const now = this.clock.now()
+    // All that are due now, each once: what one of them starts is due again later.
+    const due: Peer[] = []
     for (let peer = this.timers.take(now); peer !== undefined; peer = this.timers.take(now)) {
-      try {
-        peer.tick(now)
-      } catch (error) {
-        tell(peer.text, 'what was due could not be done: %s', error)
-        peer.close('EPROTO', `${peer.text}: ${(error as Error).message}`, true)
-      }
+      due.push(peer)
+    }
+    for (const peer of due) this.#wake(peer, now)
+  }
+
+  #wake(peer: Peer, now: number): void {
+    try {
+      peer.tick(now)
+    } catch (error) {
+      tell(peer.text, 'what was due could not be done: %s', error)
+      peer.close('EPROTO', `${peer.text}: ${(error as Error).message}`, true)
     }
   }
 

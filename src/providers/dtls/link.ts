@@ -30,6 +30,9 @@ export interface LinkObserver {
   linkKeylog(link: Link, line: Buffer): void
 }
 
+/** Protected records that a handshake may keep before it can read them: what overtakes a Finished. */
+const EARLY_RECORD_LIMIT = 8
+
 export class Link {
   readonly association: Association
   readonly role: AssociationRole
@@ -76,6 +79,7 @@ export class Link {
   #limits: RecordLimits = recordLimits(undefined)
   #info: SecurityInfo | undefined
   #retransmissionsCounted = 0
+  #earlyRecords = 0
 
   constructor(
     association: Association,
@@ -160,6 +164,12 @@ export class Link {
 
   get lastEnd(): number {
     return this.fullUntil + this.#settings.handshakeTimeout
+  }
+
+  /** May it be given one more protected record before it is secured? */
+  takesEarlyRecord(): boolean {
+    this.#earlyRecords += 1
+    return this.#earlyRecords <= EARLY_RECORD_LIMIT
   }
 
   /** Nothing authentic has come and nothing was sent since. */

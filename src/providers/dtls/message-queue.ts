@@ -41,7 +41,8 @@ export class MessageQueue {
         { peer },
       )
     }
-    this.#messages.push(waiting)
+    // As if it had left: its owner may use the memory again.
+    this.#messages.push({ ...waiting, message: Buffer.from(waiting.message) })
     this.#count(1, length)
     return undefined
   }

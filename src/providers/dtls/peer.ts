@@ -236,6 +236,8 @@ export class Peer implements LinkObserver, Sleeper {
     for (const link of [this.#inFlight, this.#current, this.#retiring]) {
       if (link === undefined) continue
       if (!couldBeAuthentic(record, 0, link.association.minimumRecord)) continue
+      // OpenSSL keeps what comes before its keys are there, in memory that anybody could fill.
+      if (link === this.#inFlight && !link.takesEarlyRecord()) continue
       possible = true
       if (this.#feed(link, record) || this.#gone) return
     }
@@ -892,7 +894,7 @@ export class Peer implements LinkObserver, Sleeper {
       at = Math.min(at, current.association.deadline, current.lastEnd)
       if (current.nameDeleted) {
         at = Math.min(at, current.rekeyAt)
-      } else if (current.role === 'client' && inFlight === undefined) {
+      } else if (current.role === 'client' && inFlight === undefined && !this.#startWaits) {
         at = Math.min(at, Math.max(current.rekeyAt, this.#rekeyNotBefore))
       }
       if (current.role === 'server') {
