@@ -1,9 +1,27 @@
-/** `secure-socket/promises`: connect and listen with promises, and connections by `for await`. */
+/** `secure-socket/promises`: connect, listen and datagrams with promises, and what comes by `for await`. */
 
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { createConnection } from './net.js'
+import { SecureDatagrams, type SecureDatagramsOptions } from './sockets/datagrams.js'
 import { SecureServer, type SecureServerOptions } from './sockets/secure-server.js'
 import type { SecureConnectOptions, SecureSocket } from './sockets/secure-socket.js'
+
+export type {
+  Datagram,
+  Message,
+  SecureDatagrams,
+  SecureDatagramsOptions,
+} from './sockets/datagrams.js'
+
+/**
+ * Creates a datagram socket whose methods give promises, and whose messages are taken by `for await
+ * (const { message, rinfo } of socket)`. Messages that come while the loop is busy wait for it, up to
+ * `maxWaiting`; more are lost and counted, as UDP loses what nobody takes.
+ * @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings; node:dgram's own errors
+ */
+export function createSocket(options: SecureDatagramsOptions | 'udp4' | 'udp6'): SecureDatagrams {
+  return new SecureDatagrams(options)
+}
 
 /**
  * Connects a secured socket and resolves when the channel is secured and the peer has proved its

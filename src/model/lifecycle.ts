@@ -84,7 +84,7 @@ export function checkPeerAddress(address: string, port: number, syscall: string)
 /** 0.0.0.0, :: and ::ffff:0.0.0.0, however they are written. */
 function isUnspecified(address: string): boolean {
   const canonical = canonicalAddress(address.replace(/%.*$/, ''))
-  return canonical === '0.0.0.0' || canonical === '::' || canonical === '::ffff:0:0'
+  return canonical === '0.0.0.0' || canonical === '::'
 }
 
 /** May the security of a datagram peer be queried now? Throws ENOTSOCK (R6), ENOTCONN (R22). */

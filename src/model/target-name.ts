@@ -165,10 +165,14 @@ function parseHost(host: string, whole: string): DnsName | AddressName {
   return { kind: 'dns', host: ascii, text: ascii }
 }
 
-/** One text for one address: ::1 and 0:0:0:0:0:0:0:1 are the same. */
+/** One text for one address: ::1 and 0:0:0:0:0:0:0:1 are the same, and IPv4-mapped ones are IPv4 (RFC 4291, section 2.5.5.2). */
 export function canonicalAddress(address: string): string {
   if (isIP(address) !== 6) return address
-  return new URL(`http://[${address}]/`).hostname.slice(1, -1)
+  const text = new URL(`http://[${address}]/`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(text)
+  if (!mapped) return text
+  const halves = [mapped[1], mapped[2]].map(each => Number.parseInt(each ?? '', 16))
+  return halves.flatMap(each => [each >> 8, each & 0xff]).join('.')
 }
 
 const syscall = 'WSASetSocketPeerTargetName'

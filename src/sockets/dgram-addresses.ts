@@ -47,14 +47,9 @@ function isLocal(address: string): boolean {
   return local.has(address)
 }
 
-/** One text for one address, without the zone, and IPv4 for IPv4-mapped. */
+/** One text for one address, without the zone. */
 function plain(address: string): string {
-  const text = canonicalAddress(withoutZone(address))
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(text)
-  if (!mapped) return text
-  const [high, low] = [mapped[1], mapped[2]].map(each => Number.parseInt(each ?? '', 16))
-  const bytes = [high, low].flatMap(each => [(each ?? 0) >> 8, (each ?? 0) & 0xff])
-  return bytes.join('.')
+  return canonicalAddress(withoutZone(address))
 }
 
 function withoutZone(address: string): string {

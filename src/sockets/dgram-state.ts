@@ -7,6 +7,7 @@ import type { BlockList } from 'node:net'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { DatagramEndpoint, PeerAddress } from '../providers/datagram-provider.js'
+import type { Deferred } from './completion.js'
 import type { Alarm } from './dgram-alarm.js'
 import type { AddressOfSocket } from './dgram-internals.js'
 import { Resolver } from './dgram-resolver.js'
@@ -42,12 +43,16 @@ export class DgramState {
   bindingImplicitly = false
   /** The application has called bind(): strangers may come. */
   boundExplicitly = false
+  /** The system has chosen the port. */
+  chosenPort = false
   own: AddressOfSocket | null = null
 
   connect: 'none' | 'connecting' | 'connected' = 'none'
   /** What connect() was given: the target name where none is set. */
   host = ''
   remote: AddressOfSocket | null = null
+  /** Settles when connect() has, for those who wait for it. */
+  connection: Deferred<void> | null = null
 
   /** Calls that wait, in order; null where nothing has to wait. */
   waiting: Waiting[] | null = null

@@ -4,6 +4,7 @@
  * It is the plain socket itself. What the network brings is caught in emit('message'), so that nothing
  * raw can reach a listener, and what the endpoint gives leaves by the base's own send().
  */
+import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { type BlockList, isIP } from 'node:net'
 import { SocketSecurityError, show } from '../model/errors.js'
@@ -19,9 +20,14 @@ import {
 import type { SecurityInfo } from '../model/security-info.js'
 import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
 import { canonicalAddress, parseTargetName, type TargetName } from '../model/target-name.js'
-import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
+import type {
+  DatagramEndpoint,
+  EndpointStats,
+  PeerAddress,
+  PeerStats,
+} from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
-import { handled } from './completion.js'
+import { deferred, handled } from './completion.js'
 import { destination, isOwnAddress, standsForMany } from './dgram-addresses.js'
 import { checkBind, failWaiting, mustWait, runWaiting, wait } from './dgram-binding.js'
 import {
@@ -179,10 +185,15 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
    */
   secure(peer?: PeerAddress): Promise<SecurityInfo> {
     return promised(this, 'WSAQuerySocketSecurity', state => {
-      if (state.closing) throw notSocket('WSAQuerySocketSecurity')
+      const syscall = 'WSAQuerySocketSecurity'
+      checkSocket(socketState(state), syscall)
       endpointOf(this)
-      const { address: host, port } = peerOr(this, state, peer, 'WSAQuerySocketSecurity')
-      return secured(this, state, host, port)
+      const begin = () => {
+        const { address, port } = peerOr(this, state, peer, syscall)
+        return secured(this, state, address, port)
+      }
+      const connecting = peer === undefined && state.connect === 'connecting' && state.connection
+      return connecting ? connecting.promise.then(begin) : begin()
     })
   }
 
@@ -260,6 +271,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         return this
       }
       state.boundExplicitly = !state.bindingImplicitly
+      state.chosenPort = !portOf(args[0])
       state.bind = 'binding'
     }
     try {
@@ -286,7 +298,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       // It may wait for long, and programs use their buffers again.
       const copy = Buffer.from(message)
       wait(state, {
-        run: () => sendTo(this, state, copy, port, address, callback),
+        run: inThisContext(() => sendTo(this, state, copy, port, address, callback)),
         fail: error => callback && process.nextTick(callback, error),
         to: { address: address ?? loopback(typeOf(this)), port },
       })
@@ -311,7 +323,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     }
     const host = typeof address === 'string' && address !== '' ? address : loopback(typeOf(this))
     const connected = (...outcome: unknown[]) => {
-      if (outcome[0]) disconnected(state)
+      if (outcome[0]) disconnected(state, outcome[0] as Error)
       callback?.apply(this, outcome as [Error])
     }
     state.bindingImplicitly = true
@@ -322,13 +334,19 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       state.bindingImplicitly = false
     }
     state.connect = 'connecting'
+    state.connection = deferred()
     state.host = host
     updateAcceptance(state)
   }
 
   override disconnect(): void {
+    const state = stateOf(this)
+    const { endpoint, own, remote } = state
+    // Linux takes a port that it has chosen itself away again: the peers would hear a stranger.
+    if (endpoint && remote && state.chosenPort) within(this, state, () => closeAll(endpoint))
     dgramSocket.disconnect.call(this)
-    disconnected(stateOf(this))
+    disconnected(state, notConnected('disconnect'))
+    if (own && state.chosenPort) state.own = null
   }
 
   override close(callback?: () => void): this {
@@ -434,6 +452,7 @@ if (dgramSocket.bindSync) {
       }
       const address = dgramSocket.bindSync?.call(this, ...(options === undefined ? [] : [options]))
       state.boundExplicitly = !state.bindingImplicitly
+      state.chosenPort = !portOf(options)
       onListening(this, state)
       return address as AddressOfSocket
     },
@@ -587,32 +606,53 @@ function promised<T>(
 
 function onListening(socket: Socket, state: DgramState): void {
   state.bind = 'bound'
-  try {
-    state.own = dgramSocket.address.call(socket)
-  } catch {
-    // Closed by now, or emitted by somebody else: then no address is our own.
-  }
+  state.own = ownAddress(socket)
   updateAcceptance(state)
+}
+
+/** Null where the system has taken the port away, or the socket is closed by now. */
+function ownAddress(socket: Socket): AddressOfSocket | null {
+  try {
+    const address = dgramSocket.address.call(socket)
+    return address.port === 0 ? null : address
+  } catch {
+    return null
+  }
+}
+
+function portOf(options: unknown): unknown {
+  return typeof options === 'object' && options !== null
+    ? (options as { port?: unknown }).port
+    : typeof options === 'number' || typeof options === 'string'
+      ? Number(options)
+      : undefined
+}
+
+function closeAll(endpoint: DatagramEndpoint): void {
+  for (const { address, port } of endpoint.peers()) endpoint.closePeer(address, port)
 }
 
 function onConnect(socket: Socket, state: DgramState): void {
   try {
     state.remote = dgramSocket.remoteAddress.call(socket)
     state.connect = 'connected'
+    state.connection?.resolve()
     updateAcceptance(state)
   } catch {
     // Disconnected again before this was told.
   }
 }
 
-function disconnected(state: DgramState): void {
+function disconnected(state: DgramState, error: Error): void {
   state.connect = 'none'
+  state.connection?.reject(error)
+  state.connection = null
   state.remote = null
   updateAcceptance(state)
 }
 
 function onError(socket: Socket, state: DgramState, error: Error): void {
-  if (state.connect === 'connecting') disconnected(state)
+  if (state.connect === 'connecting') disconnected(state, error)
   if (state.bind !== 'binding') return
   state.bind = 'unbound'
   failWaiting(state, error)
@@ -661,6 +701,12 @@ function bindImplicitly(socket: Socket, state: DgramState): void {
   }
 }
 
+/** What waits is run by somebody else's event. */
+function inThisContext(run: () => void): () => void {
+  const context = new AsyncResource('SECUREDGRAMSEND')
+  return () => context.runInAsyncScope(run)
+}
+
 // Sending.
 
 function sendTo(
@@ -704,6 +750,7 @@ function deliver(
   callback: SentCallback | undefined,
 ): void {
   const address = destination(ip)
+  state.own ??= ownAddress(socket)
   const inside = state.own !== null && isOwnAddress(state.own, address, port)
   const refused = inside
     ? oversize(message, MAX_DATAGRAM_BYTES, address, port)
@@ -963,7 +1010,11 @@ function peerOr(socket: Socket, state: DgramState, peer: unknown, syscall: strin
     return given
   }
   if (isConnected(socket, state) && state.remote) return state.remote
-  throw new SocketSecurityError(
+  throw notConnected(syscall)
+}
+
+function notConnected(syscall: string): SocketSecurityError {
+  return new SocketSecurityError(
     'ENOTCONN',
     'the socket is not connected: say which peer, as {address, port}',
     { syscall },
