@@ -136,7 +136,7 @@ function charted(measured) {
           .map(({ key, plain }) => ({
             label: titleOf(key),
             value: 1 / plain.median,
-            strong: key === 'ours',
+            strong: key.startsWith('ours'),
           })),
       })),
   }
