@@ -59,6 +59,7 @@ function declareCrypto(library: LibraryHandle) {
     OPENSSL_sk_free: declare<(stack: Pointer) => void>('void OPENSSL_sk_free(intptr_t stack)'),
 
     X509_STORE_new: declare<() => Pointer>('intptr_t X509_STORE_new()'),
+    X509_STORE_up_ref: declare<(store: Pointer) => number>('int X509_STORE_up_ref(intptr_t store)'),
     X509_STORE_free: declare<(store: Pointer) => void>('void X509_STORE_free(intptr_t store)'),
     X509_STORE_add_cert: declare<(store: Pointer, x509: Pointer) => number>('int X509_STORE_add_cert(intptr_t store, intptr_t x509)'),
     X509_STORE_add_crl: declare<(store: Pointer, crl: Pointer) => number>('int X509_STORE_add_crl(intptr_t store, intptr_t crl)'),
@@ -132,6 +133,7 @@ function declareSsl(library: LibraryHandle) {
     SSL_CIPHER_is_aead: declare<(cipher: Pointer) => number>('int SSL_CIPHER_is_aead(intptr_t cipher)'),
     SSL_get0_alpn_selected: declare<(ssl: Pointer, data: Pointer, length: Pointer) => void>('void SSL_get0_alpn_selected(intptr_t ssl, intptr_t data, intptr_t length)'),
     SSL_select_next_proto: declare<(out: Pointer, outLength: Pointer, server: Pointer, serverLength: number, client: Pointer, clientLength: number) => number>('int SSL_select_next_proto(intptr_t out, intptr_t outLength, intptr_t server, unsigned int serverLength, intptr_t client, unsigned int clientLength)'),
+    SSL_get0_peer_CA_list: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get0_peer_CA_list(intptr_t ssl)'),
     SSL_get1_peer_certificate: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get1_peer_certificate(intptr_t ssl)'),
     SSL_get_verify_result: declare<(ssl: Pointer) => number>('long SSL_get_verify_result(intptr_t ssl)'),
     SSL_get_servername: declare<(ssl: Pointer, type: number) => string | null>('const char *SSL_get_servername(intptr_t ssl, int type)'),
@@ -139,6 +141,7 @@ function declareSsl(library: LibraryHandle) {
     SSL_get_selected_srtp_profile: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_selected_srtp_profile(intptr_t ssl)'),
     SSL_export_keying_material: declare<(ssl: Pointer, out: Pointer, outLength: number, label: Pointer, labelLength: number, context: Pointer, contextLength: number, useContext: number) => number>('int SSL_export_keying_material(intptr_t ssl, intptr_t out, size_t outLength, intptr_t label, size_t labelLength, intptr_t context, size_t contextLength, int useContext)'),
     SSL_session_reused: declare<(ssl: Pointer) => number>('int SSL_session_reused(intptr_t ssl)'),
+    SSL_get_session: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_session(intptr_t ssl)'),
     SSL_set_session: declare<(ssl: Pointer, session: Pointer) => number>('int SSL_set_session(intptr_t ssl, intptr_t session)'),
     d2i_SSL_SESSION: declare<(out: Pointer, at: Pointer, length: number) => Pointer>('intptr_t d2i_SSL_SESSION(intptr_t out, intptr_t at, long length)'),
     i2d_SSL_SESSION: declare<(session: Pointer, at: Pointer) => number>('int i2d_SSL_SESSION(intptr_t session, intptr_t at)'),
@@ -199,6 +202,7 @@ export const SSL_VERIFY_NONE = 0
 export const SSL_VERIFY_PEER = 1
 export const SSL_VERIFY_FAIL_IF_NO_PEER_CERT = 2
 
+export const SSL_ERROR_SSL = 1
 export const SSL_ERROR_WANT_READ = 2
 export const SSL_ERROR_ZERO_RETURN = 6
 

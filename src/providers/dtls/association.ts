@@ -5,6 +5,7 @@
  * Every method does its work with OpenSSL first and tells of it afterwards, in order; so a listener
  * may call any method, also close() and destroy().
  */
+import { isUint8Array } from 'node:util/types'
 import { EventEmitter } from 'eventemitter3'
 import {
   DTLS_CTRL_GET_TIMEOUT,
@@ -13,11 +14,12 @@ import {
   SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
   SSL_CTRL_SET_TLSEXT_HOSTNAME,
+  SSL_ERROR_SSL,
   SSL_ERROR_WANT_READ,
   SSL_ERROR_ZERO_RETURN,
   TLSEXT_NAMETYPE_host_name,
 } from '../../../lib/openssl.js'
-import { SocketSecurityError } from '../../model/errors.js'
+import { kindOf, SocketSecurityError, show } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
@@ -27,7 +29,13 @@ import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed } from './clear-records.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
-import { explainOpenssl, takeError } from './explain.js'
+import {
+  certificateWanted,
+  explainOpenssl,
+  isRefusal,
+  type OpensslError,
+  takeError,
+} from './explain.js'
 import { countRecords, groupRecords } from './flight.js'
 import {
   arenaSize,
@@ -103,6 +111,8 @@ const silentBeforeBackoff = 2
 /** What gets through where more does not: IPv4's minimum of 576 less the longest headers; then OpenSSL's own minimum. */
 const smallerMtus = [508, 256]
 const maxTimeout = 60_000_000
+/** More records than OpenSSL keeps that come before the handshake is complete. */
+const earlyLimit = 1024
 /** OpenSSL takes no less. */
 const minSendFragment = 512
 
@@ -146,7 +156,11 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   #waitingFor = 0
   /** Why a callback of ours refused, where OpenSSL only says that it did. */
   #refusal: SocketSecurityError | undefined
+  /** What OpenSSL has said of its last failure. */
+  #error: OpensslError | undefined
   #pskIdentity: string | undefined
+  /** Taken at once: by the time that it is told, the peer may have closed. */
+  #info: SecurityInfo | undefined
   /** Told when OpenSSL has returned: at most a few at a time. */
   readonly #untold: [event: Event, argument?: Buffer | Error][] = []
   #telling = false
@@ -284,10 +298,10 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#end()
   }
 
-  /** What secures the messages. @throws SocketSecurityError ENOTCONN unless secured */
+  /** What secures the messages, or did until it ended. @throws SocketSecurityError ENOTCONN if it never was secured */
   query(): SecurityInfo {
-    if (this.#state !== 'secured') throw notSecured(this.#options.peer)
-    return describe(this.#ssl, this.role, this.#verification.identity)
+    if (this.#info === undefined) throw notSecured(this.#options.peer)
+    return this.#info
   }
 
   /** RFC 5705. @throws SocketSecurityError ENOTCONN unless secured, EINVAL */
@@ -295,13 +309,14 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (this.#state !== 'secured') throw notSecured(this.#options.peer)
     const { lib, arena } = this.#binding
     const labelBytes = Buffer.from(label)
-    const given = context ?? new Uint8Array()
-    if (
-      !Number.isInteger(length) ||
-      length <= 0 ||
-      length + labelBytes.length + given.length > arenaSize
-    ) {
-      throw new SocketSecurityError('EINVAL', `cannot export ${length} bytes of keying material`)
+    const given: unknown = context ?? new Uint8Array()
+    // By its own kind, not by what it says: a length that lies would be OpenSSL's.
+    if (!isUint8Array(given)) {
+      throw new SocketSecurityError('EINVAL', `the context is ${kindOf(given)}: give a Buffer`)
+    }
+    const room = arenaSize - labelBytes.length - given.length
+    if (!Number.isInteger(length) || length <= 0 || length > room) {
+      throw new SocketSecurityError('EINVAL', `cannot export ${show(length)} bytes of keys`)
     }
     const labelAt = length
     const contextAt = labelAt + labelBytes.length
@@ -473,9 +488,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     const flights = this.#gatherFlight()
     if (this.random === null && flights.length > 0) this.random = clientRandom(flights)
     if (error !== 0 && error !== SSL_ERROR_WANT_READ) {
-      const failure = this.#refusal ?? this.#verification.failure
-      const found = takeError()
-      this.#fail(failure ?? explainOpenssl(found, this.#options.peer))
+      this.#fail(this.#handshakeError())
       return true
     }
     const progress = this.#noteProgress(result === 1, flights.length > 0)
@@ -485,11 +498,24 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     }
     this.#complete()
     // What came along with the end of the handshake.
-    if (this.#state === 'secured') this.#read(Number.POSITIVE_INFINITY)
+    if (this.#state === 'secured') this.#read(earlyLimit)
     // There may be nothing to say for a long time.
     this.sleep()
     drain(output)
     return true
+  }
+
+  #handshakeError(): Error {
+    const { peer } = this.#options
+    const found = this.#error
+    const failure = this.#refusal ?? this.#verification.failure
+    if (failure !== undefined) return failure
+    const asked = this.role === 'client' && this.#binding.lib.SSL_get0_peer_CA_list(this.#ssl) !== 0
+    const { cert, pfx } = this.#settings
+    if (asked && cert === undefined && pfx === undefined && isRefusal(found)) {
+      return certificateWanted(found, peer)
+    }
+    return explainOpenssl(found, peer)
   }
 
   #noteProgress(complete: boolean, flightSent: boolean): boolean {
@@ -511,12 +537,16 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     try {
       this.#verification.judge(this.#ssl, this.#pskIdentity)
     } catch (error) {
+      if (this.#ssl === 0) return
       // So that the peer does not believe that it was accepted.
       this.#shutDown()
       this.#fail(error as Error)
       return
     }
+    // A function of the user's was asked for a key, and has closed it.
+    if (this.#ssl === 0) return
     this.#state = 'secured'
+    this.#info = describe(this.#ssl, this.role, this.#verification.identity)
     const { lib } = this.#binding
     lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxMessageLength, 0)
     const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
@@ -534,14 +564,19 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
    */
   #read(records: number): boolean {
     const { lib, arena } = this.#binding
-    let messages = 0
-    while (messages < records) {
+    let read = 0
+    while (read < records) {
       const length = this.#enterAndRun(ssl => lib.SSL_read(ssl, arena.address, maxMessageLength))
-      if (length <= 0) return this.#readNothing(length) || messages > 0
+      if (length <= 0) {
+        const error = this.#errorOf(length)
+        if (!isEmptyRecord(length, error)) return this.#readNothing(error) || read > 0
+        read += 1
+        continue
+      }
       // Memory of its own: a message that is kept must not keep others.
       const message = Buffer.allocUnsafeSlow(length)
       arena.bytes.copy(message, 0, 0, length)
-      messages += 1
+      read += 1
       this.recordsReceived += 1
       this.bytesReceived += length
       this.#untold.push(['message', message])
@@ -550,8 +585,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   }
 
   /** @returns whether what came was authentic nevertheless */
-  #readNothing(result: number): boolean {
-    const error = this.#errorOf(result)
+  #readNothing(error: number): boolean {
     if (error === SSL_ERROR_WANT_READ) {
       // A flight of the peer's that came again is answered again.
       return this.#gatherFlight().length > 0
@@ -562,17 +596,21 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
       this.#end()
       return true
     }
-    const found = takeError()
     this.#gatherFlight()
-    this.#fail(explainOpenssl(found, this.#options.peer))
+    this.#fail(explainOpenssl(this.#error, this.#options.peer))
     return true
   }
 
-  /** SSL_get_error, which also counts what somebody else has left in the queue of this thread. */
+  /** SSL_get_error; and what it found in the queue, where that is what has happened. */
   #errorOf(result: number): number {
     const { lib } = this.#binding
-    const ssl = this.#ssl
-    return lib.SSL_get_error(ssl, result)
+    const error = lib.SSL_get_error(this.#ssl, result)
+    if (error !== SSL_ERROR_SSL) return error
+    this.#error = takeError()
+    // Others use the queue of this thread too. Without what they left, what is it?
+    return lib.SSL_get_error(this.#ssl, result) === SSL_ERROR_WANT_READ
+      ? SSL_ERROR_WANT_READ
+      : SSL_ERROR_SSL
   }
 
   /** Says close_notify. */
@@ -676,6 +714,14 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#telling = false
     if (thrown) throw thrown.error
   }
+}
+
+/**
+ * An authentic record without content, by which some stacks keep a path open (RFC 5246, section
+ * 6.2.1). OpenSSL 3.0 gives 0 for it, which newer ones do not.
+ */
+function isEmptyRecord(result: number, error: number): boolean {
+  return result === 0 && error !== SSL_ERROR_ZERO_RETURN && error !== SSL_ERROR_SSL
 }
 
 /** A session that cannot be used any more is no error: the handshake will be a full one. */

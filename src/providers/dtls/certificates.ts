@@ -20,21 +20,56 @@ import { decodeDer, openssl, pointerAt, setPointerAt } from './openssl.js'
 
 /**
  * Whom the settings trust, as an X509_STORE; the caller frees it.
+ * @param verifies whether a certificate can come at all: with pre-shared keys alone none can, and the
+ * default authorities cost 100 ms and some megabytes
  * @throws SocketSecurityError EINVAL
  */
-export function trustStore(settings: ParsedSettings): Pointer {
+export function trustStore(settings: ParsedSettings, verifies: boolean): Pointer {
   const { lib } = openssl()
   checkAuthorities(settings)
+  const { ca, crl, pfx } = settings
+  // One for all who add nothing of their own to it.
+  if (ca === undefined && crl === undefined && pfx === undefined && verifies) {
+    const store = defaultStore()
+    lib.X509_STORE_up_ref(store)
+    return store
+  }
   const store = lib.X509_STORE_new()
-  const authorities = settings.ca === undefined ? defaultAuthorities() : asList(settings.ca)
-  for (const pem of authorities ?? []) {
+  if (ca === undefined && verifies) addDefaults(store, defaultAuthorities())
+  for (const pem of asList(ca) ?? []) {
     for (const der of certificatesIn(pem, 'ca')) addTo(store, der)
   }
-  if (settings.crl !== undefined) {
-    for (const pem of asList(settings.crl) ?? []) addRevocations(store, pem)
+  if (crl !== undefined) {
+    for (const pem of asList(crl) ?? []) addRevocations(store, pem)
     lib.X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
   }
   return store
+}
+
+let defaults: { readonly authorities: readonly string[]; readonly store: Pointer } | undefined
+
+function defaultStore(): Pointer {
+  const { lib } = openssl()
+  const authorities = defaultAuthorities()
+  // tls.setDefaultCACertificates() can have changed them.
+  if (defaults?.authorities !== authorities) {
+    const store = lib.X509_STORE_new()
+    addDefaults(store, authorities)
+    if (defaults) lib.X509_STORE_free(defaults.store)
+    defaults = { authorities, store }
+  }
+  return defaults.store
+}
+
+/** Node has read them already, so what is between the lines is certificates. */
+function addDefaults(store: Pointer, authorities: readonly string[]): void {
+  for (const pem of authorities) {
+    for (const [, base64 = ''] of pem.matchAll(
+      /-----BEGIN (?:X509 )?CERTIFICATE-----([^-]+)-----END/g,
+    )) {
+      addTo(store, Buffer.from(base64, 'base64'))
+    }
+  }
 }
 
 /** Our own certificates and keys. The store is where the rest of their chains may be. */
@@ -192,10 +227,17 @@ function withCertificate(der: Uint8Array, use: (x509: Pointer) => void): void {
   }
 }
 
-/** What node:tls trusts where nothing is said. Node 20 does not tell of NODE_EXTRA_CA_CERTS. */
+let withExtra: readonly string[] | undefined
+
+/** What node:tls trusts where nothing is said; the same list until that changes. Node 20 does not tell of NODE_EXTRA_CA_CERTS. */
 function defaultAuthorities(): readonly string[] {
   const { getCACertificates } = tls as { getCACertificates?: (type: 'default') => string[] }
   if (getCACertificates) return getCACertificates('default')
+  withExtra ??= rootsAndExtra()
+  return withExtra
+}
+
+function rootsAndExtra(): readonly string[] {
   const { NODE_EXTRA_CA_CERTS: extra } = process.env
   if (!extra) return tls.rootCertificates
   try {

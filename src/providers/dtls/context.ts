@@ -78,7 +78,7 @@ function createContext(settings: ParsedSettings, role: AssociationRole): DtlsCon
     useGroups(settings, ctrl)
     if (ctrl(SSL_CTRL_SET_SIGALGS_LIST, 0, cString(settings.sigalgs ?? defaultSigalgs)) !== 1)
       throw unusable('sigalgs')
-    const store = trustStore(settings)
+    const store = trustStore(settings, means.certificates)
     try {
       lib.SSL_CTX_set1_cert_store(handle, store)
       useIdentity(handle, store, settings)

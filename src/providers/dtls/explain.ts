@@ -35,9 +35,33 @@ export function explainOpenssl(error: OpensslError | undefined, peer: string): S
   return new SocketSecurityError('EPROTO', `${peer}: ${reason}`, { peer, cause })
 }
 
-/** OpenSSL's verdict on the peer's certificate. */
-export function explainCertificate(verdict: number, peer: string): SocketSecurityError {
-  const code = certificateCode(verdict)
+/** The alert by which a peer refuses whoever shows it no certificate; it has no better one in DTLS 1.2. */
+export function isRefusal(error: OpensslError | undefined): error is OpensslError {
+  return error?.code === 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE'
+}
+
+export function certificateWanted({ code, reason }: OpensslError, peer: string): Error {
+  return new SocketSecurityError(
+    code as SocketSecurityErrorCode,
+    `${peer}: it asked for a certificate and we have none; give cert and key, or set requestCert: false at the server`,
+    { peer, cause: new Error(reason) },
+  )
+}
+
+/**
+ * OpenSSL's verdict on the peer's certificate.
+ * @param depth of the certificate that it is about; 0 is the peer's own
+ */
+export function explainCertificate(
+  verdict: number,
+  depth: number,
+  peer: string,
+): SocketSecurityError {
+  // node:tls goes on after this one, and says what comes of it in the end.
+  const code =
+    verdict === unknownIssuer && depth === 0
+      ? 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
+      : certificateCode(verdict)
   return explained(code, peer, new Error(`its certificate is refused (${code}, ${verdict})`))
 }
 
@@ -55,6 +79,8 @@ export function unusable(what: string, cause?: Error): SocketSecurityError {
 export function certificateCode(verdict: number): SocketSecurityErrorCode {
   return verdicts[verdict] ?? 'CERT_REJECTED'
 }
+
+const unknownIssuer = 20
 
 const verdicts: Readonly<Record<number, SocketSecurityErrorCode>> = {
   2: 'UNABLE_TO_GET_ISSUER_CERT',

@@ -21,7 +21,7 @@ export function acceptedKey(
   if (named !== undefined && identity !== named.text) {
     throw new SocketSecurityError(
       'ERR_PEER_TARGET_NAME_MISMATCH',
-      `the peer is not ${named.text}: its pre-shared key is that of ${show(identity)}`,
+      `${peer} is not ${named.text}: its pre-shared key is that of ${show(identity)}`,
       { peer },
     )
   }

@@ -2,6 +2,7 @@
  * Whom a peer has proved to be: asked inside the handshake, so that a wrong peer is refused before we
  * show ourselves to it, and again after every handshake, because a resumed one asks nothing.
  */
+import type { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   type Pointer,
@@ -74,8 +75,10 @@ export class Verification {
       if (this.#anyChain) return true
       const isName =
         verdict === X509_V_ERR_HOSTNAME_MISMATCH || verdict === X509_V_ERR_IP_ADDRESS_MISMATCH
+      const depth = lib.X509_STORE_CTX_get_error_depth(storeContext)
       this.failure =
-        (isName ? this.#nameFailure(storeContext) : undefined) ?? explainCertificate(verdict, peer)
+        (isName ? this.#nameFailure(storeContext) : undefined) ??
+        explainCertificate(verdict, depth, peer)
       return false
     }
     if (lib.X509_STORE_CTX_get_error_depth(storeContext) !== 0) return true
@@ -114,9 +117,9 @@ export class Verification {
       throw role === 'server' ? noCertificate(peer) : notAuthenticated(peer)
     }
     const verdict = lib.SSL_get_verify_result(ssl)
-    if (verdict !== X509_V_OK && !this.#anyChain) throw explainCertificate(verdict, peer)
+    if (verdict !== X509_V_OK && !this.#anyChain) throw explainCertificate(verdict, 0, peer)
     const { targetName } = this.#options
-    if (targetName !== undefined) checkCertificate(certificate, targetName, peer)
+    if (targetName !== undefined) checkName(certificate, targetName, peer)
     else if (verdict !== X509_V_OK) return
     else checkValidity(certificate, peer)
     this.identity = certificateIdentity(certificate, targetName)
@@ -148,7 +151,7 @@ export class Verification {
       const certificate = parseCertificate(derOf(at => lib.i2d_X509(x509, at)))
       checkCertificate(certificate, targetName, peer)
     } catch (error) {
-      return error instanceof SocketSecurityError ? error : unreadable(peer, error)
+      return error instanceof SocketSecurityError ? ofPeer(error, peer) : unreadable(peer, error)
     }
     return undefined
   }
@@ -181,6 +184,20 @@ function expectHost(ssl: Pointer, name: TargetName): void {
     isIP(host) === 0 ? lib.SSL_set1_host(ssl, host) : lib.X509_VERIFY_PARAM_set1_ip_asc(param, host)
   if (set !== 1) {
     throw new SocketSecurityError('EINVAL', `OpenSSL cannot check the target name ${name.text}`)
+  }
+}
+
+/** One socket has many peers: the message says which. */
+function ofPeer(error: SocketSecurityError, peer: string): SocketSecurityError {
+  const message = error.message.replace(/^the peer is not /, `${peer} is not `)
+  return new SocketSecurityError(error.code, message, { peer, cause: error.cause })
+}
+
+function checkName(certificate: X509Certificate, targetName: TargetName, peer: string): void {
+  try {
+    checkCertificate(certificate, targetName, peer)
+  } catch (error) {
+    throw ofPeer(error as SocketSecurityError, peer)
   }
 }
 

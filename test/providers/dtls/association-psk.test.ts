@@ -1,5 +1,6 @@
 /** Pre-shared keys between two associations: whose they are, and what a wrong one does. */
 import t from 'tap'
+import { derOf, openssl } from '../../../src/providers/dtls/openssl.js'
 import { testIdentity } from '../../support/identities.js'
 import { createPair, deliver, handshake, say } from './pair.js'
 
@@ -187,4 +188,37 @@ t.test('the association itself is closed from inside its look-up', t => {
   const after = handshake({ client: { psk }, server: { psk: { device: key } } })
   t.equal(say(after.client, after.server, 'x'), 'x', 'nothing of it is left in what all share')
   t.end()
+})
+
+t.test('a key of a resumed session is asked for again, and the look-up may close', async t => {
+  // Ours never resumes with a key; other clients do, where the server has certificates too.
+  const client = { psk, ca: identity.ca, ciphers: 'PSK-AES128-GCM-SHA256' }
+  const keys = new Map([['device', key]])
+  let asked = () => {}
+  const server = {
+    ...identity,
+    psk: (name: string) => {
+      asked()
+      return keys.get(name)
+    },
+  }
+  const { lib } = openssl()
+  const full = handshake({ client, server })
+  const { handle } = full.client.association
+  const session = derOf(at => lib.i2d_SSL_SESSION(lib.SSL_get_session(handle), at))
+  const resumed = handshake({ client, server, session })
+  t.match(resumed.server.association.query(), { resumed: true, peer: { pskIdentity: 'device' } })
+
+  for (const end of ['close', 'destroy'] as const) {
+    const pair = createPair({ client, server, session })
+    asked = () => pair.server.association[end]()
+    deliver(pair)
+    t.same([pair.server.secured, pair.server.failed], [0, []], end)
+    t.equal(pair.server.association.state, 'ended')
+  }
+  asked = () => {}
+  keys.clear()
+  const revoked = handshake({ client, server, session })
+  t.match(revoked.server.failed, [{ code: 'ERR_PEER_NOT_AUTHENTICATED', message: /not known/ }])
+  t.equal(revoked.server.secured, 0)
 })

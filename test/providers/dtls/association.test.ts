@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { parseSettings } from '../../../src/model/settings.js'
 import { Association } from '../../../src/providers/dtls/association.js'
+import { openssl } from '../../../src/providers/dtls/openssl.js'
 import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
 import { clock, createEnd, createPair, deliver, handshake, say } from './pair.js'
 
@@ -50,7 +51,19 @@ t.test('two peers with certificates authenticate each other and talk', t => {
     pair.client.association.exportKeyingMaterial(32, 'EXPORTER-test', Buffer.alloc(0)),
     'an empty context is not no context (RFC 5705, section 4)',
   )
-  t.throws(() => pair.client.association.exportKeyingMaterial(0, 'x'), { code: 'EINVAL' })
+  for (const length of [0, -1, 1.5, Number.NaN, 1e9]) {
+    t.throws(() => pair.client.association.exportKeyingMaterial(length, 'x'), { code: 'EINVAL' })
+  }
+  for (const context of [
+    { length: -5 },
+    'abc',
+    new Uint16Array(4),
+    new DataView(new ArrayBuffer(4)),
+  ])
+    t.throws(() => pair.client.association.exportKeyingMaterial(8, 'x', context as never), {
+      code: 'EINVAL',
+      message: /context/,
+    })
   t.match(pair.client.association, {
     recordsSent: 1,
     recordsReceived: 1,
@@ -310,7 +323,7 @@ t.test('close() tells the peer, which answers and ends', t => {
   t.equal(pair.server.closed, 1)
   t.equal(pair.server.association.state, 'ended')
   t.throws(() => pair.server.association.send(Buffer.from('x')), { code: 'ENOTCONN' })
-  t.throws(() => pair.server.association.query(), { code: 'ENOTCONN' })
+  t.match(pair.server.association.query(), { protocol: 'dtls' }, 'it still tells what it was')
   t.throws(() => pair.server.association.exportKeyingMaterial(1, 'x'), { code: 'ENOTCONN' })
   t.notOk(pair.server.association.receive(Buffer.alloc(100)))
   t.end()
@@ -330,6 +343,7 @@ t.test('destroy() says nothing', t => {
 t.test('nothing but the secured can send', t => {
   const { association } = createEnd('server', server)
   t.throws(() => association.send(Buffer.from('x')), { code: 'ENOTCONN' })
+  t.throws(() => association.query(), { code: 'ENOTCONN' })
   association.close()
   association.start(Buffer.alloc(100))
   t.equal(association.state, 'ended', 'and what is closed does not start')
@@ -386,6 +400,45 @@ t.test('messages that overtake the end of the handshake are not lost', t => {
   t.same(pair.client.messages, [])
   deliver(pair)
   t.same(pair.client.messages.map(String), ['early'])
+  t.end()
+})
+
+t.test('what overtakes the end of the handshake is told after it, the end too', t => {
+  const pair = createPair({ client, server, targetName: 'localhost' })
+  for (const datagram of pair.server.waiting.splice(0)) pair.client.association.receive(datagram)
+  for (const datagram of pair.client.waiting.splice(0)) pair.server.association.receive(datagram)
+  const last = pair.server.waiting.splice(0)
+  const told: unknown[] = []
+  const { association } = pair.client
+  association.on('secured', () => told.push('secured', association.query().version))
+  association.on('message', message => told.push(String(message)))
+  association.on('closed', () => told.push('closed'))
+  association.receive(pair.server.association.send(Buffer.from('early')))
+  pair.server.association.close()
+  for (const datagram of [...pair.server.waiting.splice(0), ...last]) association.receive(datagram)
+  t.same(told, ['secured', 'DTLSv1.2', 'early', 'closed'])
+  t.same(pair.client.failed, [])
+  t.end()
+})
+
+t.test('an error that somebody else left in the queue of the thread is nobody’s end', t => {
+  const pair = handshake({ client, server, targetName: 'localhost' })
+  const { lib } = openssl()
+  const litter = () => lib.SSL_CTX_set_cipher_list(lib.SSL_CTX_new(lib.DTLS_client_method()), 'no')
+  litter()
+  const forged = pair.client.association.send(Buffer.from('forged'))
+  forged[20] = (forged[20] as number) ^ 1
+  t.notOk(pair.server.association.receive(forged))
+  litter()
+  t.equal(say(pair.client, pair.server, 'x'), 'x')
+  const begun = createPair({ client, server, targetName: 'localhost' })
+  for (const datagram of begun.server.waiting.splice(0)) {
+    litter()
+    begun.client.association.receive(datagram)
+    litter()
+  }
+  deliver(begun)
+  t.equal(say(begun.client, begun.server, 'x'), 'x')
   t.end()
 })
 
