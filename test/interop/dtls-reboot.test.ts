@@ -8,8 +8,11 @@ import { requireProgram } from '../support/foreign-program.js'
 import { strangerIdentity, testIdentity } from '../support/identities.js'
 import type { Program } from '../support/program.js'
 import { trust } from '../support/secured.js'
+import { type Build, coapAnswer, coapClient, coapResponse } from './dtls-libcoap.js'
+import { silencingRelay } from './dtls-relay.js'
 import { at, type Listening, listening, sent } from './dtls-sockets.js'
 import { files, ownDirectory } from './files.js'
+import { gnutlsCli } from './gnutls.js'
 import { sClient } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
@@ -17,6 +20,28 @@ const save = files(t)
 const { ca } = await trust()
 const { cert, key } = await testIdentity()
 const own = { cert, key, ca }
+const known = await testIdentity(['client.example'])
+const paths = save({ cert: known.cert, key: known.key, ca })
+
+/** Clients that cannot be told from which port to speak: each says one word and ends. */
+const others = {
+  'gnutls-cli': {
+    program: 'gnutls-cli',
+    answer: (message: Buffer) => message,
+    async start(t: Test, port: number, word: string) {
+      const { cert, key } = paths
+      const shown = ['--x509certfile', cert, '--x509keyfile', key]
+      const trusting = ['--x509cafile', paths.ca, '--verify-hostname', 'localhost']
+      const program = gnutlsCli(t, port, '--udp', ...shown, ...trusting)
+      await program.said(/Simple Client Mode/)
+      program.type(`${word}\n`)
+      await program.said(new RegExp(`^${word}$`, 'm'))
+      await program.stop()
+    },
+  },
+  'coap-client-openssl': coapOf('openssl'),
+  'coap-client-gnutls': coapOf('gnutls'),
+}
 
 t.test('it gets through again, and nobody else notices', { skip }, async t => {
   const us = await listening(t, own)
@@ -83,6 +108,27 @@ t.test('one that takes its port and proves nothing replaces nothing', { skip }, 
   t.equal(await exchange(us, last, 'it is me again'), port)
 })
 
+for (const name of Object.keys(others)) {
+  const { program, answer, start } = others[name as keyof typeof others]
+  const missing = !requireProgram(t, program)
+  t.test(`${name} behind a NAT that keeps its port`, { skip: missing }, async t => {
+    const us = await listening(t, own, { echo: false })
+    us.socket.on('peerClose', () => t.fail('somebody was lost'))
+    us.socket.on('message', (message, from) => {
+      us.socket.send(answer(message), from.port, from.address)
+    })
+    const { port, outerPort } = await silencingRelay(t, us.port)
+    for (const life of ['first', 'second', 'third']) {
+      await start(t, port, life)
+      const { text, from } = await us.heard.next()
+      t.ok(text.includes(life))
+      t.match(from, { port: outerPort, peer: { names: ['client.example'] } })
+    }
+    t.same(ports(us), [outerPort])
+    t.equal(us.socket.peerStats(at(outerPort))?.handshakes, 3)
+  })
+}
+
 function start(t: Test, us: Listening, credentials: string[], ...args: string[]): Program {
   return sClient(t, us.port, '-dtls1_2', ...credentials, ...args)
 }
@@ -99,6 +145,20 @@ async function exchange(us: Listening, client: Program, text: string): Promise<n
   const heard = await us.heard.next()
   if (heard.text !== `${text}\n`) throw new Error(`it heard ${heard.text}`)
   return heard.from.port
+}
+
+function coapOf(build: Build) {
+  return {
+    program: `coap-client-${build}`,
+    answer: coapResponse,
+    async start(t: Test, port: number, word: string) {
+      const { cert, key } = paths
+      const shown = ['-c', cert, '-j', key, '-C', paths.ca]
+      const program = coapClient(t, build, port, word, ...shown)
+      await program.said(coapAnswer)
+      await program.ended()
+    },
+  }
 }
 
 function isKnown(us: Listening, port: number): boolean {
