@@ -61,7 +61,8 @@ export function checkQuery(state: SocketState, established: boolean, syscall: st
 }
 
 /**
- * Can it be the address of a datagram peer? Port 0 stands for all ports of the address.
+ * Can it be the address of a datagram peer? Port 0 stands for all ports of the address. A link-local
+ * one needs its link, by name: as the system tells it of those who come from there.
  * Throws EINVAL (R17).
  */
 export function checkPeerAddress(address: string, port: number, syscall: string): void {
@@ -69,6 +70,13 @@ export function checkPeerAddress(address: string, port: number, syscall: string)
     throw new SocketSecurityError(
       'EINVAL',
       `the peer's address is ${show(address)}: give the address of one host`,
+      { syscall },
+    )
+  }
+  if (isIP(address) === 6 && /^fe[89ab]/i.test(address) && !/%.*\D/.test(address)) {
+    throw new SocketSecurityError(
+      'EINVAL',
+      `the peer's address is ${show(address)}: say on which link it is, by the interface's name, such as fe80::1%eth0`,
       { syscall },
     )
   }

@@ -9,6 +9,11 @@ manyHosts.addSubnet('224.0.0.0', 4, 'ipv4')
 manyHosts.addAddress('255.255.255.255', 'ipv4')
 manyHosts.addSubnet('ff00::', 8, 'ipv6')
 
+/** As it stands in messages: `1.2.3.4:5`, `[::1]:5`. */
+export function peerText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
 /** Is it a multicast address, or the limited broadcast address? IPv4-mapped ones count as IPv4. */
 export function standsForMany(address: string): boolean {
   if (isIP(address) === 4) return Number.parseInt(address, 10) >= 224 && manyHosts.check(address)
@@ -45,6 +50,16 @@ function isLocal(address: string): boolean {
     local = new Set(interfaces.map(each => plain(each.address)))
   }
   return local.has(address)
+}
+
+/** One text for one address; the zone is kept, since the same address on another link is another host. */
+export function addressKey(address: string): string {
+  const bare = withoutZone(address)
+  return canonicalAddress(bare) + address.slice(bare.length)
+}
+
+export function sameAddress(one: string, other: string): boolean {
+  return one === other || addressKey(one) === addressKey(other)
 }
 
 /** One text for one address, without the zone. */

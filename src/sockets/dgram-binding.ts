@@ -52,8 +52,13 @@ export function runWaiting(state: DgramState): void {
   const { waiting } = state
   if (waiting === null || state.bind !== 'bound' || state.nameLookups > 0) return
   // What comes meanwhile goes behind it.
-  for (let call = waiting.shift(); call; call = waiting.shift()) call.run()
-  state.waiting = null
+  try {
+    for (let call = waiting.shift(); call; call = waiting.shift()) call.run()
+  } finally {
+    if (waiting.length === 0) state.waiting = null
+    // Somebody's callback has thrown.
+    else process.nextTick(runWaiting, state)
+  }
 }
 
 /** Nothing of what waits will happen. */

@@ -4,14 +4,17 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { RemoteInfo, Socket } from 'node:dgram'
+import { SocketSecurityError } from '../model/errors.js'
 import type { PeerIdentity } from '../model/peer-identity.js'
 import { parseSettings } from '../model/settings.js'
 import type {
   DatagramEndpoint,
   EndpointObserver,
+  PeerAddress,
   SendCallback,
 } from '../providers/datagram-provider.js'
 import { datagramProvider } from '../providers/select.js'
+import { peerText, sameAddress } from './dgram-addresses.js'
 import { Alarm } from './dgram-alarm.js'
 import { dgramSocket } from './dgram-internals.js'
 import type { SentCallback } from './dgram-send-arguments.js'
@@ -213,13 +216,25 @@ function transmit(
   const { resolver } = state
   resolver.literal = true
   try {
-    if (state.connect === 'connected') sendConnected(socket, datagram, sent)
-    else dgramSocket.send.call(socket, datagram, port, address, sent)
+    if (state.connect === 'connected' && state.remote) {
+      if (port === state.remote.port && sameAddress(address, state.remote.address))
+        sendConnected(socket, datagram, sent)
+      else sent?.(connectedElsewhere(address, port, state.remote))
+    } else dgramSocket.send.call(socket, datagram, port, address, sent)
   } catch (error) {
     sent?.(error as Error)
   } finally {
     resolver.literal = false
   }
+}
+
+export function connectedElsewhere(address: string, port: number, remote: PeerAddress): Error {
+  const peer = peerText(address, port)
+  return new SocketSecurityError(
+    'EISCONN',
+    `nothing can go to ${peer}: the socket is connected to ${peerText(remote.address, remote.port)}`,
+    { peer },
+  )
 }
 
 /** The first send after an ICMP error fails with it, although nothing is wrong with that datagram. */

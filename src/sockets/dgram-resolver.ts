@@ -5,6 +5,7 @@
  */
 import dns from 'node:dns'
 import { isIP } from 'node:net'
+import { SocketSecurityError, show } from '../model/errors.js'
 
 export type LookupCallback = (error: Error | null, address: string, family?: number) => void
 export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void
@@ -28,14 +29,36 @@ export class Resolver {
   resolve(host: string | undefined, type: string, callback: LookupCallback): void {
     const family = type === 'udp6' ? 6 : 4
     const name = host ?? loopback(type)
-    if (this.custom === null && isIP(name) !== 0) callback(null, name, family)
-    else lookUp(this.custom, name, family, callback)
+    if (this.custom === null && isIP(name) !== 0) {
+      callback(null, name, family)
+      return
+    }
+    let answered = false
+    const answer = (error: Error | null, address: unknown) => {
+      if (answered) return
+      answered = true
+      if (error || (typeof address === 'string' && isIP(address) !== 0))
+        callback(error, address as string, family)
+      else callback(noAddress(name, address), '', family)
+    }
+    try {
+      lookUp(this.custom, name, family, answer)
+    } catch (error) {
+      answer(error as Error, undefined)
+    }
   }
 
   /** Would resolve() call back at once? */
   knows(host: string | undefined): boolean {
     return this.custom === null && (host === undefined || isIP(host) !== 0)
   }
+}
+
+function noAddress(host: string, answer: unknown): Error {
+  return new SocketSecurityError(
+    'EINVAL',
+    `the look-up of ${show(host)} gave ${show(answer)}: it must give one address`,
+  )
 }
 
 /** What no address means. */

@@ -33,6 +33,10 @@ export class DgramState {
   nameFailures: Map<string, Error> | null = null
   endpoint: DatagramEndpoint | null = null
   earlyNames: EarlyName[] = []
+  /** Names that were set for a host: they hold for every address that it is found at. */
+  hostNames: Map<string, TargetName> | null = null
+  /** Names that were set for an address, by whichever way. */
+  addressNames: Map<string, TargetName> | null = null
   resolver = new Resolver()
   sendBlockList: BlockList | null = null
   /** The option of the constructor that lets others take the port (R9). */

@@ -7,6 +7,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { type BlockList, isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
 import { SocketSecurityError, show } from '../model/errors.js'
 import {
   checkPeerAddress,
@@ -19,7 +20,7 @@ import {
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
-import { canonicalAddress, parseTargetName, type TargetName } from '../model/target-name.js'
+import { parseTargetName, type TargetName } from '../model/target-name.js'
 import type {
   DatagramEndpoint,
   EndpointStats,
@@ -28,9 +29,17 @@ import type {
 } from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
-import { destination, isOwnAddress, standsForMany } from './dgram-addresses.js'
+import {
+  addressKey,
+  destination,
+  isOwnAddress,
+  peerText,
+  sameAddress,
+  standsForMany,
+} from './dgram-addresses.js'
 import { checkBind, failWaiting, mustWait, runWaiting, wait } from './dgram-binding.js'
 import {
+  connectedElsewhere,
   endpointOf,
   finish,
   finishWhenDone,
@@ -75,6 +84,8 @@ export interface NamedPeer {
 const MAX_MESSAGE_BYTES = 16384
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM_BYTES = 65507
+/** Of keying material, in one piece. */
+const MAX_EXPORT_BYTES = 65535
 /** How long close() waits for what was sent before it, and waits for a handshake. */
 const LINGER_MS = 10_000
 
@@ -135,6 +146,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     return promised(this, syscall, state => {
       checkSocket(socketState(state), syscall)
       const { address, port } = givenPeer(peer, syscall)
+      state.hostNames?.delete(nameKey(address, port))
       return withAddress(this, state, address, each => deleteName(this, state, each, port))
     })
   }
@@ -215,19 +227,8 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     const syscall = 'exportKeyingMaterial'
     checkSocket(socketState(state), syscall)
     const { address, port } = literalPeer(this, state, given, syscall)
-    if (!Number.isInteger(length) || (length as number) < 1 || typeof label !== 'string') {
-      throw new SocketSecurityError(
-        'EINVAL',
-        `exportKeyingMaterial takes a length in bytes and a label; they are ${show(length)} and ${show(label)}`,
-      )
-    }
-    const material = state.endpoint?.exportKeyingMaterial(
-      address,
-      port,
-      length as number,
-      label,
-      context as Buffer | undefined,
-    )
+    const request = exportArguments(length, label, context)
+    const material = state.endpoint?.exportKeyingMaterial(address, port, ...request)
     checkPeerQuery(socketState(state), peerText(address, port), material !== undefined, syscall)
     return material as Buffer
   }
@@ -312,16 +313,17 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     const [port, address] = args
     const given = typeof address === 'function' ? address : args[2]
     const callback = typeof given === 'function' ? (given as SentCallback) : undefined
+    const misused = connectArgumentsError(args)
+    if (misused) throw misused
     if (state.closing) throw notRunning()
     try {
       endpointOf(this)
     } catch (error) {
-      const misused = connectArgumentsError(args)
-      if (misused) throw misused
       failSend(this, error as Error, callback)
       return
     }
     const host = typeof address === 'string' && address !== '' ? address : loopback(typeOf(this))
+    leaveOthers(this, state, host, Number(port))
     const connected = (...outcome: unknown[]) => {
       if (outcome[0]) disconnected(state, outcome[0] as Error)
       callback?.apply(this, outcome as [Error])
@@ -343,7 +345,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     const state = stateOf(this)
     const { endpoint, own, remote } = state
     // Linux takes a port that it has chosen itself away again: the peers would hear a stranger.
-    if (endpoint && remote && state.chosenPort) within(this, state, () => closeAll(endpoint))
+    if (endpoint && remote && state.chosenPort) within(this, state, () => closePeers(endpoint))
     dgramSocket.disconnect.call(this)
     disconnected(state, notConnected('disconnect'))
     if (own && state.chosenPort) state.own = null
@@ -533,6 +535,30 @@ export const SecureDgramSocket = callable(SecureDgramSocketClass, (self, [type, 
   initialise(self as Socket, type as SecureDgramSocketOptions, listener, lookup)
 }) as unknown as SecureDgramSocketConstructor
 
+/** What OpenSSL is given must be what it is said to be. */
+function exportArguments(
+  length: unknown,
+  label: unknown,
+  context: unknown,
+): [length: number, label: string, context: Buffer | undefined] {
+  const bytes =
+    typeof context === 'string'
+      ? Buffer.from(context)
+      : ArrayBuffer.isView(context)
+        ? Buffer.from(context.buffer, context.byteOffset, context.byteLength)
+        : undefined
+  const wrong =
+    !Number.isInteger(length) || (length as number) < 1 || (length as number) > MAX_EXPORT_BYTES
+      ? `length is ${show(length)}: give 1 to ${MAX_EXPORT_BYTES} bytes`
+      : typeof label !== 'string' || label === ''
+        ? `label is ${show(label)}: give a string`
+        : context !== undefined && bytes === undefined
+          ? `context is ${show(context)}: give a Buffer or a string`
+          : undefined
+  if (wrong) throw new SocketSecurityError('EINVAL', `exportKeyingMaterial: ${wrong}`)
+  return [length as number, label as string, bytes]
+}
+
 // Setting up.
 
 /** The state exists after the base constructor only, which wants a look-up function before. */
@@ -628,8 +654,18 @@ function portOf(options: unknown): unknown {
       : undefined
 }
 
-function closeAll(endpoint: DatagramEndpoint): void {
-  for (const { address, port } of endpoint.peers()) endpoint.closePeer(address, port)
+/** Nothing reaches the other peers of a connected socket: they are told while it can be done. */
+function leaveOthers(socket: Socket, state: DgramState, host: string, port: number): void {
+  const { endpoint } = state
+  if (!endpoint || state.connect !== 'none') return
+  const others = endpoint
+    .peers()
+    .filter(each => each.port !== port || isIP(host) === 0 || !sameAddress(each.address, host))
+  within(socket, state, () => closePeers(endpoint, others))
+}
+
+function closePeers(endpoint: DatagramEndpoint, peers = endpoint.peers()): void {
+  for (const { address, port } of peers) endpoint.closePeer(address, port)
 }
 
 function onConnect(socket: Socket, state: DgramState): void {
@@ -754,7 +790,8 @@ function deliver(
   const inside = state.own !== null && isOwnAddress(state.own, address, port)
   const refused = inside
     ? oversize(message, MAX_DATAGRAM_BYTES, address, port)
-    : refusal(state, message, address, port, host)
+    : (refusal(state, message, address, port, host) ??
+      applyHostName(socket, state, host, address, port))
   if (refused) {
     // node:dgram does not emit an 'error' for these either.
     if (callback) process.nextTick(callback, refused)
@@ -789,12 +826,46 @@ function refusal(
       code: 'ERR_IP_BLOCKED',
     })
   }
-  return state.nameFailures === null
-    ? undefined
-    : (state.nameFailures.get(nameKey(host, port)) ??
-        state.nameFailures.get(nameKey(host, 0)) ??
-        state.nameFailures.get(nameKey(address, port)) ??
-        state.nameFailures.get(nameKey(address, 0)))
+  return nameFailure(state, host, address, port)
+}
+
+/** A target name that could not be set fails what relies on it (R12). */
+function nameFailure(
+  { nameFailures }: DgramState,
+  host: string,
+  address: string,
+  port: number,
+): Error | undefined {
+  if (nameFailures === null) return undefined
+  return named(nameFailures, host, port) ?? named(nameFailures, address, port)
+}
+
+/** What is known of a port, or else of the whole host. */
+function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
+  return names.get(nameKey(host, port)) ?? names.get(nameKey(host, 0))
+}
+
+/**
+ * A name that was set for a host holds wherever the host is found today: another answer of the
+ * resolver must not make another name do (R20). Returns why it cannot be set.
+ */
+function applyHostName(
+  socket: Socket,
+  state: DgramState,
+  host: string,
+  address: string,
+  port: number,
+): Error | undefined {
+  const { hostNames, addressNames } = state
+  const name = hostNames && isIP(host) === 0 ? named(hostNames, host, port) : undefined
+  if (!name) return undefined
+  if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
+  try {
+    applyName(socket, state, address, port, name)
+    return undefined
+  } catch (error) {
+    return error as Error
+  }
 }
 
 function oversize(message: Buffer, most: number, address: string, port: number): Error | undefined {
@@ -863,11 +934,17 @@ async function secured(
       await new Promise<void>((run, fail) =>
         wait(state, { run, fail, to: { address: host, port } }),
       )
-    const ip = state.remote?.address ?? (await lookedUp(socket, state, host))
+    const address = destination(await lookedUp(socket, state, host))
     if (state.closing) throw canceled()
-    const address = destination(ip)
+    const { remote } = state
+    const connected = state.connect === 'connected' && remote !== null
+    if (connected && (port !== remote.port || !sameAddress(address, remote.address)))
+      throw connectedElsewhere(address, port, remote)
     const endpoint = endpointOf(socket)
-    const name = state.connect === 'connected' ? state.host : host
+    const name = connected ? state.host : host
+    const failure =
+      nameFailure(state, name, address, port) ?? applyHostName(socket, state, name, address, port)
+    if (failure) throw failure
     return await within(socket, state, () => endpoint.secure(address, port, name))
   } finally {
     state.securing -= 1
@@ -924,6 +1001,8 @@ function setName(socket: Socket, state: DgramState, peer: NamedPeer): void | Pro
     .then(ip => {
       checkSocket(socketState(state), syscall)
       applyName(socket, state, ip, port, name)
+      state.hostNames ??= new Map()
+      state.hostNames.set(key, name)
       state.nameFailures?.delete(key)
     })
     .catch(failed)
@@ -949,7 +1028,7 @@ function applyName(
       to !== undefined &&
       (port === 0 || to.port === port) &&
       isIP(to.address) !== 0 &&
-      canonicalAddress(to.address) === canonicalAddress(address),
+      sameAddress(to.address, address),
   )
   if (waits) {
     throw new SocketSecurityError(
@@ -960,22 +1039,29 @@ function applyName(
   }
   if (endpoint) within(socket, state, () => endpoint.setTargetName(address, port, name))
   else state.earlyNames.push({ address, port, name })
+  state.addressNames ??= new Map()
+  state.addressNames.set(nameKey(address, port), name)
 }
 
 /** A name that was never set is no error: it serves no handshake either. */
 function deleteName(socket: Socket, state: DgramState, address: string, port: number): void {
   checkPeerAddress(address, port, 'WSADeleteSocketPeerTargetName')
-  const canonical = canonicalAddress(address)
   state.earlyNames = state.earlyNames.filter(
-    each => each.port !== port || canonicalAddress(each.address) !== canonical,
+    each => each.port !== port || !sameAddress(each.address, address),
   )
+  state.addressNames?.delete(nameKey(address, port))
   state.nameFailures?.delete(nameKey(address, port))
   const { endpoint } = state
   if (endpoint) within(socket, state, () => endpoint.deleteTargetName(address, port))
 }
 
 function nameKey(address: string, port: number): string {
-  return `${isIP(address) === 0 ? address.toLowerCase() : canonicalAddress(address)} ${port}`
+  return `${isIP(address) === 0 ? hostKey(address) : addressKey(address)} ${port}`
+}
+
+/** DNS knows no case, and a dot at the end changes nothing. */
+function hostKey(host: string): string {
+  return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
 }
 
 function query(state: DgramState, address: string, port: number, syscall: string): SecurityInfo {
@@ -1031,8 +1117,4 @@ function literalPeer(
   const given = peerOr(socket, state, peer, syscall)
   checkPeerAddress(given.address, given.port, syscall)
   return given
-}
-
-function peerText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }

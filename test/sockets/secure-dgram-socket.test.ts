@@ -724,3 +724,102 @@ t.test('peers without an authority know each other by their pins', async t => {
   t.equal(rinfo.targetName, two.pin)
   t.equal(rinfo.peer?.pin, two.pin)
 })
+
+t.test('a name that was set for a host holds wherever the host is found', async t => {
+  const good = await boundSocket(t, await identified(['spiffe://example.org/db']))
+  const impostor = await boundSocket(t, await identified(['peer.example']), '127.0.0.2')
+  let address = LOOPBACK
+  const lookup = (_host: string, _family: unknown, callback: (...args: unknown[]) => void) =>
+    process.nextTick(callback, null, address, 4)
+  const client = datagramSocket(t, { security: await identified(), lookup: lookup as never })
+  const targetName = 'spiffe://example.org/db'
+  await client.setPeerTargetName({ address: 'peer.example', targetName })
+  await sent(client, 'to the right one', good.port, 'peer.example')
+  await sent(client, 'and again', good.port, 'PEER.example.')
+  address = '127.0.0.2'
+  for (const host of ['peer.example', 'PEER.example.'])
+    t.match(await failure(sent(client, 'a secret', impostor.port, host)), {
+      code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+    })
+  t.match(await failure(client.secure({ address: 'peer.example', port: impostor.port })), {
+    code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+  })
+  t.equal(impostor.heard.all.length, 0)
+  t.equal(good.heard.all.length, 2)
+})
+
+t.test('a look-up that throws, or answers nonsense, fails the send and nothing else', async t => {
+  const server = await boundSocket(t)
+  for (const [answer, code] of [
+    [() => assertFails(), 'OWN'],
+    [(callback: (...args: unknown[]) => void) => callback(null, undefined), 'EINVAL'],
+    [(callback: (...args: unknown[]) => void) => callback(null, [{ address: LOOPBACK }]), 'EINVAL'],
+    [(callback: (...args: unknown[]) => void) => callback(null, 'localhost'), 'EINVAL'],
+  ] as const) {
+    const lookup = (host: string, _family: unknown, callback: (...args: unknown[]) => void) =>
+      host === 'bad.example' ? answer(callback) : process.nextTick(callback, null, LOOPBACK, 4)
+    const client = datagramSocket(t, { security: await identified(), lookup: lookup as never })
+    t.match(await failure(sent(client, 'x', server.port, 'bad.example')), { code })
+    await sent(client, 'fine', server.port, LOOPBACK)
+    t.equal((await server.heard.next()).text, 'fine')
+    await client[Symbol.asyncDispose]()
+  }
+  function assertFails() {
+    throw Object.assign(new Error('of the application'), { code: 'OWN' })
+  }
+})
+
+t.test('what is for one peer never goes to the one that is connected to', async t => {
+  const [first, second] = [await boundSocket(t), await boundSocket(t)]
+  const tap = await udpTap(second.port)
+  t.teardown(() => tap.close())
+  const client = datagramSocket(t, { security: await identified() })
+  await sent(client, 'to the first', first.port)
+  await first.heard.next()
+  client.connect(tap.port, LOOPBACK)
+  await event(client, 'connect')
+  await until('the first has heard the farewell', () => first.socket.peers().length === 0)
+  t.equal(tap.toServer.length, 0)
+  t.match(await failure(client.secure({ address: LOOPBACK, port: first.port })), {
+    code: 'EISCONN',
+  })
+  t.equal(tap.toServer.length, 0)
+  client.send('to the second')
+  t.equal((await second.heard.next()).text, 'to the second')
+})
+
+t.test('keying material: the same at both ends, and only from what makes sense', async t => {
+  const server = await boundSocket(t)
+  const client = datagramSocket(t, { security: await identified() })
+  const peer = { address: LOOPBACK, port: server.port }
+  await client.secure(peer)
+  await until('the server too', () => server.socket.peers().length === 1)
+  const other = server.socket.peers()[0] as { address: string; port: number }
+  const label = 'EXPERIMENTAL test'
+  for (const context of [undefined, Buffer.from('abc'), 'abc' as never, new Uint16Array([1, 2])])
+    t.same(
+      client.exportKeyingMaterial(peer, 40, label, context as never),
+      server.socket.exportKeyingMaterial(other, 40, label, context as never),
+    )
+  t.notSame(
+    client.exportKeyingMaterial(peer, 32, label, 'abc' as never),
+    client.exportKeyingMaterial(peer, 32, label, 'xyz' as never),
+  )
+  for (const [length, given, context] of [
+    [0, label],
+    [-1, label],
+    [1.5, label],
+    [65536, label],
+    [32, ''],
+    [32, 5],
+    [32, label, { length: -5 }],
+    [32, label, 5],
+    [32, label, null],
+  ])
+    t.throws(
+      () => client.exportKeyingMaterial(peer, length as number, given as string, context as never),
+      { code: 'EINVAL' },
+    )
+  const nobody = { address: LOOPBACK, port: 9 }
+  t.throws(() => client.exportKeyingMaterial(nobody, 32, label), { code: 'ENOTCONN' })
+})
