@@ -7,6 +7,11 @@ export const OVERLAP = 10_000
 export const ALERT_DELAY = 1000
 /** Retransmissions without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
+/**
+ * Milliseconds until a handshake is begun again that somebody may have spoilt: the answers to the
+ * first attempt, which would spoil the second one too, have come by then.
+ */
+export const SECOND_ATTEMPT = 1000
 /** Milliseconds between two attempts to wake a silent peer, and to replace keys after one has failed. */
 export const RETRY_INTERVAL = 60_000
 

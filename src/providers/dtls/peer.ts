@@ -26,7 +26,7 @@ import {
   SERVER_HELLO,
   serverRandom,
 } from './handshake-types.js'
-import { ALERT_DELAY, OVERLAP, PATIENCE, RETRY_INTERVAL } from './lifetimes.js'
+import { ALERT_DELAY, OVERLAP, PATIENCE, RETRY_INTERVAL, SECOND_ATTEMPT } from './lifetimes.js'
 import { type Expectation, Link, type LinkObserver } from './link.js'
 import { MessageQueue, type QueueTotals } from './message-queue.js'
 import { peerText } from './peer-key.js'
@@ -132,6 +132,8 @@ export class Peer implements LinkObserver, Sleeper {
   #over: Buffer[] = []
   /** A handshake was begun again after a failure that anybody could have caused. */
   #retried = false
+  /** When it is begun again; Infinity: not. */
+  #retryAt = Number.POSITIVE_INFINITY
   #rekeyNotBefore = 0
   #wakeNotBefore = Number.NEGATIVE_INFINITY
   #gone = false
@@ -375,6 +377,7 @@ export class Peer implements LinkObserver, Sleeper {
     }
     const refused = this.#queue.push({ message, host, callback }, this.#context.settings, this.text)
     if (refused !== undefined) {
+      this.settle()
       callback(refused)
       return
     }
@@ -481,7 +484,11 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Sees to it that a handshake is under way. */
   #open(now: number): void {
-    if (this.#inFlight === undefined && !this.#startWaits) {
+    if (
+      this.#inFlight === undefined &&
+      !this.#startWaits &&
+      this.#retryAt === Number.POSITIVE_INFINITY
+    ) {
       const { budget } = this.#context
       if (budget.open) {
         budget.spend(() => this.#startClient())
@@ -489,7 +496,8 @@ export class Peer implements LinkObserver, Sleeper {
         this.#startWaits = true
         budget.deferOwn(() => {
           this.#startWaits = false
-          if (!this.#gone && this.#inFlight === undefined && this.#wants(now)) this.#startClient()
+          const isFree = !this.#gone && this.#inFlight === undefined
+          if (isFree && this.#wants(now)) this.#startClient()
           this.settle()
         })
       }
@@ -508,6 +516,7 @@ export class Peer implements LinkObserver, Sleeper {
   }
 
   #startClient(): void {
+    this.#retryAt = Number.POSITIVE_INFINITY
     const { clock } = this.#context
     let link: Link
     try {
@@ -546,6 +555,7 @@ export class Peer implements LinkObserver, Sleeper {
       }
       tell(this.text, 'handshakes as server')
       this.#inFlight = link
+      this.#retryAt = Number.POSITIVE_INFINITY
       link.association.start(record)
     } catch (error) {
       if (this.#inFlight !== before) {
@@ -735,9 +745,9 @@ export class Peer implements LinkObserver, Sleeper {
     if (isClient && link.offered !== undefined) dropSession(this.#sessionKey(link.expectation))
     const again = isClient ? isForgeable(error) : this.#isAwaited
     if (again && !this.#retried) {
+      tell(this.text, 'will try once more')
       this.#retried = true
-      tell(this.text, 'tries once more')
-      this.#startClient()
+      this.#retryAt = clock.now() + SECOND_ATTEMPT
       return
     }
     this.#retried = false
@@ -765,7 +775,8 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Does what is due. */
   tick(now: number): void {
-    this.#tickHandshake(now)
+    if (now >= this.#retryAt) this.#startClient()
+    else this.#tickHandshake(now)
     this.#tickCurrent(now)
     if (this.#retiring !== undefined && now >= this.#retiring.endsAt) {
       this.#retiring.association.destroy()
@@ -874,7 +885,8 @@ export class Peer implements LinkObserver, Sleeper {
   settle(): void {
     if (this.#gone) return
     const inUse = this.#inFlight ?? this.#current ?? this.#retiring
-    if (inUse === undefined && !this.#isAwaited && !this.#startWaits) {
+    const willStart = this.#startWaits || this.#retryAt < Number.POSITIVE_INFINITY
+    if (inUse === undefined && !this.#isAwaited && !willStart) {
       this.#gone = true
       this.#context.forget(this)
     } else {
@@ -883,7 +895,7 @@ export class Peer implements LinkObserver, Sleeper {
   }
 
   #nextWake(): number {
-    let at = Number.POSITIVE_INFINITY
+    let at = this.#retryAt
     const inFlight = this.#inFlight
     if (inFlight !== undefined) {
       const end = inFlight.startedAt + this.#context.settings.handshakeTimeout
