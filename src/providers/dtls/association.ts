@@ -177,9 +177,9 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#settings = settings
     this.#options = options
     this.#mtu = options.mtu
+    this.#binding = openssl()
     if (role === 'client') checkClientCredentials(settings, targetName, targetNameSet)
     else checkServerCredentials(settings, targetName)
-    this.#binding = openssl()
     this.#context = dtlsContext(settings, role)
     this.#verification = new Verification(options)
     if (settings.keylog) warnOfKeylog()

@@ -1,8 +1,11 @@
 /** What each role needs, before anything is sent (R13). */
+import { X509Certificate } from 'node:crypto'
 import { PSK_MAX_IDENTITY_LEN, PSK_MAX_PSK_LEN } from '../../../lib/openssl.js'
 import { SocketSecurityError, show } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
+import { asList, pemText } from '../authorities.js'
+import { openssl } from './openssl.js'
 
 const syscall = 'WSASetSocketSecurity'
 
@@ -67,6 +70,42 @@ export function checkServerCredentials(
       'strangers must show a certificate, and security.ca is missing: whose peers are accepted? Give ca, set their target names, or set requestCert: false',
       { syscall },
     )
+  }
+  checkServerKeys(settings)
+}
+
+/**
+ * OpenSSL 3 has no server of DTLS with such a certificate: it asks for TLS 1.2 by its number
+ * (ssl_set_masks), and every client would be told that no suite is shared. Clients can have one.
+ */
+function checkServerKeys(settings: ParsedSettings): void {
+  if (settings.acceptedPsk !== undefined || !openssl().version.startsWith('OpenSSL 3.')) return
+  let unusable = edwards.get(settings)
+  if (unusable === undefined) {
+    unusable = hasOnlyEdwardsKeys(settings)
+    edwards.set(settings, unusable)
+  }
+  if (!unusable) return
+  throw new SocketSecurityError(
+    'ENOCREDENTIAL',
+    'security.cert has an Ed25519 or Ed448 key, which OpenSSL 3 cannot use in the role of a server of DTLS: make an ECDSA identity (secure-socket identity --algorithm ecdsa-p256)',
+    { syscall },
+  )
+}
+
+const edwards = new WeakMap<ParsedSettings, boolean>()
+
+function hasOnlyEdwardsKeys({ cert, pfx }: ParsedSettings): boolean {
+  const certificates = asList(cert) ?? []
+  if (certificates.length === 0 || pfx !== undefined) return false
+  try {
+    return certificates.every(pem => {
+      const { asymmetricKeyType } = new X509Certificate(pemText(pem)).publicKey
+      return asymmetricKeyType === 'ed25519' || asymmetricKeyType === 'ed448'
+    })
+  } catch {
+    // What is no certificate is told with the rest of the settings.
+    return false
   }
 }
 

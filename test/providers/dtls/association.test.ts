@@ -268,6 +268,28 @@ t.test('what a role needs is asked for before anything is sent (R13)', t => {
   t.end()
 })
 
+t.test('an Ed25519 certificate is for clients; OpenSSL 3 has no server with one', async t => {
+  const edwards = await testIdentity(['client.example'], { algorithm: 'ed25519' })
+  const own = { cert: edwards.cert, key: edwards.key, ca }
+  const pair = handshake({ client: own, server, targetName: 'localhost' })
+  t.same(pair.server.association.query().peer?.names, ['client.example'])
+  t.throws(() => createEnd('server', own), { code: 'ENOCREDENTIAL', message: /Ed25519.*ECDSA/ })
+  const both = { cert: [edwards.cert, server.cert], key: [edwards.key, server.key], ca }
+  t.equal(handshake({ client, server: both, targetName: 'localhost' }).client.secured, 1)
+})
+
+t.test('RSA and larger curves', async t => {
+  for (const algorithm of ['rsa-2048', 'ecdsa-p384'] as const) {
+    const other = await testIdentity(['localhost'], { algorithm })
+    const pair = handshake({
+      client,
+      server: { cert: other.cert, key: other.key, ca },
+      targetName: 'localhost',
+    })
+    t.equal(say(pair.client, pair.server, 'x'), 'x', algorithm)
+  }
+})
+
 t.test('messages of 1 to 16384 bytes are one record, more is EMSGSIZE', t => {
   const pair = handshake({ client, server, targetName: 'localhost' })
   for (const length of [1, 64, 1200, 16383, 16384]) {
