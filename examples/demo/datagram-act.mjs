@@ -65,7 +65,7 @@ export async function datagramAct({ authority, security, terminal, expect }) {
       style(symbols.line.repeat(width), 'dim'),
       '',
       spread(
-        `one UDP socket ${line} taps ${line} three peers`,
+        `one socket ${line} three peers`,
         style(`processes ${client.pid}, ${process.pid}, ${peers.pid}`, 'dim'),
         width,
       ),
@@ -179,7 +179,8 @@ export async function datagramAct({ authority, security, terminal, expect }) {
       print(`  ${green(symbols.yes)} ${column}${version}  ${fit(cipher ?? '', width - columns)}`)
     }
     const told = 'The other two were asked again after the refusal, and answered again.'
-    print(`  ${green(symbols.yes)} ${told}`, '')
+    const [first, ...more] = wrap(told, width - 4 - symbols.yes.length)
+    print(`  ${green(symbols.yes)} ${first}`, ...more.map(line => `    ${line}`), '')
   }
 
   function dump(bytes, paint) {
