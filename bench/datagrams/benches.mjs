@@ -9,6 +9,8 @@ const subjectTitles = {
   'ours-psk': 'secure-socket',
   dgram: 'node:dgram, plain',
   'dgram-connected': 'node:dgram, plain, connected',
+  tls: 'node:tls, TLS 1.2',
+  'tls-mutual': 'node:tls, TLS 1.2',
   'node-dtls-client': 'node-dtls-client',
   'werift-dtls': 'werift-dtls',
 }
@@ -79,6 +81,8 @@ const memory = (units, subjects, rounds) => ({
   target: process.versions.openssl.startsWith('3.0.') ? 50 : 75,
 })
 
+/** What the figures of handshakes are set against: how fast the machine is, and how busy. */
+const tls = { key: 'tls' }
 const werift = { key: 'werift-dtls', part: 1 / 8 }
 const nodeDtlsClient = { key: 'node-dtls-client', part: 1 / 2 }
 
@@ -87,10 +91,13 @@ export const benches = [
   datagrams(64),
   datagrams(512),
   datagrams(1200),
-  handshakes('full, certificate of the server', false, 128, [{ key: 'ours' }, werift], 900),
-  handshakes('full, certificates of both', false, 128, [{ key: 'ours-mutual' }]),
+  handshakes('full, certificate of the server', false, 128, [{ key: 'ours' }, tls, werift], 900),
+  handshakes('full, certificates of both', false, 128, [
+    { key: 'ours-mutual' },
+    { key: 'tls-mutual' },
+  ]),
   handshakes('full, pre-shared key', false, 128, [{ key: 'ours-psk' }, nodeDtlsClient]),
-  handshakes('resumed', true, 256, [{ key: 'ours' }], 3000),
+  handshakes('resumed', true, 256, [{ key: 'ours' }, tls], 3000),
   memory(
     1000,
     [

@@ -5,6 +5,7 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import tls from 'node:tls'
 
 const require = createRequire(import.meta.url)
 
@@ -43,6 +44,10 @@ export function makeSubject({ subject, build, credentials, resume = true }) {
         serve: ours(build, { resume: true, ...preshared(credentials) }).serve,
         dial: dialNodeDtlsClient(credentials.psk),
       }
+    case 'tls':
+      return streams({ resume, ...serverOnly(credentials) })
+    case 'tls-mutual':
+      return streams({ resume, ...mutual(credentials) })
     case 'werift-dtls':
       return werift(credentials.server)
   }
@@ -59,7 +64,7 @@ function serverOnly({ server, ca }) {
 
 function mutual({ server, client, ca }) {
   return {
-    atServer: { cert: server.cert, key: server.key, ca, ciphers: suite },
+    atServer: { cert: server.cert, key: server.key, ca, requestCert: true, ciphers: suite },
     atClient: { cert: client.cert, key: client.key, ca, ciphers: suite },
   }
 }
@@ -126,6 +131,39 @@ function sockets(face, { connected, resume, atServer, atClient }) {
 
 function ended(socket) {
   return new Promise(resolve => socket.close(resolve))
+}
+
+/** TLS 1.2, the same handshake but for the cookie, by Node itself: how fast is this machine? */
+function streams({ atServer, atClient, resume }) {
+  const maxVersion = 'TLSv1.2'
+  const secureContext = tls.createSecureContext({ ...atClient, maxVersion })
+  let session
+  return {
+    async serve(listener) {
+      const server = tls.createServer({ ...atServer, maxVersion, noDelay: true }, socket => {
+        socket.on('data', data => listener(data, socket))
+        socket.on('end', () => socket.end())
+      })
+      server.listen(0, host)
+      await once(server, 'listening')
+      const { port } = server.address()
+      return { offer: () => port, send: (message, socket) => socket.write(message) }
+    },
+    async dial(port, listener) {
+      const socket = tls.connect({ host, port, secureContext, session }).setNoDelay()
+      socket.on('data', listener)
+      await once(socket, 'secureConnect')
+      if (resume) session = socket.getSession()
+      return {
+        resumed: socket.isSessionReused(),
+        send: message => socket.write(message),
+        async close() {
+          socket.end()
+          await once(socket, 'close')
+        },
+      }
+    },
+  }
 }
 
 /** A client with a pre-shared key is all that it has. */

@@ -17,9 +17,12 @@ export function summarise(bench, samples) {
 
 function plain({ kind, target }, samples) {
   const figures = kind === 'handshakes' ? rates : sizes
+  const tls = Object.keys(samples).find(key => key.startsWith('tls'))
+  const reference = tls && figures(samples[tls])[0]
   const subjects = Object.entries(samples).map(([key, rounds]) => {
     const [measure, rest] = figures(rounds)
-    return { key, ...spread(measure), ...rest }
+    const ratio = reference && { tls: spread(ratios(measure, reference)) }
+    return { key, ...spread(measure), ...rest, ...ratio }
   })
   const ours = subjects.find(({ key }) => key.startsWith('ours'))
   if (target === undefined || ours === undefined) return { subjects, targets: [] }
