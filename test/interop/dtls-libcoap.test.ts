@@ -30,13 +30,16 @@ const authority = ['-C', save({ ca }).ca]
 const secret = 'a shared secret'
 const ccm8 = 'PSK-AES128-CCM8'
 
+// They wait far more than they work.
+t.jobs = 4
+
 for (const build of builds) {
   const clientIsMissing = !requireProgram(t, `coap-client-${build}`)
   const serverIsMissing = !requireProgram(t, `coap-server-${build}`)
 
   // Its client, our server.
 
-  t.test(`coap-client-${build}`, { skip: clientIsMissing }, async t => {
+  t.test(`coap-client-${build}`, { skip: clientIsMissing, buffered: true }, async t => {
     await t.test('by certificate, and both know each other', async t => {
       const us = await answering(t, own)
       const program = coapClient(t, build, us.port, 'some/where', ...authority, ...known)
@@ -99,7 +102,7 @@ for (const build of builds) {
 
   // Its server, our client.
 
-  t.test(`coap-server-${build}`, { skip: serverIsMissing }, async t => {
+  t.test(`coap-server-${build}`, { skip: serverIsMissing, buffered: true }, async t => {
     await t.test('by certificate: what we put there is there', async t => {
       const { port, program } = await coapServer(t, build, ...authority, ...shows(server))
       const socket = speaking(t, client)
