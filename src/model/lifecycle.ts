@@ -73,10 +73,10 @@ export function checkPeerAddress(address: string, port: number, syscall: string)
       { syscall },
     )
   }
-  if (isIP(address) === 6 && /^fe[89ab]/i.test(address) && !/%.*\D/.test(address)) {
+  if (isIP(address) === 6 && /^fe[89ab]/i.test(address) && !namesLink(address)) {
     throw new SocketSecurityError(
       'EINVAL',
-      `the peer's address is ${show(address)}: say on which link it is, by the interface's name, such as fe80::1%eth0`,
+      `the peer's address is ${show(address)}: say on which link it is, as rinfo does, such as fe80::1%eth0`,
       { syscall },
     )
   }
@@ -87,6 +87,11 @@ export function checkPeerAddress(address: string, port: number, syscall: string)
       { syscall },
     )
   }
+}
+
+/** Windows numbers its links, others name them: as `rinfo` has it. */
+function namesLink(address: string): boolean {
+  return (process.platform === 'win32' ? /%./ : /%.*\D/).test(address)
 }
 
 /** 0.0.0.0, :: and ::ffff:0.0.0.0, however they are written. */

@@ -216,7 +216,7 @@ function transmit(
   const { resolver } = state
   resolver.literal = true
   try {
-    if (state.connect === 'connected' && state.remote) {
+    if (isConnected(socket, state) && state.remote) {
       if (port === state.remote.port && sameAddress(address, state.remote.address))
         sendConnected(socket, datagram, sent)
       else sent?.(connectedElsewhere(address, port, state.remote))
@@ -235,6 +235,24 @@ export function connectedElsewhere(address: string, port: number, remote: PeerAd
     `nothing can go to ${peer}: the socket is connected to ${peerText(remote.address, remote.port)}`,
     { peer },
   )
+}
+
+/** Also before the event tells it, which comes a tick later. */
+export function isConnected(socket: Socket, state: DgramState): boolean {
+  if (state.connect === 'connecting' && !state.closed) onConnected(socket, state)
+  return state.connect === 'connected'
+}
+
+/** The base socket is connected, or will be, or has been. */
+export function onConnected(socket: Socket, state: DgramState): void {
+  try {
+    state.remote = dgramSocket.remoteAddress.call(socket)
+    state.connect = 'connected'
+    state.connection?.resolve()
+    updateAcceptance(state)
+  } catch {
+    // Not yet, or disconnected again before this was told.
+  }
 }
 
 /** The first send after an ICMP error fails with it, although nothing is wrong with that datagram. */

@@ -19,7 +19,11 @@ import {
   type SocketState,
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
-import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
+import {
+  type DatagramSecuritySettings,
+  type ParsedSettings,
+  parseSettings,
+} from '../model/settings.js'
 import { parseTargetName, type TargetName } from '../model/target-name.js'
 import type {
   DatagramEndpoint,
@@ -43,6 +47,8 @@ import {
   endpointOf,
   finish,
   finishWhenDone,
+  isConnected,
+  onConnected,
   protect,
   receive,
   type SecureRemoteInfo,
@@ -97,9 +103,9 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     type: SecureDgramSocketOptions | 'udp4' | 'udp6',
     listener?: (message: Buffer, rinfo: SecureRemoteInfo) => void,
   ) {
-    const lookup: LookupHolder = { state: null, custom: null }
-    super(baseOptions(type, lookup))
-    initialise(this, type, listener, lookup)
+    const given: Given = { state: null, lookup: null, settings: null }
+    super(baseOptions(type, given))
+    initialise(this, type, listener, given)
   }
 
   // The Winsock verbs.
@@ -422,7 +428,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         onListening(this, state)
         break
       case 'connect':
-        onConnect(this, state)
+        onConnected(this, state)
         break
       case 'error':
         if (isIcmpError(args[0])) {
@@ -475,7 +481,7 @@ if (dgramSocket.connectSync) {
         state.bindingImplicitly = false
       }
       state.host = address || loopback(typeOf(this))
-      onConnect(this, state)
+      onConnected(this, state)
     },
     writable: true,
     configurable: true,
@@ -529,10 +535,10 @@ interface SecureDgramSocketConstructor {
 
 /** A drop-in for dgram.Socket; see docs/api.md. Can be called as old code calls dgram.Socket. */
 export const SecureDgramSocket = callable(SecureDgramSocketClass, (self, [type, listener]) => {
-  const lookup: LookupHolder = { state: null, custom: null }
+  const given: Given = { state: null, lookup: null, settings: null }
   const base = dgram.Socket as unknown as (...args: unknown[]) => void
-  base.call(self, baseOptions(type as SecureDgramSocketOptions, lookup))
-  initialise(self as Socket, type as SecureDgramSocketOptions, listener, lookup)
+  base.call(self, baseOptions(type as SecureDgramSocketOptions, given))
+  initialise(self as Socket, type as SecureDgramSocketOptions, listener, given)
 }) as unknown as SecureDgramSocketConstructor
 
 /** What OpenSSL is given must be what it is said to be. */
@@ -561,23 +567,26 @@ function exportArguments(
 
 // Setting up.
 
-/** The state exists after the base constructor only, which wants a look-up function before. */
-interface LookupHolder {
+/** What is read before the base constructor, which wants a look-up function, and must not open a handle for nothing. */
+interface Given {
+  /** Exists after the base constructor only. */
   state: DgramState | null
-  custom: Lookup | null
+  lookup: Lookup | null
+  settings: ParsedSettings | null
 }
 
 function baseOptions(
   type: SecureDgramSocketOptions | string | undefined,
-  holder: LookupHolder,
+  given: Given,
 ): SocketOptions {
   const options = typeof type === 'object' && type !== null ? type : { type }
-  const { security: _security, lookup, ...rest } = options as SecureDgramSocketOptions
+  const { security, lookup, ...rest } = options as SecureDgramSocketOptions
+  if (security !== undefined) given.settings = parseSettings(security, 'datagram')
   // Node says it best what is wrong with one that is no function.
   if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
-  holder.custom = (lookup as Lookup | undefined) ?? null
+  given.lookup = (lookup as Lookup | undefined) ?? null
   const base: Lookup = (hostname, family, callback) =>
-    holder.state?.resolver.base(hostname, family, callback)
+    given.state?.resolver.base(hostname, family, callback)
   return { ...rest, lookup: base as SocketOptions['lookup'] }
 }
 
@@ -585,19 +594,21 @@ function initialise(
   socket: Socket,
   type: SecureDgramSocketOptions | string,
   listener: unknown,
-  holder: LookupHolder,
+  given: Given,
 ): void {
   const state = stateOf(socket)
+  given.state = state
+  state.resolver.custom = given.lookup
+  state.settings = given.settings
   if (typeof listener === 'function') socket.on('message', listener as MessageListener)
-  holder.state = state
-  state.resolver.custom = holder.custom
   if (typeof type !== 'object') return
-  const { security, signal, reuseAddr, reusePort, sendBlockList } =
-    type as SecureDgramSocketOptions & { reusePort?: boolean; sendBlockList?: BlockList }
+  const { signal, reuseAddr, reusePort, sendBlockList } = type as SecureDgramSocketOptions & {
+    reusePort?: boolean
+    sendBlockList?: BlockList
+  }
   state.signal = signal ?? null
   state.reuse = reusePort ? 'reusePort' : reuseAddr ? 'reuseAddr' : null
   state.sendBlockList = sendBlockList ?? null
-  if (security !== undefined) state.settings = parseSettings(security, 'datagram')
 }
 
 function typeOf(socket: Socket): string {
@@ -668,17 +679,6 @@ function closePeers(endpoint: DatagramEndpoint, peers = endpoint.peers()): void 
   for (const { address, port } of peers) endpoint.closePeer(address, port)
 }
 
-function onConnect(socket: Socket, state: DgramState): void {
-  try {
-    state.remote = dgramSocket.remoteAddress.call(socket)
-    state.connect = 'connected'
-    state.connection?.resolve()
-    updateAcceptance(state)
-  } catch {
-    // Disconnected again before this was told.
-  }
-}
-
 function disconnected(state: DgramState, error: Error): void {
   state.connect = 'none'
   state.connection?.reject(error)
@@ -720,12 +720,6 @@ function onIcmpError(socket: Socket, state: DgramState, error: Error): void {
   if (endpoint && remote)
     within(socket, state, () => endpoint.sendFailed(error, remote.address, remote.port))
   else state.icmpErrors += 1
-}
-
-/** Also before the event tells it, which comes a tick later. */
-function isConnected(socket: Socket, state: DgramState): boolean {
-  if (state.connect === 'connecting' && !state.closing) onConnect(socket, state)
-  return state.connect === 'connected'
 }
 
 function bindImplicitly(socket: Socket, state: DgramState): void {

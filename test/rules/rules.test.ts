@@ -10,6 +10,10 @@ import t, { type Test } from 'tap'
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type { SecuritySettings } from '../../src/model/settings.js'
 import { currentPeer } from '../../src/sockets/impersonation.js'
+import type {
+  SecureDgramSocket,
+  SecureDgramSocketOptions,
+} from '../../src/sockets/secure-dgram-socket.js'
 import { failure } from '../support/events.js'
 import {
   expiredIdentity,
@@ -17,10 +21,11 @@ import {
   strangerIdentity,
   testIdentity,
 } from '../support/identities.js'
+import { dtlsDatagram } from './dtls-datagram.js'
 import type { Endpoint, ServerEndpoint, Subject } from './subject.js'
 import { tlsStream } from './tls-stream.js'
 
-const subjects: readonly Subject[] = [tlsStream]
+const subjects: readonly Subject[] = [tlsStream, dtlsDatagram]
 
 /** What the process held before any of the tests. */
 const idle = new Map(subjects.map(subject => [subject, subject.resources()]))
@@ -45,6 +50,10 @@ interface Case {
 
 const ONE_PEER = 'a stream has one peer, and connect() says where it is'
 const NO_PIPES = 'a datagram socket has no pipes: it is of type udp4 or udp6'
+const OBJECTS =
+  'settings, names and answers are objects of JavaScript: no buffer of a fixed size is filled'
+const BOTH_ROLES =
+  'a bound datagram socket is a client too: without credentials it answers no stranger'
 const NEVER_CLEAR = 'datagrams are never sent in clear: allowInsecure is EOPNOTSUPP'
 
 const rules: readonly Rule[] = [
@@ -57,7 +66,8 @@ const rules: readonly Rule[] = [
         async run(t, subject) {
           // The default policy trusts public authorities; by its pin a peer is known without one.
           const { cert, key, pin } = await selfSignedIdentity()
-          const port = await subject.server(t, { security: { cert, key } }).listen()
+          const security = askingNothing({ cert, key })
+          const port = await subject.server(t, { security }).listen()
           for (const options of [{}, { security: null }]) {
             const client = subject.socket(t, { ...options, peerTargetName: pin })
             await client.connect(port)
@@ -68,7 +78,7 @@ const rules: readonly Rule[] = [
       {
         title: 'null by the verb, a peer that nobody vouches for is refused',
         async run(t, subject) {
-          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
           const client = subject.socket(t)
           await client.setSecurity(null)
           t.match(await failure(client.connect(port)), { code: /UNABLE_TO|SELF_SIGNED/ })
@@ -78,13 +88,14 @@ const rules: readonly Rule[] = [
         title: 'and nothing goes to a peer in clear',
         async run(t, subject) {
           const peer = await subject.clearPeer(t, 'answers')
-          const client = subject.socket(t)
-          t.match(await failure(sending(client, peer.port)), { code: /^ERR_SSL_/ })
+          const client = subject.socket(t, impatient(subject))
+          t.match(await failure(sending(client, peer.port)), { code: /^ERR_(SSL|TLS)_/ })
           t.notMatch(peer.received.toString('latin1'), /secret/)
         },
       },
       {
         title: 'a server has no credential by default',
+        inapplicable: { datagram: BOTH_ROLES },
         async run(t, subject) {
           t.match(await failure(subject.server(t).listen()), { code: 'ENOCREDENTIAL' })
           const server = subject.server(t)
@@ -125,7 +136,7 @@ const rules: readonly Rule[] = [
       {
         title: 'a server does not listen on one',
         async run(t, subject) {
-          const server = subject.server(t, { security: await serverSettings() })
+          const server = subject.server(t, { security: await serverSettings(subject) })
           t.match(await failure(server.listenForeign()), { code: 'EAFNOSUPPORT' })
           t.equal(server.listening, false)
         },
@@ -163,6 +174,7 @@ const rules: readonly Rule[] = [
         async run(t, subject) {
           const refused = { code: 'EINVAL', message: /two words/ }
           t.match(await failure(subject.socket(t).setPeerTargetName('two words')), refused)
+          if (subject.kind === 'datagram') return // one name for each peer, and so no option
           t.throws(() => subject.socket(t, { peerTargetName: 'two words' }), refused)
         },
       },
@@ -178,10 +190,10 @@ const rules: readonly Rule[] = [
         title: 'connecting, connected, or accepted',
         async run(t, subject) {
           const { client, accepted, port } = await connection(t, subject)
-          const connecting = subject.socket(t, { security: await clientSettings() })
+          const connecting = subject.socket(t, { security: await clientSettings(subject) })
           connecting.connect(port)
-          for (const socket of [connecting, client, accepted])
-            for (const settings of [{}, null, await clientSettings()])
+          for (const socket of connections(subject, { connecting, client, accepted }))
+            for (const settings of [{}, null, await clientSettings(subject)])
               t.match(await failure(socket.setSecurity(settings)), {
                 code: 'EISCONN',
                 winsock: 'WSAEISCONN',
@@ -208,7 +220,8 @@ const rules: readonly Rule[] = [
     title: 'a structure’s buffer must be large enough',
     error: 'EMSGSIZE',
     inapplicable: {
-      tls: 'settings, names and answers are objects of JavaScript: no buffer of a fixed size is filled',
+      tls: OBJECTS,
+      dtls: OBJECTS,
     },
     cases: [],
   },
@@ -223,7 +236,7 @@ const rules: readonly Rule[] = [
         async run(t, subject) {
           const { client, accepted } = await connection(t, subject)
           const unused = subject.socket(t)
-          for (const socket of [client, accepted, unused]) {
+          for (const socket of connections(subject, { client, unused, accepted })) {
             await socket.destroy()
             const refused = { code: 'ENOTSOCK', winsock: 'WSAENOTSOCK' }
             t.match(await failure(socket.setSecurity({})), refused)
@@ -236,7 +249,7 @@ const rules: readonly Rule[] = [
       {
         title: 'a closed server',
         async run(t, subject) {
-          const server = subject.server(t, { security: await serverSettings() })
+          const server = subject.server(t, { security: await serverSettings(subject) })
           await server.listen()
           await server.close()
           t.match(await failure(server.setSecurity({})), { code: 'ENOTSOCK' })
@@ -263,20 +276,37 @@ const rules: readonly Rule[] = [
     cases: [
       {
         title: 'at the client after connect()',
-        inapplicable: { stream: 'connect() alone binds a stream, and then R4 comes first' },
+        inapplicable: {
+          stream: 'connect() alone binds a stream, and then R4 comes first',
+          datagram: 'then R4 comes first',
+        },
+      },
+      {
+        title: 'of a datagram socket: after bind(), and after the first send',
+        inapplicable: { stream: ONE_PEER },
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
+          const refused = { code: 'EINVAL', winsock: 'WSAEINVAL', message: /bound/ }
+          const bound = datagramSocket(t, subject)
+          bound.bind(0, '127.0.0.1')
+          const sending = datagramSocket(t, subject, { security: await clientSettings(subject) })
+          sending.send('x', port, '127.0.0.1')
+          for (const socket of [bound, sending])
+            t.match(await failure(socket.setSecurity(await clientSettings(subject))), refused)
+        },
       },
       {
         title: 'at the server after listen()',
         async run(t, subject) {
           const server = subject.server(t)
-          await server.setSecurity(await serverSettings())
+          await server.setSecurity(await serverSettings(subject))
           const port = await server.listen()
-          t.match(await failure(server.setSecurity(await serverSettings())), {
+          t.match(await failure(server.setSecurity(await serverSettings(subject))), {
             code: 'EINVAL',
             winsock: 'WSAEINVAL',
             message: /listening/,
           })
-          const client = subject.socket(t, { security: await clientSettings() })
+          const client = subject.socket(t, { security: await clientSettings(subject) })
           await client.connect(port)
           t.match(await client.querySecurity(), { secured: true }, 'it serves as before')
         },
@@ -297,7 +327,7 @@ const rules: readonly Rule[] = [
             const byVerb = create(t)
             await byVerb.setSecurity(null)
             t.match(await failure(byVerb.setSecurity(null)), refused)
-            const byOption = create(t, { security: await serverSettings() })
+            const byOption = create(t, { security: await serverSettings(subject) })
             t.match(await failure(byOption.setSecurity({})), refused)
           }
         },
@@ -305,10 +335,10 @@ const rules: readonly Rule[] = [
       {
         title: 'a setting that failed is none, and can be made good',
         async run(t, subject) {
-          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
           const client = subject.socket(t)
           await failure(client.setSecurity({ cypher: 'AES' }))
-          await client.setSecurity(await clientSettings())
+          await client.setSecurity(await clientSettings(subject))
           await client.connect(port)
           t.match(await client.querySecurity(), { secured: true })
         },
@@ -324,7 +354,7 @@ const rules: readonly Rule[] = [
       {
         title: 'reusePort',
         async run(t, subject) {
-          const security = await serverSettings()
+          const security = await serverSettings(subject)
           const server = subject.server(t, { security })
           t.match(await failure(server.listen({ reusePort: true })), {
             code: 'EINVAL',
@@ -339,13 +369,15 @@ const rules: readonly Rule[] = [
       {
         title: 'sharing by the processes of a cluster',
         async run(t, subject) {
-          const security = await serverSettings()
+          const security = await serverSettings(subject)
           const outcomes = await subject.listenInWorker(t, [
             { security },
             { security, options: { exclusive: true } },
             { security: { ...security, sharePort: true } },
           ])
-          t.same(outcomes, ['EINVAL', 'listening', 'listening'])
+          // One descriptor cannot be shared by processes that have keys of their own.
+          const shared = subject.kind === 'datagram' ? 'EOPNOTSUPP' : 'listening'
+          t.same(outcomes, ['EINVAL', 'listening', shared])
         },
       },
       {
@@ -423,9 +455,9 @@ const rules: readonly Rule[] = [
       {
         title: 'the effects are in order: no await is needed',
         async run(t, subject) {
-          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
           const client = subject.socket(t)
-          client.setSecurity(await clientSettings())
+          client.setSecurity(await clientSettings(subject))
           client.setPeerTargetName('db.example.com')
           await client.connect(port)
           t.match(await client.querySecurity(), { peer: { targetName: 'db.example.com' } })
@@ -434,7 +466,7 @@ const rules: readonly Rule[] = [
       {
         title: 'a verb that failed fails the connect, whatever succeeded after it',
         async run(t, subject) {
-          const good = await clientSettings()
+          const good = await clientSettings(subject)
           const mistakes: [title: string, make: (socket: Endpoint) => void][] = [
             [
               'settings',
@@ -485,6 +517,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'also where the socket had been closed, and is used again',
+        inapplicable: { datagram: 'it is not opened again' },
         async run(t, subject) {
           const { client, port } = await connection(t, subject)
           await client.destroy()
@@ -496,7 +529,7 @@ const rules: readonly Rule[] = [
         title: 'a server that was not secured does not listen',
         async run(t, subject) {
           const server = subject.server(t)
-          server.setSecurity({ ...(await serverSettings()), cypher: 'AES' })
+          server.setSecurity({ ...(await serverSettings(subject)), cypher: 'AES' })
           t.match(await failure(server.listen()), { code: 'EINVAL', message: /cypher/ })
           t.equal(server.listening, false)
         },
@@ -511,6 +544,7 @@ const rules: readonly Rule[] = [
     cases: [
       {
         title: 'a server that cannot prove who it is',
+        inapplicable: { datagram: BOTH_ROLES },
         async run(t, subject) {
           const key = Buffer.from('0123456789abcdef')
           for (const security of [{}, { ca: [] }, { psk: { identity: 'server', key } }]) {
@@ -523,9 +557,10 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server that asks for certificates, and does not say whose',
+        inapplicable: { datagram: 'its peers may be known by their target names' },
         async run(t, subject) {
           for (const ca of [{}, { ca: [] }]) {
-            const security = { ...(await serverSettings()), ...ca, requestCert: true }
+            const security = { ...(await serverSettings(subject)), ...ca, requestCert: true }
             t.match(await failure(subject.server(t, { security }).listen()), {
               code: 'ENOCREDENTIAL',
               message: /security\.ca/,
@@ -557,11 +592,15 @@ const rules: readonly Rule[] = [
         title: `ciphers: ${ciphers}`,
         async run(t: Test, subject: Subject) {
           const { port, receives } = await watchedServer(t, subject)
-          const client = subject.socket(t, { security: { ...(await clientSettings()), ciphers } })
+          const client = subject.socket(t, {
+            security: { ...(await clientSettings(subject)), ciphers },
+          })
           const refused = { code: 'EPROTO', message: /cipher/ }
           t.match(await failure(sending(client, port)), refused)
           t.equal(receives(), 0)
-          const server = subject.server(t, { security: { ...(await serverSettings()), ciphers } })
+          const server = subject.server(t, {
+            security: { ...(await serverSettings(subject)), ciphers },
+          })
           t.match(await failure(server.listen()), { code: 'EPROTO' })
           t.equal(server.listening, false)
         },
@@ -573,10 +612,20 @@ const rules: readonly Rule[] = [
     id: 'R15',
     title: 'clear text only with allowInsecure, and only to a peer that speaks no TLS',
     error: 'EINVAL',
-    inapplicable: { datagram: NEVER_CLEAR },
     cases: [
       {
+        title: 'of datagrams it is EOPNOTSUPP',
+        inapplicable: { stream: 'streams have it' },
+        async run(t, subject) {
+          const refused = { code: 'EOPNOTSUPP', winsock: 'WSAEOPNOTSUPP' }
+          for (const socket of [subject.socket(t), subject.server(t)])
+            t.match(await failure(socket.setSecurity(OPEN)), refused)
+          t.throws(() => subject.socket(t, { security: OPEN }), refused)
+        },
+      },
+      {
         title: 'it needs an explicit guaranteeEncryption: false',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           for (const settings of [
             { allowInsecure: true },
@@ -591,6 +640,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'without it a peer in clear gets a handshake and nothing else',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           for (const security of [undefined, { guaranteeEncryption: false }]) {
             const peer = await subject.clearPeer(t, 'answers')
@@ -605,6 +655,7 @@ const rules: readonly Rule[] = [
       {
         title:
           'with it a peer that answers in clear is dialled again in clear, and the query says so',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const peer = await subject.clearPeer(t, 'answers')
           const client = subject.socket(t, { security: OPEN })
@@ -622,6 +673,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'with it a peer that is silent is dialled again in clear',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const peer = await subject.clearPeer(t, 'is silent')
           const client = subject.socket(t, { security: IMPATIENT })
@@ -633,6 +685,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never after an alert',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const alert = Buffer.from([21, 3, 3, 0, 2, 2, 40])
           const peer = await subject.clearPeer(t, alert)
@@ -649,6 +702,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never after a beginning of TLS',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const half = Buffer.from([22, 3, 3, 0, 100, 2])
           const peer = await subject.clearPeer(t, half)
@@ -660,6 +714,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never to a peer that hangs up',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const peer = await subject.clearPeer(t, 'closes')
           const client = subject.socket(t, { security: OPEN })
@@ -669,6 +724,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never after a failure of authentication or name',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const other = await testIdentity(['other.example.com'])
           for (const [identity, code] of [
@@ -679,7 +735,7 @@ const rules: readonly Rule[] = [
             const { cert, key } = identity
             const port = await subject.server(t, { security: { cert, key } }).listen()
             const tap = await subject.tap(t, port)
-            const security = { ...(await clientSettings()), ...OPEN }
+            const security = { ...(await clientSettings(subject)), ...OPEN }
             const client = subject.socket(t, { security })
             t.match(await failure(sending(client, tap.port)), { code })
             t.equal(tap.contacts, 1)
@@ -689,6 +745,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never to a peer with a target name',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           for (const behaviour of ['answers', 'is silent'] as const) {
             const peer = await subject.clearPeer(t, behaviour)
@@ -700,6 +757,7 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'never again by a socket that was secured once',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const { client } = await connection(t, subject, { client: OPEN })
           await client.destroy()
@@ -710,11 +768,12 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server decides by the first byte',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
-          const security = { ...(await serverSettings()), ...OPEN }
+          const security = { ...(await serverSettings(subject)), ...OPEN }
           const server = subject.server(t, { security })
           const port = await server.listen()
-          const secured = subject.socket(t, { security: await clientSettings() })
+          const secured = subject.socket(t, { security: await clientSettings(subject) })
           await secured.connect(port)
           t.match(await (await server.accepted()).querySecurity(), { secured: true })
           const peer = await subject.clearClient(t, port)
@@ -727,8 +786,9 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server that hears nothing takes the peer for one in clear',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
-          const security = { ...(await serverSettings()), ...IMPATIENT }
+          const security = { ...(await serverSettings(subject)), ...IMPATIENT }
           const server = subject.server(t, { security, greeting: '220 hello' })
           const peer = await subject.clearClient(t, await server.listen())
           t.equal(await peer.hears(9), '220 hello')
@@ -737,10 +797,11 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server without it lets no clear byte in or out',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           for (const security of [
-            await serverSettings(),
-            { ...(await serverSettings()), guaranteeEncryption: false },
+            await serverSettings(subject),
+            { ...(await serverSettings(subject)), guaranteeEncryption: false },
           ]) {
             const server = subject.server(t, { security, greeting: '220 hello' })
             const peer = await subject.clearClient(t, await server.listen())
@@ -754,8 +815,9 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server with it refuses a peer that began TLS and failed',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
-          const security = { ...(await serverSettings()), ...OPEN }
+          const security = { ...(await serverSettings(subject)), ...OPEN }
           const server = subject.server(t, { security, greeting: '220 hello' })
           const peer = await subject.clearClient(t, await server.listen())
           peer.send('\x16\x03\x01\x00\x05nonsense')
@@ -766,15 +828,17 @@ const rules: readonly Rule[] = [
       },
       {
         title: 'a server that requires certificates cannot have it',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const { ca } = await testIdentity()
-          const security = { ...(await serverSettings()), ...OPEN, ca, requestCert: true }
+          const security = { ...(await serverSettings(subject)), ...OPEN, ca, requestCert: true }
           const refused = { code: 'EINVAL', message: /allowInsecure.*client certificates/ }
           t.match(await failure(subject.server(t).setSecurity(security)), refused)
         },
       },
       {
         title: 'IPsec cannot have it',
+        inapplicable: { datagram: NEVER_CLEAR },
         async run(t, subject) {
           const settings = { ...OPEN, protocol: 'ipsec' }
           const refused = { code: 'EOPNOTSUPP', winsock: 'WSAEOPNOTSUPP' }
@@ -799,6 +863,7 @@ const rules: readonly Rule[] = [
           }
           for (const name of [undefined, null, ''])
             t.match(await failure(subject.socket(t).setPeerTargetName(name)), refused)
+          if (subject.kind === 'datagram') return
           for (const peerTargetName of [null as never, ''])
             t.throws(() => subject.socket(t, { peerTargetName }), refused)
         },
@@ -811,7 +876,37 @@ const rules: readonly Rule[] = [
     title: 'the address of a datagram peer is not zero',
     error: 'EINVAL',
     inapplicable: { stream: ONE_PEER },
-    cases: [],
+    cases: [
+      {
+        title: 'nor missing, nor without a host; and the port is one',
+        async run(t, subject) {
+          const socket = datagramSocket(t, subject)
+          for (const peer of [
+            { address: '0.0.0.0', port: 0 },
+            { address: '0.0.0.0', port: 5000 },
+            { address: '0.0.0.0' },
+            { address: '::', port: 0 },
+            { address: '::ffff:0.0.0.0', port: 5000 },
+            { address: '', port: 5000 },
+            { port: 5000 },
+            { address: '10.0.0.5', port: 65536 },
+            { address: '10.0.0.5', port: -1 },
+          ]) {
+            const refused = { code: 'EINVAL', winsock: 'WSAEINVAL' }
+            const named = { ...peer, targetName: 'host/a.example' } as never
+            t.match(await failure(socket.setPeerTargetName(named)), {
+              ...refused,
+              syscall: 'WSASetSocketPeerTargetName',
+            })
+            t.match(await failure(socket.deletePeerTargetName(peer as never)), {
+              ...refused,
+              syscall: 'WSADeleteSocketPeerTargetName',
+            })
+          }
+          await socket.setPeerTargetName({ address: '10.0.0.5', targetName: 'host/a.example' })
+        },
+      },
+    ],
   },
 
   {
@@ -823,7 +918,7 @@ const rules: readonly Rule[] = [
         title: 'connecting, connected, or accepted',
         async run(t, subject) {
           const { client, accepted, port } = await connection(t, subject)
-          const connecting = subject.socket(t, { security: await clientSettings() })
+          const connecting = subject.socket(t, { security: await clientSettings(subject) })
           connecting.connect(port)
           for (const socket of [connecting, client, accepted])
             t.match(await failure(socket.setPeerTargetName('localhost')), {
@@ -836,11 +931,32 @@ const rules: readonly Rule[] = [
         },
       },
       {
+        title: 'of a datagram peer: before the first datagram to it, and that alone',
+        inapplicable: { stream: ONE_PEER },
+        async run(t, subject) {
+          const [first, second] = [
+            await subject.server(t, { security: await serverSettings(subject) }).listen(),
+            await subject.server(t, { security: await serverSettings(subject) }).listen(),
+          ]
+          const address = '127.0.0.1'
+          const socket = datagramSocket(t, subject, { security: await clientSettings(subject) })
+          socket.send('x', first, address)
+          const targetName = 'host/db.example.com'
+          const refused = { code: 'EISCONN', winsock: 'WSAEISCONN' }
+          const named = () => socket.setPeerTargetName({ address, port: first, targetName })
+          t.match(await failure(named()), refused, 'while it waits to be bound')
+          await socket.secure({ address, port: first })
+          t.match(await failure(named()), refused, 'when it is secured')
+          await socket.setPeerTargetName({ address, port: second, targetName })
+          t.match(await socket.secure({ address, port: second }), { peer: { targetName } })
+        },
+      },
+      {
         title: 'before that the last name counts',
         async run(t, subject) {
-          const port = await subject.server(t, { security: await serverSettings() }).listen()
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
           const client = subject.socket(t, {
-            security: await clientSettings(),
+            security: await clientSettings(subject),
             peerTargetName: 'other.example.com',
           })
           await client.setPeerTargetName('host/db.example.com')
@@ -855,7 +971,36 @@ const rules: readonly Rule[] = [
     id: 'R19',
     title: 'a datagram socket has many target names, one for each peer',
     inapplicable: { stream: ONE_PEER },
-    cases: [],
+    cases: [
+      {
+        title: 'each proves its own; a port comes before the whole address',
+        async run(t, subject) {
+          const address = '127.0.0.1'
+          const socket = datagramSocket(t, subject, { security: await clientSettings(subject) })
+          const ports = new Map<string, number>()
+          for (const name of ['a.example', 'b.example', 'c.example']) {
+            const security = await serverWith(subject, await testIdentity([name]))
+            ports.set(name, await subject.server(t, { security }).listen())
+          }
+          const port = (name: string) => ports.get(name) as number
+          await socket.setPeerTargetName({ address, targetName: 'host/a.example' })
+          for (const name of ['b.example', 'c.example'])
+            await socket.setPeerTargetName({
+              address,
+              port: port(name),
+              targetName: name === 'c.example' ? 'host/somebody.example' : `host/${name}`,
+            })
+          for (const name of ['a.example', 'b.example'])
+            t.match(await socket.secure({ address, port: port(name) }), {
+              peer: { targetName: `host/${name}` },
+            })
+          t.match(await failure(socket.secure({ address, port: port('c.example') })), {
+            code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+          })
+          t.equal(socket.peers().length, 2, 'the others go on')
+        },
+      },
+    ],
   },
 
   {
@@ -866,11 +1011,13 @@ const rules: readonly Rule[] = [
       {
         title: 'every kind of name that it can prove',
         async run(t, subject) {
-          const identity = await testIdentity(SERVER_NAMES)
-          const { cert, key, pin } = identity
-          const port = await subject.server(t, { security: { cert, key } }).listen()
+          const { pin } = await testIdentity(SERVER_NAMES)
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
           for (const peerTargetName of [...SERVER_NAMES, 'host/db.example.com:5000/x', pin]) {
-            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            const client = subject.socket(t, {
+              security: await clientSettings(subject),
+              peerTargetName,
+            })
             await client.connect(port)
             t.match((await client.querySecurity()).peer, { targetName: peerTargetName, pin })
           }
@@ -886,10 +1033,13 @@ const rules: readonly Rule[] = [
             '127.0.0.2',
             (await strangerIdentity()).pin,
           ]) {
-            const security = await serverSettings()
+            const security = await serverSettings(subject)
             const server = subject.server(t, { security, greeting: 'from the server' })
             const port = await server.listen()
-            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            const client = subject.socket(t, {
+              security: await clientSettings(subject),
+              peerTargetName,
+            })
             const error = await failure(sending(client, port))
             t.match(error, { code: 'ERR_PEER_TARGET_NAME_MISMATCH', peer: `127.0.0.1:${port}` })
             t.ok(error.message.includes(peerTargetName), 'the name that was asked for')
@@ -908,9 +1058,9 @@ const rules: readonly Rule[] = [
       {
         title: 'without a name that is set, the name is the host',
         async run(t, subject) {
-          const { cert, key } = await testIdentity(['localhost', '::1'])
-          const port = await subject.server(t, { security: { cert, key } }).listen()
-          const client = subject.socket(t, { security: await clientSettings() })
+          const security = await serverWith(subject, await testIdentity(['localhost', '::1']))
+          const port = await subject.server(t, { security }).listen()
+          const client = subject.socket(t, { security: await clientSettings(subject) })
           t.match(await failure(client.connect(port)), {
             code: 'ERR_PEER_TARGET_NAME_MISMATCH',
             message: /127\.0\.0\.1.*localhost/,
@@ -924,9 +1074,9 @@ const rules: readonly Rule[] = [
             [await strangerIdentity(SERVER_NAMES), /UNABLE_TO|SELF_SIGNED/],
             [await expiredIdentity(SERVER_NAMES), 'CERT_HAS_EXPIRED'],
           ] as const) {
-            const { cert, key } = identity
-            const port = await subject.server(t, { security: { cert, key } }).listen()
-            const client = subject.socket(t, { security: await clientSettings() })
+            const security = await serverWith(subject, identity)
+            const port = await subject.server(t, { security }).listen()
+            const client = subject.socket(t, { security: await clientSettings(subject) })
             t.match(await failure(client.connect(port)), { code })
           }
         },
@@ -934,11 +1084,14 @@ const rules: readonly Rule[] = [
       {
         title: 'a resumed session proves the name that it was made for, and no other',
         async run(t, subject) {
-          const security = await serverSettings()
+          const security = await serverSettings(subject)
           const server = subject.server(t, { security, greeting: 'from the server' })
           const port = await server.listen()
           const connect = async (peerTargetName: string) => {
-            const client = subject.socket(t, { security: await clientSettings(), peerTargetName })
+            const client = subject.socket(t, {
+              security: await clientSettings(subject),
+              peerTargetName,
+            })
             await client.connect(port)
             // The tickets for the next connection come before the first data, and are seen soon after.
             await client.hears(15)
@@ -981,15 +1134,20 @@ const rules: readonly Rule[] = [
         title: 'a server that requires certificates lets no stranger’s byte in',
         async run(t, subject) {
           const { ca } = await testIdentity()
-          const security = { ...(await serverSettings()), ca, requestCert: true }
+          const security = { ...(await serverSettings(subject)), ca, requestCert: true }
           const server = subject.server(t, { security, greeting: 'from the server' })
           const port = await server.listen()
           const { cert, key } = await strangerIdentity(['client.example'])
           for (const own of [{}, { cert, key }]) {
-            const client = subject.socket(t, { security: { ...(await clientSettings()), ...own } })
-            sending(client, port)
-            await server.refused()
-            await client.closed()
+            const client = subject.socket(t, { security: { ca, ...own } })
+            const outcome = sending(client, port)
+            if (subject.kind === 'stream') {
+              await server.refused()
+              await client.closed()
+            } else {
+              // Its peers are told by an alert; nobody is told of strangers.
+              t.match(await failure(outcome), { code: /^ERR_SSL_/ })
+            }
             t.equal(client.heard, '')
           }
           await server.close()
@@ -1020,6 +1178,19 @@ const rules: readonly Rule[] = [
       {
         title: 'of a datagram peer: its association lives on, and is not renewed',
         inapplicable: { stream: ONE_PEER },
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
+          const socket = datagramSocket(t, subject, { security: await clientSettings(subject) })
+          const peer = { address: '127.0.0.1', port }
+          await socket.setPeerTargetName({ ...peer, targetName: 'host/db.example.com' })
+          await socket.secure(peer)
+          await socket.deletePeerTargetName(peer)
+          t.match(await socket.querySecurity(peer), { peer: { targetName: 'host/db.example.com' } })
+          socket.closePeer(peer)
+          // By its address, from now on; and what was proved under the name is not resumed.
+          const info = await socket.secure(peer)
+          t.match(info, { resumed: false, peer: { targetName: '127.0.0.1' } })
+        },
       },
     ],
   },
@@ -1032,8 +1203,8 @@ const rules: readonly Rule[] = [
       {
         title: 'before that there is none to ask for',
         async run(t, subject) {
-          const port = await subject.server(t, { security: await serverSettings() }).listen()
-          const socket = subject.socket(t, { security: await clientSettings() })
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
+          const socket = subject.socket(t, { security: await clientSettings(subject) })
           const refused = {
             code: 'ENOTCONN',
             winsock: 'WSAENOTCONN',
@@ -1055,7 +1226,7 @@ const rules: readonly Rule[] = [
           t.match(info, {
             secured: true,
             encrypted: true,
-            protocol: subject.provider === 'tls' || subject.provider === 'dtls' ? 'tls' : 'ipsec',
+            protocol: /^d?tls$/.test(subject.provider) ? subject.provider : 'ipsec',
             cipher: /\w/,
             resumed: false,
             peer: {
@@ -1063,8 +1234,10 @@ const rules: readonly Rule[] = [
               names: SERVER_NAMES,
               pin: (await testIdentity(SERVER_NAMES)).pin,
             },
-            expires: new Date(certificate.validTo),
           })
+          // A datagram peer proves its identity anew long before that.
+          const [expires, end] = [Number(info.expires), Date.parse(certificate.validTo)]
+          t.ok(subject.kind === 'stream' ? expires === end : expires > Date.now() && expires <= end)
           t.ok(info.peer?.certificate?.raw.equals(certificate.raw))
           t.same(plain(await client.secured), plain(info), 'the promise gives the same')
         },
@@ -1076,7 +1249,9 @@ const rules: readonly Rule[] = [
           const info = await accepted.querySecurity()
           t.match(info, { secured: true, encrypted: true, peer: { names: ['client.example'] } })
           t.ok(info.expires)
-          const { accepted: anonymous } = await connection(t, subject)
+          const { accepted: anonymous } = await connection(t, subject, {
+            server: { requestCert: false },
+          })
           t.notOk((await anonymous.querySecurity()).peer, 'nothing, where it asked for nothing')
         },
       },
@@ -1159,7 +1334,7 @@ const rules: readonly Rule[] = [
       {
         title: 'a peer that proved nothing cannot be impersonated, and nothing runs',
         async run(t, subject) {
-          const { accepted } = await connection(t, subject)
+          const { accepted } = await connection(t, subject, { server: { requestCert: false } })
           let ran = false
           const run = () => {
             ran = true
@@ -1181,10 +1356,9 @@ const rules: readonly Rule[] = [
     cases: [
       {
         title: 'what was sent before the close arrives',
-        inapplicable: { datagram: 'datagrams may be lost' },
         async run(t, subject) {
           const { client, accepted } = await connection(t, subject)
-          const data = 'outstanding '.repeat(100_000)
+          const data = 'outstanding '.repeat(subject.kind === 'stream' ? 100_000 : 1000)
           client.send(data)
           const closed = client.close()
           t.equal((await accepted.hears(data.length)) === data, true)
@@ -1204,6 +1378,8 @@ const rules: readonly Rule[] = [
             await end(sockets)
             await Promise.all([sockets.client.closed(), sockets.accepted.closed()])
             await sockets.server.close()
+            // The socket of a datagram peer outlives it.
+            if (subject.kind === 'datagram') await sockets.client.destroy()
             for (const socket of [sockets.client, sockets.accepted])
               t.match(await failure(socket.querySecurity()), { code: 'ENOTSOCK' })
             t.equal(await settled(subject), idle.get(subject))
@@ -1229,7 +1405,7 @@ const rules: readonly Rule[] = [
           await settled(subject)
           const peer = await subject.clearPeer(t, 'is silent')
           const before = subject.resources()
-          const client = subject.socket(t, { security: await clientSettings() })
+          const client = subject.socket(t, { security: await clientSettings(subject) })
           client.connect(peer.port)
           await peer.contacted()
           t.ok(subject.resources() > before, 'a socket and a timer, at least')
@@ -1266,7 +1442,7 @@ const rules: readonly Rule[] = [
       {
         title: 'R6 before R7: a server that has listened and is closed',
         async run(t, subject) {
-          const server = subject.server(t, { security: await serverSettings() })
+          const server = subject.server(t, { security: await serverSettings(subject) })
           await server.listen()
           await server.close()
           t.match(await failure(server.setSecurity({ cypher: 'AES' })), { code: 'ENOTSOCK' })
@@ -1277,7 +1453,7 @@ const rules: readonly Rule[] = [
         title: 'R2 before R4 and R8: a pipe that is set already, and now connects',
         inapplicable: { datagram: NO_PIPES },
         async run(t, subject) {
-          const socket = await subject.foreignSocket(t, { security: await clientSettings() })
+          const socket = await subject.foreignSocket(t, { security: await clientSettings(subject) })
           t.match(await failure(socket.setSecurity({})), { code: 'EAFNOSUPPORT' })
           const peer = await subject.foreignPeer(t)
           const client = subject.socket(t)
@@ -1296,10 +1472,10 @@ const rules: readonly Rule[] = [
       {
         title: 'R3 before R7 and R8: the mistake in the settings is the one that is told',
         async run(t, subject) {
-          const server = subject.server(t, { security: await serverSettings() })
+          const server = subject.server(t, { security: await serverSettings(subject) })
           const refused = { code: 'EINVAL', message: /cypher/ }
           t.match(await failure(server.setSecurity({ cypher: 'AES' })), refused)
-          const listening = subject.server(t, { security: await serverSettings() })
+          const listening = subject.server(t, { security: await serverSettings(subject) })
           await listening.listen()
           t.match(await failure(listening.setSecurity({ cypher: 'AES' })), refused)
         },
@@ -1308,12 +1484,21 @@ const rules: readonly Rule[] = [
         title: 'R4 before R8: connected, and set already',
         async run(t, subject) {
           const { client } = await connection(t, subject)
-          t.match(await failure(client.setSecurity(await clientSettings())), { code: 'EISCONN' })
+          t.match(await failure(client.setSecurity(await clientSettings(subject))), {
+            code: 'EISCONN',
+          })
         },
       },
       {
         title: 'R4 before R7: connected and bound',
         inapplicable: { stream: 'connect() alone binds a stream' },
+        async run(t, subject) {
+          const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
+          const socket = datagramSocket(t, subject)
+          socket.bind(0, '127.0.0.1')
+          socket.connect(port, '127.0.0.1')
+          t.match(await failure(socket.setSecurity({})), { code: 'EISCONN' })
+        },
       },
     ],
   },
@@ -1379,14 +1564,43 @@ const OPEN = { guaranteeEncryption: false, allowInsecure: true } as const
 /** The same, for peers that keep silent. */
 const IMPATIENT = { ...OPEN, handshakeTimeout: 300 } as const
 
-async function serverSettings(): Promise<SecuritySettings> {
-  const { cert, key } = await testIdentity(SERVER_NAMES)
-  return { cert, key }
+/** Good for both kinds of socket. */
+type Credentials = Pick<SecuritySettings, 'cert' | 'key' | 'ca'>
+
+/** Datagram peers authenticate each other unless told otherwise; a stream's server asks for nothing. */
+async function serverSettings({ kind }: Subject): Promise<Credentials> {
+  const { cert, key, ca } = await testIdentity(SERVER_NAMES)
+  return kind === 'datagram' ? { cert, key, ca } : { cert, key }
 }
 
-async function clientSettings(): Promise<SecuritySettings> {
-  const { ca } = await testIdentity(SERVER_NAMES)
-  return { ca }
+async function clientSettings({ kind }: Subject): Promise<Credentials> {
+  const { cert, key, ca } = await testIdentity(['client.example'])
+  return kind === 'datagram' ? { cert, key, ca } : { ca }
+}
+
+/** A server with these credentials that lets anybody in. */
+function askingNothing<T extends object>(settings: T): T & { requestCert: false } {
+  return { ...settings, requestCert: false }
+}
+
+/** Credentials of a server, and what it needs to know its peers. */
+async function serverWith(
+  subject: Subject,
+  { cert, key }: { cert: string; key: string },
+): Promise<SecuritySettings> {
+  const { ca } = await testIdentity()
+  return subject.kind === 'datagram' ? { cert, key, ca } : { cert, key }
+}
+
+/** Where nobody answers, a datagram socket waits for its handshake's time to be over. */
+function impatient({ kind }: Subject): { security?: SecuritySettings } {
+  return kind === 'datagram' ? { security: { handshakeTimeout: 300 } } : {}
+}
+
+/** What takes a target name or settings as a connection that exists: a datagram server's peer is not the socket. */
+function connections(subject: Subject, each: { [name: string]: Endpoint }): Endpoint[] {
+  const { accepted, ...others } = each
+  return [...Object.values(others), ...(subject.kind === 'stream' && accepted ? [accepted] : [])]
 }
 
 interface Connection {
@@ -1402,9 +1616,13 @@ async function connection(
   subject: Subject,
   more: { client?: SecuritySettings; server?: SecuritySettings } = {},
 ): Promise<Connection> {
-  const server = subject.server(t, { security: { ...(await serverSettings()), ...more.server } })
+  const server = subject.server(t, {
+    security: { ...(await serverSettings(subject)), ...more.server },
+  })
   const port = await server.listen()
-  const client = subject.socket(t, { security: { ...(await clientSettings()), ...more.client } })
+  const client = subject.socket(t, {
+    security: { ...(await clientSettings(subject)), ...more.client },
+  })
   await client.connect(port)
   return { client, accepted: await server.accepted(), server, port }
 }
@@ -1414,6 +1632,15 @@ async function mutualConnection(t: Test, subject: Subject): Promise<Connection> 
   const { cert, key, ca } = await testIdentity(['client.example'])
   const asking = { ca, requestCert: true }
   return connection(t, subject, { client: { cert, key }, server: asking })
+}
+
+function datagramSocket(
+  t: Test,
+  subject: Subject,
+  options?: Partial<SecureDgramSocketOptions>,
+): SecureDgramSocket {
+  if (!subject.datagramSocket) throw new Error(`${subject.name} has no datagram sockets`)
+  return subject.datagramSocket(t, options)
 }
 
 /** An answer without the certificate's own object, whose inside changes when it is looked at. */
@@ -1433,7 +1660,7 @@ async function watchedServer(
   t: Test,
   subject: Subject,
 ): Promise<{ port: number; receives(): number }> {
-  const port = await subject.server(t, { security: await serverSettings() }).listen()
+  const port = await subject.server(t, { security: await serverSettings(subject) }).listen()
   const tap = await subject.tap(t, port)
   return { port: tap.port, receives: () => tap.toServer().length + tap.contacts }
 }

@@ -5,6 +5,10 @@
 import type { Test } from 'tap'
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type { SecuritySettings } from '../../src/model/settings.js'
+import type {
+  SecureDgramSocket,
+  SecureDgramSocketOptions,
+} from '../../src/sockets/secure-dgram-socket.js'
 
 export interface Subject {
   /** As the report shows it: `tls stream`. */
@@ -16,6 +20,8 @@ export interface Subject {
 
   /** A new socket, closed at the end of the test. */
   socket(t: Test, options?: SocketOptions): Endpoint
+  /** Of datagrams: the socket itself, for what has many peers. */
+  datagramSocket?(t: Test, options?: Partial<SecureDgramSocketOptions>): SecureDgramSocket
   /** A socket of a family that cannot be secured. */
   foreignSocket(t: Test, options?: SocketOptions): Promise<Endpoint>
   /** What calls the verbs on something that is no socket. */
