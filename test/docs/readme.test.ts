@@ -1,12 +1,11 @@
 /** The README's programs do what it says, as they stand there: in clear before, secured after. */
-import dgram from 'node:dgram'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { transform } from 'esbuild'
 import t, { type Test } from 'tap'
 import { built } from '../examples/built.js'
-import { event } from '../support/events.js'
 import { launch } from '../support/program.js'
+import { udpTap } from '../support/udp-tap.js'
 import { wireTap } from '../support/wire-tap.js'
 import { blocks, read, root } from './markdown.js'
 
@@ -107,38 +106,17 @@ async function datagrams(t: Test, program: string) {
   const serving = await run('serving.mjs', `${program.replace('bind(5000', 'bind(0')}${told}`)
   const [line = '', port] = await serving.said(/^port (\d+)\n/m)
 
-  const tap = await datagramTap(t, Number(port))
+  const tap = await udpTap(Number(port))
+  t.teardown(() => tap.close())
   const asking = await run('asking.mjs', program.replaceAll('5000', String(tap.port)))
   t.match(await asking.ended(), { code: 0 }, asking.output)
   await serving.stop()
-  return { served: serving.output.replace(line, ''), printed: asking.output, seen: tap.seen() }
+  const seen = Buffer.concat([...tap.toServer, ...tap.toClient])
+  return { served: serving.output.replace(line, ''), printed: asking.output, seen }
 
   async function run(file: string, text: string) {
     await writeFile(join(directory, file), text)
     const role = file === 'serving.mjs' ? ['serve'] : []
     return launch(t, process.execPath, [file, ...role], { cwd: directory })
   }
-}
-
-/** Passes datagrams on, for one client, and keeps a copy of all. */
-async function datagramTap(t: Test, target: number) {
-  const [front, back] = [dgram.createSocket('udp4'), dgram.createSocket('udp4')]
-  const seen: Buffer[] = []
-  let client = { port: 0, address: '' }
-  front.on('message', (datagram, from) => {
-    client = from
-    seen.push(datagram)
-    back.send(datagram, target, '127.0.0.1')
-  })
-  back.on('message', datagram => {
-    seen.push(datagram)
-    front.send(datagram, client.port, client.address)
-  })
-  front.bind(0, '127.0.0.1')
-  await event(front, 'listening')
-  t.teardown(() => {
-    front.close()
-    back.close()
-  })
-  return { port: front.address().port, seen: () => Buffer.concat(seen) }
 }
