@@ -46,6 +46,8 @@ const SPELLING_LIMIT = 8
 /** An address as it is remembered, with all the ways in which it has been written. */
 interface KnownHost extends Host {
   readonly spellings: string[]
+  /** What one subscriber has: an IPv4 address, or 64 bits of an IPv6 one. */
+  readonly network: string
 }
 
 export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
@@ -65,6 +67,10 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   /** By every spelling that has been met. */
   readonly #hosts = new Map<string, KnownHost>()
   #peerCount = 0
+  /** How many peers each network has. */
+  readonly #networks = new Map<string, number>()
+  /** Those that began, the oldest first, until it is seen that they went on. */
+  readonly #strangers = new Set<Peer>()
   #cookiesSent = 0
   /** The next portion of waiting work is being done. */
   #working = false
@@ -135,17 +141,37 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
       this.#drop('unknownPeer', address, port)
       return undefined
     }
-    const known = this.#findHost(address)
-    const { maxSessions, maxSessionsPerHost } = this.settings
-    if (this.#peerCount >= maxSessions || (known?.peers.size ?? 0) >= maxSessionsPerHost) {
+    const host = this.#findHost(address) ?? newHost(address)
+    if (host === undefined) return undefined
+    const inTheWay = this.#inTheWay(host)
+    if (inTheWay === 'limit') {
       this.#drop('limit', address, port)
       return undefined
     }
-    const host = known ?? newHost(address)
-    if (host === undefined) return undefined
     if (this.challenge(hello, record, host, address, port) === undefined) return undefined
     if (!this.mayWork(record, address, port)) return undefined
-    return this.#addPeer(host, address, port)
+    if (inTheWay !== undefined) {
+      tell(inTheWay.text, 'makes room: its handshake has not gone on')
+      inTheWay.close('ECANCELED', 'it made room for another', false)
+    }
+    const peer = this.#addPeer(host, address, port)
+    this.#strangers.add(peer)
+    return peer
+  }
+
+  /**
+   * Who must go so that one more peer of this host can come: the oldest handshake of a stranger that
+   * has not gone on since our answer. Otherwise a few hundred hellos a second would keep all others out.
+   */
+  #inTheWay(host: KnownHost): Peer | 'limit' | undefined {
+    const { maxSessions, maxSessionsPerHost } = this.settings
+    const isHostFull = (this.#networks.get(host.network) ?? 0) >= maxSessionsPerHost
+    if (!isHostFull && this.#peerCount < maxSessions) return undefined
+    for (const peer of this.#strangers) {
+      if (!peer.isHalfOpen) this.#strangers.delete(peer)
+      else if (!isHostFull || (peer.host as KnownHost).network === host.network) return peer
+    }
+    return 'limit'
   }
 
   challenge(
@@ -162,6 +188,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.#challenged = true
     if (HELLO_VERIFY_REQUEST_LENGTH <= AMPLIFICATION_LIMIT * record.length) {
       this.#cookiesSent += 1
+      tell(peerText(address, port), 'is asked to show that it receives at its address')
       this.observer.datagram(this.#cookies.request(hello, host.bytes, port), address, port)
     }
     return undefined
@@ -309,7 +336,8 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     const host = peer.host as KnownHost
     if (host.peers.get(peer.port) !== peer) return
     host.peers.delete(peer.port)
-    this.#peerCount -= 1
+    this.#strangers.delete(peer)
+    this.#count(host, -1)
     if (host.peers.size > 0) return
     for (const spelling of host.spellings) this.#hosts.delete(spelling)
     host.spellings.length = 0
@@ -329,9 +357,16 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   #addPeer(host: KnownHost, address: string, port: number): Peer {
     const peer = new Peer(this, host, host.spelling, port)
     host.peers.set(port, peer)
-    this.#peerCount += 1
+    this.#count(host, 1)
     for (const spelling of [host.text, address]) this.#remember(host, spelling)
     return peer
+  }
+
+  #count(host: KnownHost, more: number): void {
+    this.#peerCount += more
+    const ofNetwork = (this.#networks.get(host.network) ?? 0) + more
+    if (ofNetwork > 0) this.#networks.set(host.network, ofNetwork)
+    else this.#networks.delete(host.network)
   }
 
   #findPeer(address: string, port: number): Peer | undefined {
@@ -382,7 +417,10 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
 function newHost(address: string): KnownHost | undefined {
   const canonical = canonicalAddress(address)
-  return canonical && { ...canonical, peers: new Map(), spellings: [] }
+  if (canonical === undefined) return undefined
+  const { bytes } = canonical
+  const network = bytes.toString('latin1', 0, Math.min(bytes.length, 8))
+  return { ...canonical, network, peers: new Map(), spellings: [] }
 }
 
 function noAddress(address: string): Error {

@@ -9,11 +9,13 @@ export const CLIENT_HELLO = 1
 export const SERVER_HELLO = 2
 export const HELLO_VERIFY_REQUEST = 3
 const NEW_SESSION_TICKET = 4
+const CERTIFICATE = 11
 const SERVER_KEY_EXCHANGE = 12
 const CERTIFICATE_REQUEST = 13
 const SERVER_HELLO_DONE = 14
 const CERTIFICATE_VERIFY = 15
 const CLIENT_KEY_EXCHANGE = 16
+const CERTIFICATE_STATUS = 22
 
 const ofServers = new Set([
   SERVER_HELLO,
@@ -24,6 +26,20 @@ const ofServers = new Set([
   SERVER_HELLO_DONE,
 ])
 const ofClients = new Set([CLIENT_HELLO, CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE])
+
+/** What follows a ServerHello, and is of no use before it. */
+const afterServerHello = new Set([
+  NEW_SESSION_TICKET,
+  CERTIFICATE,
+  SERVER_KEY_EXCHANGE,
+  CERTIFICATE_REQUEST,
+  SERVER_HELLO_DONE,
+  CERTIFICATE_STATUS,
+])
+
+export function followsServerHello(type: number): boolean {
+  return afterServerHello.has(type)
+}
 
 /** The type of the first message in a clear record; -1 where it is no handshake record. */
 export function handshakeType(record: Buffer): number {

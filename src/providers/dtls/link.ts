@@ -30,7 +30,7 @@ export interface LinkObserver {
   linkKeylog(link: Link, line: Buffer): void
 }
 
-/** Protected records that a handshake may keep before it can read them: what overtakes a Finished. */
+/** Protected records that wait for a handshake's keys: what overtakes a Finished, and that itself. */
 const EARLY_RECORD_LIMIT = 8
 
 export class Link {
@@ -40,7 +40,7 @@ export class Link {
   /** Client: the session that it began with. */
   readonly offered: Session | undefined
   /** By the clock, as all times here. */
-  readonly startedAt: number
+  startedAt: number
   /** The name that was set has been deleted since (R21). */
   nameDeleted = false
 
@@ -70,6 +70,8 @@ export class Link {
   serverRandom: Buffer | undefined
   /** Client: when the peer answered our ClientHello; Infinity: not yet. */
   answeredAt = Number.POSITIVE_INFINITY
+  /** The keys to read what the peer protects are there. */
+  readsProtected = false
   /** The peer went on with this handshake at least once. */
   progressed = false
 
@@ -79,7 +81,9 @@ export class Link {
   #limits: RecordLimits = recordLimits(undefined)
   #info: SecurityInfo | undefined
   #retransmissionsCounted = 0
-  #earlyRecords = 0
+  #early: Buffer[] = []
+  #clearRecords = 0
+  #firstNumber = 0
 
   constructor(
     association: Association,
@@ -166,10 +170,39 @@ export class Link {
     return this.fullUntil + this.#settings.handshakeTimeout
   }
 
-  /** May it be given one more protected record before it is secured? */
-  takesEarlyRecord(): boolean {
-    this.#earlyRecords += 1
-    return this.#earlyRecords <= EARLY_RECORD_LIMIT
+  /**
+   * Keeps a protected record that came before its keys. OpenSSL would keep many, each in a buffer for
+   * the largest record; and anybody can send them.
+   * @returns false where an older one had to go
+   */
+  keepEarly(record: Buffer): boolean {
+    const fits = this.#early.length < EARLY_RECORD_LIMIT
+    if (!fits) this.#early.shift()
+    this.#early.push(Buffer.from(record))
+    return fits
+  }
+
+  /** What has been kept, once there are keys to read it. */
+  takeEarly(): Buffer[] {
+    const early = this.#early
+    this.#early = []
+    return early
+  }
+
+  /**
+   * A clear record with a number of ours. Nothing authenticates the number that it came with, and a
+   * forged one far ahead would make OpenSSL take all true ones for old.
+   */
+  renumbered(record: Buffer): Buffer {
+    const copy = Buffer.from(record)
+    this.#clearRecords += 1
+    copy.writeUIntBE(this.#firstNumber + this.#clearRecords, 5, 6)
+    return copy
+  }
+
+  /** The number of the ClientHello that a server began with: what follows has larger ones. */
+  beginsWith(hello: Buffer): void {
+    this.#firstNumber = hello.readUIntBE(5, 6)
   }
 
   /** Nothing authentic has come and nothing was sent since. */

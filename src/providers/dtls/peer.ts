@@ -20,13 +20,21 @@ import { type ClientHello, isLaterFragment, parseClientHello } from './client-he
 import { handshakeTimeout } from './handshake-timeout.js'
 import {
   CLIENT_HELLO,
+  followsServerHello,
   handshakeType,
   isForRole,
   messageOfOurRole,
   SERVER_HELLO,
   serverRandom,
 } from './handshake-types.js'
-import { ALERT_DELAY, OVERLAP, PATIENCE, RETRY_INTERVAL, SECOND_ATTEMPT } from './lifetimes.js'
+import {
+  ALERT_DELAY,
+  OVERLAP,
+  PATIENCE,
+  RETRY_INTERVAL,
+  SECOND_ATTEMPT,
+  STRANGER_PATIENCE,
+} from './lifetimes.js'
 import { type Expectation, Link, type LinkObserver } from './link.js'
 import { MessageQueue, type QueueTotals } from './message-queue.js'
 import { peerText } from './peer-key.js'
@@ -45,6 +53,7 @@ import { rethrowLater, safely } from './safely.js'
 import { firstLook, verdict } from './second-hello.js'
 import { sendErrorKind } from './send-errors.js'
 import { dropSession, findSession, keepSession, sessionKey } from './sessions.js'
+import { warnOfSilence } from './silent-server.js'
 import { Counters } from './stats.js'
 import { tell, tellClosed, tellDropped, tellFailed, tellSecured } from './story.js'
 import type { TargetNames } from './target-names.js'
@@ -155,6 +164,12 @@ export class Peer implements LinkObserver, Sleeper {
     return this.#inFlight !== undefined
   }
 
+  /** Nothing but a stranger's handshake that has not gone on since our answer. */
+  get isHalfOpen(): boolean {
+    const isOnly = this.#current === undefined && this.#retiring === undefined && !this.#isAwaited
+    return isOnly && this.#inFlight?.role === 'server' && !this.#inFlight.progressed
+  }
+
   /** What secures it now; undefined where nothing does. */
   get info(): SecurityInfo | undefined {
     return this.#current?.info
@@ -187,8 +202,11 @@ export class Peer implements LinkObserver, Sleeper {
   /** Screens and routes record by record: a datagram can carry those of two epochs. */
   #receiveEach(datagram: Buffer): void {
     const isForUs = this.#isForHandshake(datagram)
+    const { handshakesFailed } = this.counters
     let offset = 0
     while (offset < datagram.length && !this.#gone) {
+      // The rest belongs to the handshake that has just failed.
+      if (this.counters.handshakesFailed !== handshakesFailed) return
       const end = recordEnd(datagram, offset)
       if (end < 0) {
         this.#drop('malformed')
@@ -232,19 +250,16 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** To the associations, the newest first: a foreign record does them no harm. */
   #receiveProtected(record: Buffer): void {
-    // What comes before its time is kept by the handshake.
-    const kept = this.#inFlight !== undefined
+    const waiting = this.#inFlight?.readsProtected === false ? this.#inFlight : undefined
     let possible = false
     for (const link of [this.#inFlight, this.#current, this.#retiring]) {
       if (link === undefined) continue
       if (!couldBeAuthentic(record, 0, link.association.minimumRecord)) continue
-      // OpenSSL keeps what comes before its keys are there, in memory that anybody could fill.
-      if (link === this.#inFlight && !link.takesEarlyRecord()) continue
       possible = true
-      if (this.#feed(link, record) || this.#gone) return
+      if (link !== waiting && (this.#feed(link, record) || this.#gone)) return
     }
-    if (!possible) this.#drop('screened')
-    else if (!kept) this.#drop('unauthenticated')
+    if (possible && waiting === undefined) this.#drop('unauthenticated')
+    else if (!possible || waiting?.keepEarly(record) === false) this.#drop('screened')
   }
 
   /** Clear records belong to the handshake in flight, or could begin one. */
@@ -263,8 +278,11 @@ export class Peer implements LinkObserver, Sleeper {
       this.#receiveHello(record)
       return
     }
-    const role = this.#inFlight?.role
-    if (role !== undefined && isForRole(type, role)) this.#receiveForHandshake(record)
+    const link = this.#inFlight
+    const fits = link !== undefined && isForRole(type, link.role)
+    // OpenSSL would keep it for later, and a forged one would spoil the flight to come.
+    const tooEarly = link?.role === 'client' && followsServerHello(type) && !isAnswered(link)
+    if (fits && !tooEarly) this.#receiveForHandshake(record)
     else this.#drop('unauthenticated')
   }
 
@@ -276,7 +294,19 @@ export class Peer implements LinkObserver, Sleeper {
     }
     if (!this.#context.mayWork(record, this.address, this.port)) return
     // What OpenSSL makes of each is not known: it keeps what comes too early, and fragments.
-    this.#context.budget.spend(() => this.#feed(link, record))
+    this.#context.budget.spend(() => {
+      const accepted = this.#feed(link, link.renumbered(record))
+      if (accepted && record[0] === CHANGE_CIPHER_SPEC) this.#feedEarly(link)
+    })
+  }
+
+  /** The peer protects from here on: what came too early can be read. */
+  #feedEarly(link: Link): void {
+    link.readsProtected = true
+    for (const record of link.takeEarly()) {
+      if (link !== this.#inFlight && link !== this.#current) return
+      this.#feed(link, record)
+    }
   }
 
   /** Anybody can send a clear alert. It counts only where the handshake stands still after it. */
@@ -345,7 +375,8 @@ export class Peer implements LinkObserver, Sleeper {
       if (retiring !== undefined) retiring.endsAt = Math.min(retiring.endsAt, now + OVERLAP)
       if (link.isWorn(now)) this.#wear(now)
     } else if (link === this.#inFlight) {
-      link.progressed = true
+      // Its hello can come again for nothing.
+      if (handshakeType(records) !== CLIENT_HELLO) link.progressed = true
       this.#heldAlert = undefined
       if (link.association.heardServerHello) this.#answered(link, now)
     }
@@ -466,7 +497,11 @@ export class Peer implements LinkObserver, Sleeper {
     if (now - link.heardAt < resumeAfter || now < this.#wakeNotBefore) return false
     if (this.#inFlight !== undefined) return false
     this.#wakeNotBefore = now + RETRY_INTERVAL
-    tell(this.text, 'nothing came from it for %d ms: handshakes anew', now - link.heardAt)
+    tell(
+      this.text,
+      'nothing came from it for %d ms: handshakes anew',
+      Math.round(now - link.heardAt),
+    )
     this.#dismiss(link)
     return true
   }
@@ -484,11 +519,7 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Sees to it that a handshake is under way. */
   #open(now: number): void {
-    if (
-      this.#inFlight === undefined &&
-      !this.#startWaits &&
-      this.#retryAt === Number.POSITIVE_INFINITY
-    ) {
+    if (this.#inFlight === undefined && !this.#willStart) {
       const { budget } = this.#context
       if (budget.open) {
         budget.spend(() => this.#startClient())
@@ -505,6 +536,11 @@ export class Peer implements LinkObserver, Sleeper {
     this.settle()
   }
 
+  /** A handshake of ours is going to begin. */
+  get #willStart(): boolean {
+    return this.#startWaits || this.#retryAt < Number.POSITIVE_INFINITY
+  }
+
   /** Is there a reason for a handshake of ours? */
   #wants(now: number): boolean {
     return this.#isAwaited || this.#current?.isWorn(now) === true
@@ -515,7 +551,8 @@ export class Peer implements LinkObserver, Sleeper {
     return this.#queue.length > 0 || this.#waiters.length > 0
   }
 
-  #startClient(): void {
+  /** @param since when the attempt began that this one goes on with */
+  #startClient(since?: number): void {
     this.#retryAt = Number.POSITIVE_INFINITY
     const { clock } = this.#context
     let link: Link
@@ -524,6 +561,7 @@ export class Peer implements LinkObserver, Sleeper {
       const key = this.#sessionKey(expectation)
       const session = findSession(key, clock.wallTime())
       link = this.#link('client', expectation, session)
+      if (since !== undefined) link.startedAt = since
       tell(this.text, 'handshakes as client%s', session === undefined ? '' : ', resuming')
       this.#inFlight = link
       link.association.start()
@@ -556,6 +594,7 @@ export class Peer implements LinkObserver, Sleeper {
       tell(this.text, 'handshakes as server')
       this.#inFlight = link
       this.#retryAt = Number.POSITIVE_INFINITY
+      link.beginsWith(record)
       link.association.start(record)
     } catch (error) {
       if (this.#inFlight !== before) {
@@ -563,6 +602,7 @@ export class Peer implements LinkObserver, Sleeper {
         this.#inFlight = undefined
       }
       tell(this.text, 'cannot be served: %s', (error as Error).message)
+      warnOfSilence(error as Error)
       if (this.#inFlight === undefined && this.#isAwaited) this.#startClient()
     }
   }
@@ -743,6 +783,11 @@ export class Peer implements LinkObserver, Sleeper {
     tellFailed(this.#where, this.text, error)
     const isClient = link.role === 'client'
     if (isClient && link.offered !== undefined) dropSession(this.#sessionKey(link.expectation))
+    if (isClient && link.offered !== undefined && this.#mayBeOfSession(link, error)) {
+      tell(this.text, 'may not like the session: begins again without it')
+      this.#startClient(link.startedAt)
+      return
+    }
     const again = isClient ? isForgeable(error) : this.#isAwaited
     if (again && !this.#retried) {
       tell(this.text, 'will try once more')
@@ -756,6 +801,13 @@ export class Peer implements LinkObserver, Sleeper {
       return
     }
     if (isClient || this.#isAwaited) this.#fail(error)
+  }
+
+  /** Nothing authentic has come, and there is time left: some servers refuse what they cannot resume. */
+  #mayBeOfSession(link: Link, error: Error & { code?: string }): boolean {
+    const isLate =
+      this.#context.clock.now() >= link.startedAt + this.#context.settings.handshakeTimeout
+    return !isLate && !link.readsProtected && /_ALERT_/.test(error.code ?? '')
   }
 
   /** There will be no security with it now: whoever waits for it is told. */
@@ -792,10 +844,10 @@ export class Peer implements LinkObserver, Sleeper {
     if (this.#heldAlert !== undefined && now >= this.#heldAlert.due) {
       const { record } = this.#heldAlert
       this.#heldAlert = undefined
-      association.receive(record)
+      association.receive(link.renumbered(record))
       if (this.#inFlight !== link) return
     }
-    if (now >= link.startedAt + this.#context.settings.handshakeTimeout) this.#timeOut(link)
+    if (now >= this.#endOfHandshake(link)) this.#timeOut(link)
     else if (now >= association.deadline) association.tick()
     if (this.#inFlight !== link) return
     this.#countRetransmissions(link)
@@ -807,26 +859,46 @@ export class Peer implements LinkObserver, Sleeper {
         this.#startClient()
       }
     } else if (!association.heardServerHello) {
-      this.#tryAnotherWay()
+      this.#tryAnotherWay(link)
+    } else if (link.offered !== undefined && !link.readsProtected) {
+      this.#beginWithoutSession(link)
     }
   }
 
   /** Our ClientHello stays without an answer. */
-  #tryAnotherWay(): void {
+  #tryAnotherWay(link: Link): void {
     const held = this.#heldHello
     const current = this.#current
     if (held !== undefined) {
       // It may only just have seen ours.
-      if (this.#inFlight?.association.retransmissions === held.retransmissions) return
+      if (link.association.retransmissions === held.retransmissions) return
       tell(this.text, 'does not answer ours: its own hello is served')
       this.#startServer(held.record)
     } else if (current !== undefined && current.role === 'client') {
       // Many servers take no ClientHello from a peer that they have an association with.
       tell(this.text, 'does not answer while the old association lives: it is ended')
-      if (this.#inFlight !== undefined) this.#abandon(this.#inFlight)
+      this.#abandon(link)
       this.#dismiss(current)
       this.#startClient()
+    } else if (link.offered !== undefined) {
+      this.#beginWithoutSession(link)
     }
+  }
+
+  #beginWithoutSession(link: Link): void {
+    tell(this.text, 'does not resume: begins again without the session')
+    this.#abandon(link)
+    dropSession(this.#sessionKey(link.expectation))
+    this.#startClient(link.startedAt)
+  }
+
+  #endOfHandshake(link: Link): number {
+    const { handshakeTimeout } = this.#context.settings
+    const isIdleStranger = link.role === 'server' && !link.progressed && !this.#isAwaited
+    return (
+      link.startedAt +
+      (isIdleStranger ? Math.min(handshakeTimeout, STRANGER_PATIENCE) : handshakeTimeout)
+    )
   }
 
   #timeOut(link: Link): void {
@@ -868,7 +940,7 @@ export class Peer implements LinkObserver, Sleeper {
       if (now - link.idleSince >= idleTimeout) {
         tell(this.text, 'is idle, and its keys are old')
         this.#endCurrent()
-      } else if (this.#inFlight === undefined && !this.#startWaits) {
+      } else if (this.#inFlight === undefined && !this.#willStart) {
         tell(this.text, 'gets new keys')
         this.#open(now)
       }
@@ -885,8 +957,7 @@ export class Peer implements LinkObserver, Sleeper {
   settle(): void {
     if (this.#gone) return
     const inUse = this.#inFlight ?? this.#current ?? this.#retiring
-    const willStart = this.#startWaits || this.#retryAt < Number.POSITIVE_INFINITY
-    if (inUse === undefined && !this.#isAwaited && !willStart) {
+    if (inUse === undefined && !this.#isAwaited && !this.#willStart) {
       this.#gone = true
       this.#context.forget(this)
     } else {
@@ -898,7 +969,7 @@ export class Peer implements LinkObserver, Sleeper {
     let at = this.#retryAt
     const inFlight = this.#inFlight
     if (inFlight !== undefined) {
-      const end = inFlight.startedAt + this.#context.settings.handshakeTimeout
+      const end = this.#endOfHandshake(inFlight)
       at = Math.min(inFlight.association.deadline, end, this.#heldAlert?.due ?? end)
     }
     const current = this.#current
@@ -906,7 +977,7 @@ export class Peer implements LinkObserver, Sleeper {
       at = Math.min(at, current.association.deadline, current.lastEnd)
       if (current.nameDeleted) {
         at = Math.min(at, current.rekeyAt)
-      } else if (current.role === 'client' && inFlight === undefined && !this.#startWaits) {
+      } else if (current.role === 'client' && inFlight === undefined && !this.#willStart) {
         at = Math.min(at, Math.max(current.rekeyAt, this.#rekeyNotBefore))
       }
       if (current.role === 'server') {
@@ -1030,11 +1101,16 @@ function notProved(peer: string, host: string): Error {
   )
 }
 
+function isAnswered(link: Link): boolean {
+  return link.association.heardServerHello
+}
+
 /**
- * Could anybody have caused it, by one forged clear record? A refusal of the peer's identity, or an
- * alert after which nothing came, is no such thing.
+ * Could anybody have caused it, by one forged clear record, here or there? A refusal of the peer's
+ * identity is no such thing, nor are most alerts.
  */
 function isForgeable(error: Error & { code?: string }): boolean {
   const { code = '' } = error
+  if (/_ALERT_(UNEXPECTED_MESSAGE|DECODE_ERROR)$/.test(code)) return true
   return code.startsWith('ERR_SSL_') && !/_ALERT_|CERT|PSK|NO_SHARED_CIPHER/.test(code)
 }

@@ -69,3 +69,12 @@ function helloBody(options: HelloOptions): Buffer {
 export function messageType(datagram: Buffer): number {
   return datagram[0] === 22 && datagram.readUInt16BE(3) === 0 ? (datagram[13] as number) : -1
 }
+
+/** The body of a ServerHello that chooses a cipher suite which nobody offered. */
+export function badServerHello(): Buffer {
+  return Buffer.concat([
+    Buffer.from('fefd', 'hex'),
+    randomBytes(32),
+    Buffer.from('00000100', 'hex'),
+  ])
+}

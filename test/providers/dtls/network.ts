@@ -33,9 +33,15 @@ interface Event {
   run(): void
 }
 
+export interface NetworkClock extends Clock {
+  time: number
+  /** Milliseconds that a step of a handshake takes. */
+  workTakes: number
+}
+
 export class Network {
   readonly stations: Station[] = []
-  readonly clock: Clock & { time: number }
+  readonly clock: NetworkClock
   passage: Passage = datagram => datagram
   /** What has arrived where, in short: to be shown where a test fails. */
   readonly log: string[] = []
@@ -50,6 +56,7 @@ export class Network {
     const begin = Date.now()
     this.clock = {
       time: 0,
+      workTakes: 0,
       now() {
         return this.time
       },
@@ -265,13 +272,13 @@ function inShort(datagram: Buffer): string {
  * network's clock says when it is looked at: after 1 s, 2 s, 4 s… as in RFC 6347, section 4.2.4.1.
  */
 class TimedAssociation extends Association {
-  readonly #clock: Clock
+  readonly #clock: NetworkClock
   #due = Number.POSITIVE_INFINITY
   #wait = 1000
 
   constructor(options: AssociationOptions) {
     super({ ...options, retransmitAfter: OPENSSL_TIMER })
-    this.#clock = options.clock
+    this.#clock = options.clock as NetworkClock
     Object.defineProperty(this, 'deadline', {
       get: () => this.#due,
       set: (deadline: number) => {
@@ -281,7 +288,13 @@ class TimedAssociation extends Association {
     })
   }
 
+  override start(hello?: Buffer): void {
+    super.start(hello)
+    this.#clock.time += this.#clock.workTakes
+  }
+
   override receive(records: Buffer): boolean {
+    if (this.state === 'handshaking') this.#clock.time += this.#clock.workTakes
     const progress = super.receive(records)
     if (progress && this.#due !== Number.POSITIVE_INFINITY) {
       this.#wait = 1000
