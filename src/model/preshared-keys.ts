@@ -43,22 +43,29 @@ function isOwnPsk(value: unknown): boolean {
 function ownPsk({ identity, key }: OwnPsk): OwnPsk {
   if (typeof identity !== 'string' || identity === '')
     throw invalid('security.psk.identity', identity, 'give a string', syscall)
+  checkText('security.psk.identity', identity)
   return Object.freeze({ identity, key: pskKey('security.psk.key', key) })
 }
 
 function acceptedPsk(key: string, value: unknown): AcceptedPsk {
   if (typeof value === 'function') return value as AcceptedPsk
   plainObject(key, value)
-  const entries = Object.entries(value as object).map(([identity, key]) => [
-    identity,
-    pskKey(`security.psk[${show(identity)}]`, key),
-  ])
+  const entries = Object.entries(value as object).map(([identity, key]) => {
+    checkText('an identity of security.psk', identity)
+    return [identity, pskKey(`security.psk[${show(identity)}]`, key)]
+  })
   if (entries.length === 0)
     throw invalid('security.psk', value, 'give at least one identity and key', syscall)
   // Without a prototype: an identity such as "constructor" finds nothing.
   return Object.freeze(
     Object.assign(Object.create(null), Object.fromEntries(entries)),
   ) as AcceptedPsk
+}
+
+/** Another text on the wire (cut at NUL, or with a lone surrogate replaced) would be another identity. */
+function checkText(where: string, identity: string): void {
+  if (/[\0\p{Cs}]/u.test(identity))
+    throw invalid(where, identity, 'it may contain neither NUL nor half a surrogate pair', syscall)
 }
 
 function pskKey(where: string, key: unknown): Buffer {
