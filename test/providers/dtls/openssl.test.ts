@@ -1,0 +1,111 @@
+/** Which OpenSSL is called: the one inside the process, else the system's, else none and why. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { build } from 'esbuild'
+import t from 'tap'
+import { loadKoffi } from '../../../lib/koffi.js'
+import {
+  addressOf,
+  createArena,
+  findOpenssl,
+  openssl,
+} from '../../../src/providers/dtls/openssl.js'
+
+/** A library that has nothing but its version, if that. */
+function library(text?: string, number = 0) {
+  const functions: Record<string, () => unknown> = {
+    OpenSSL_version: () => text,
+    OpenSSL_version_num: () => number,
+  }
+  return {
+    func(signature: string) {
+      const found = /(\w+)\(/.exec(signature)?.[1] ?? ''
+      if (text === undefined || !(found in functions)) throw new Error(`no ${found}`)
+      return functions[found]
+    },
+  }
+}
+
+const loader = (own: object, others?: (name: string) => object) =>
+  ({
+    load(path: string | null) {
+      if (path === null) return own
+      if (others === undefined) throw new Error(`cannot open ${path}`)
+      return others(path)
+    },
+  }) as never
+
+t.test('the one inside the process', t => {
+  t.match(openssl().version, /^OpenSSL 3\./)
+  t.match(openssl().version, process.versions.openssl.replace(/\+.*/, ''))
+  t.equal(openssl(), openssl(), 'bound once')
+  t.equal(findOpenssl(loadKoffi()).version, openssl().version)
+  t.end()
+})
+
+t.test('another library inside the process is never used, nor is one beside it', t => {
+  for (const [text, number] of [
+    ['BoringSSL', 0x1010107f],
+    ['LibreSSL 3.9.0', 0x20000000],
+    ['OpenSSL 1.1.1w  11 Sep 2023', 0x1010117f],
+  ] as const) {
+    const others = () => library('OpenSSL 3.0.0', 0x30000000)
+    t.throws(() => findOpenssl(loader(library(text, number), others)), {
+      code: 'ERR_OPENSSL_UNSUPPORTED',
+      message: new RegExp(`${text.slice(0, 9)}.*streams are`),
+    })
+  }
+  t.end()
+})
+
+t.test('where there is none, the error says what was tried', { skip: otherPlatform() }, t => {
+  t.throws(() => findOpenssl(loader(library())), {
+    code: 'ERR_OPENSSL_UNSUPPORTED',
+    message: /this process exports no OpenSSL.*(libssl|cannot open)/,
+  })
+  const old = () => library('OpenSSL 1.1.1w', 0x1010117f)
+  t.throws(() => findOpenssl(loader(library(), old)), {
+    code: 'ERR_OPENSSL_UNSUPPORTED',
+    message: /libcrypto.*OpenSSL 1\.1\.1w/,
+  })
+  t.throws(() => findOpenssl(loader(library('OpenSSL 3.0.0', 0x30000000))), {
+    code: 'ERR_OPENSSL_UNSUPPORTED',
+    message: /no BIO|no ERR/,
+  })
+  t.end()
+})
+
+function otherPlatform(): string | false {
+  return ['linux', 'darwin', 'win32'].includes(process.platform) ? false : 'no place is known here'
+}
+
+t.test("the system's, where the process exports none", async t => {
+  try {
+    loadKoffi().load('libssl.so.3')
+  } catch {
+    t.pass('not here', { skip: 'the system has no libssl.so.3' })
+    return
+  }
+  // In a process of its own, whose own OpenSSL is hidden.
+  const program = join(t.testdir(), 'system-openssl.mjs')
+  await build({
+    entryPoints: [fileURLToPath(new URL('system-openssl.ts', import.meta.url))],
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['koffi'],
+  })
+  const { stdout } = await promisify(execFile)(process.execPath, [program])
+  t.match(stdout, /^OpenSSL 3\..*: question, answer\n$/)
+})
+
+t.test('an arena stays where it is', t => {
+  const arena = createArena(4096)
+  const litter = Array.from({ length: 200 }, () => Buffer.alloc(100_000))
+  t.equal(addressOf(arena.bytes), arena.address)
+  t.equal(litter.length, 200)
+  t.end()
+})
