@@ -197,7 +197,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   mayWork(records: Buffer, address: string, port: number): boolean {
     if (this.#working || this.budget.open) return true
     const copy = Buffer.from(records)
-    if (!this.budget.defer(() => this.receive(copy, address, port)))
+    if (!this.budget.defer(address, () => this.receive(copy, address, port)))
       this.#drop('limit', address, port)
     return false
   }

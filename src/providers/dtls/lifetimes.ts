@@ -5,6 +5,8 @@ import type { ParsedSettings } from '../../model/settings.js'
 export const OVERLAP = 10_000
 /** Milliseconds for which a clear alert is held: anybody can send one, and only the true one means silence. */
 export const ALERT_DELAY = 1000
+/** Milliseconds for which a peer that we serve cannot begin anew: one that was started again repeats its hello. */
+export const HELLO_INTERVAL = 1000
 /** Milliseconds in which a stranger must go on with the handshake that it began: four retransmissions of ours. */
 export const STRANGER_PATIENCE = 15_000
 /** Retransmissions without an answer after which a handshake tries another way. */

@@ -29,6 +29,7 @@ import {
 } from './handshake-types.js'
 import {
   ALERT_DELAY,
+  HELLO_INTERVAL,
   OVERLAP,
   PATIENCE,
   RETRY_INTERVAL,
@@ -350,7 +351,9 @@ export class Peer implements LinkObserver, Sleeper {
     }
     const what = verdict(hello.random, givenAt, this.#inFlight)
     if (what === 'serve') {
-      if (this.#context.mayWork(record, this.address, this.port)) this.serve(record)
+      // Each costs a handshake's first half, and a flood of them would cost all that there is.
+      if (this.#isServedJustNow()) this.#drop('limit')
+      else if (this.#context.mayWork(record, this.address, this.port)) this.serve(record)
     } else if (what === 'hold') {
       tell(this.text, 'it began too, with the smaller random: held until it answers ours')
       this.#heldHello ??= {
@@ -360,6 +363,11 @@ export class Peer implements LinkObserver, Sleeper {
     } else {
       this.#giveUp(hello.random)
     }
+  }
+
+  #isServedJustNow(): boolean {
+    const link = this.#inFlight
+    return link?.role === 'server' && this.#context.clock.now() < link.startedAt + HELLO_INTERVAL
   }
 
   /** Gives records to an association. */
@@ -716,6 +724,9 @@ export class Peer implements LinkObserver, Sleeper {
       else reject(wrong)
     }
     if (this.#announced === undefined || !isSameIdentity(this.#announced, info.peer)) {
+      // Somebody else has the address now: what the one before still sends is not taken.
+      if (this.#announced !== undefined) this.#endRetiring()
+      this.#announceEnd()
       this.#announced = info.peer ?? true
       safely(() => observer.secured(this.#where, info))
     }
@@ -827,13 +838,11 @@ export class Peer implements LinkObserver, Sleeper {
 
   /** Does what is due. */
   tick(now: number): void {
+    if (this.#gone) return
     if (now >= this.#retryAt) this.#startClient()
     else this.#tickHandshake(now)
     this.#tickCurrent(now)
-    if (this.#retiring !== undefined && now >= this.#retiring.endsAt) {
-      this.#retiring.association.destroy()
-      this.#retiring = undefined
-    }
+    if (this.#retiring !== undefined && now >= this.#retiring.endsAt) this.#endRetiring()
     this.settle()
   }
 
@@ -1005,6 +1014,10 @@ export class Peer implements LinkObserver, Sleeper {
 
   #leaveCurrent(): void {
     this.#current = undefined
+    this.#endRetiring()
+  }
+
+  #endRetiring(): void {
     this.#retiring?.association.destroy()
     this.#retiring = undefined
   }
@@ -1020,6 +1033,7 @@ export class Peer implements LinkObserver, Sleeper {
   /** Ends everything with it. Whoever waits gets the error. */
   close(code: SocketSecurityErrorCode, why: string, announce: boolean): void {
     this.#gone = true
+    this.#retryAt = Number.POSITIVE_INFINITY
     this.#context.forget(this)
     const current = this.#current
     this.#inFlight?.association.destroy()

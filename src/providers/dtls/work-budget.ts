@@ -7,12 +7,21 @@
 export const HANDSHAKE_BUDGET = 2
 /** Pieces of work that strangers can let wait; more are dropped, and come again by retransmission. */
 const BACKLOG_LIMIT = 1024
+/** What one of them can let wait: the others shall have their turn. */
+const BACKLOG_LIMIT_EACH = 8
+
+interface Piece {
+  readonly work: () => void
+  /** Whose it is; undefined for what the application has asked for. */
+  readonly owner: string | undefined
+}
 
 export class WorkBudget {
   readonly #now: () => number
   #spent = 0
   #since: number
-  readonly #backlog: (() => void)[] = []
+  readonly #backlog: Piece[] = []
+  readonly #waitingOf = new Map<string, number>()
 
   constructor(now: () => number) {
     this.#now = now
@@ -42,16 +51,21 @@ export class WorkBudget {
     }
   }
 
-  /** Lets it wait. False where too much waits already. */
-  defer(work: () => void): boolean {
-    if (this.#backlog.length >= BACKLOG_LIMIT) return false
-    this.#backlog.push(work)
+  /**
+   * Lets it wait. False where too much waits already.
+   * @param owner the address that it came from
+   */
+  defer(owner: string, work: () => void): boolean {
+    const waiting = this.#waitingOf.get(owner) ?? 0
+    if (this.#backlog.length >= BACKLOG_LIMIT || waiting >= BACKLOG_LIMIT_EACH) return false
+    this.#waitingOf.set(owner, waiting + 1)
+    this.#backlog.push({ work, owner })
     return true
   }
 
   /** Lets it wait, however much waits: for work that the application itself has asked for. */
   deferOwn(work: () => void): void {
-    this.#backlog.push(work)
+    this.#backlog.push({ work, owner: undefined })
   }
 
   /** The next portion. */
@@ -60,8 +74,9 @@ export class WorkBudget {
     let done = 0
     try {
       while (done < this.#backlog.length && this.#spent < HANDSHAKE_BUDGET) {
-        const work = this.#backlog[done] as () => void
+        const { work, owner } = this.#backlog[done] as Piece
         done += 1
+        this.#begin(owner)
         this.spend(work)
       }
     } finally {
@@ -71,6 +86,14 @@ export class WorkBudget {
 
   clear(): void {
     this.#backlog.length = 0
+    this.#waitingOf.clear()
+  }
+
+  #begin(owner: string | undefined): void {
+    if (owner === undefined) return
+    const left = (this.#waitingOf.get(owner) ?? 1) - 1
+    if (left > 0) this.#waitingOf.set(owner, left)
+    else this.#waitingOf.delete(owner)
   }
 
   #refill(): void {

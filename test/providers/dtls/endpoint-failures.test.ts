@@ -2,7 +2,7 @@
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { strangerIdentity, testIdentity } from '../../support/identities.js'
-import { badServerHello, handshakeFragment, record } from './hellos.js'
+import { badServerHello, handshakeFragment, messageOf, messageType, record } from './hellos.js'
 import { Network } from './network.js'
 
 const { ca } = await testIdentity()
@@ -270,4 +270,55 @@ t.test("a listener's exception is the process's, and harms no peer", async t => 
   b.onMessage = undefined
   a.send('y', b, 'b.example')
   t.ok(network.until(() => b.messages.includes('y')))
+})
+
+t.test('a session that is refused, or met with silence, costs time and no message', async t => {
+  for (const [what, address] of [
+    ['alert', '198.18.9.1'],
+    ['silence', '198.18.9.2'],
+  ] as const) {
+    const network = new Network(seededRandom(t))
+    const a = network.station(ofA)
+    const b = network.station(ofB, { address })
+    a.send('first', b, 'b.example')
+    t.ok(network.until(() => b.messages.length === 1))
+    a.endpoint.closePeer(b.address, b.port)
+    network.pass(10)
+    // As libcoap does: it has no use for a session, and says internal_error.
+    network.passage = (datagram, from, to) => {
+      const isAnswer = from === b && to === a && messageType(datagram) === 2
+      // The server takes the session: its Finished is in the same flight.
+      if (!isAnswer || messageOf(datagram, 11)) return datagram
+      return what === 'alert' ? record(21, 0, Buffer.from([2, 80]), 9) : undefined
+    }
+    const sending = a.send('second', b, 'b.example')
+    t.ok(
+      network.until(() => b.messages.includes('second'), 30_000),
+      what,
+    )
+    t.match(sending, { calls: 1, error: null })
+    t.same(a.errors, [])
+    t.match(a.query(b), { resumed: false })
+  }
+})
+
+t.test('a rekey that waits for its second attempt lets the clock go on', async t => {
+  const network = new Network(seededRandom(t))
+  const a = network.station({ ...ofA, rekeyAfter: 5000 })
+  const b = network.station(ofB, { address: '198.18.9.3' })
+  a.send('x', b, 'b.example')
+  t.ok(network.until(() => b.messages.length === 1))
+  let spoilt = 0
+  network.passage = (datagram, from) => {
+    if (from !== b || messageType(datagram) !== 2 || spoilt > 0) return datagram
+    spoilt += 1
+    return record(22, 0, handshakeFragment(2, 1, badServerHello()))
+  }
+  t.ok(network.until(() => a.endpoint.stats.handshakesFailed === 1, 10_000))
+  const { deadline } = a.endpoint
+  t.ok(deadline > network.clock.now(), 'nothing is due at once')
+  // Closed while it waits: it does not come back.
+  a.endpoint.closePeer(b.address, b.port)
+  network.pass(10_000)
+  t.match(a.endpoint.stats, { handshaking: 0, peers: 0 })
 })

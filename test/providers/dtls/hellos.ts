@@ -70,6 +70,16 @@ export function messageType(datagram: Buffer): number {
   return datagram[0] === 22 && datagram.readUInt16BE(3) === 0 ? (datagram[13] as number) : -1
 }
 
+/** Is there a clear handshake message of this type at the beginning of one of its records? */
+export function messageOf(datagram: Buffer, type: number): boolean {
+  let offset = 0
+  while (offset + 13 < datagram.length) {
+    if (messageType(datagram.subarray(offset)) === type) return true
+    offset += 13 + datagram.readUInt16BE(offset + 11)
+  }
+  return false
+}
+
 /** The body of a ServerHello that chooses a cipher suite which nobody offered. */
 export function badServerHello(): Buffer {
   return Buffer.concat([

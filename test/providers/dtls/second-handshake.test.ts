@@ -66,6 +66,11 @@ t.test('somebody else on the same port is somebody else', async t => {
   other.send('it is me', server, 'b.example')
   t.ok(network.until(() => server.messages.includes('it is me'), 1000))
   t.same(server.sources.at(-1)?.peer?.names, ['c.example'])
+  t.equal(server.closedPeers.length, 1, 'the one before has ended')
+  t.same(
+    server.associations.map(({ state }) => state),
+    ['ended', 'secured'],
+  )
   t.match(
     server.securedPeers.map(({ info }) => info.peer?.names),
     [['a.example'], ['c.example']],

@@ -15,7 +15,7 @@ t.test('a portion, then the rest by and by', async t => {
   t.ok(budget.open)
   budget.spend(piece(1))
   t.notOk(budget.open, `${HANDSHAKE_BUDGET} ms are spent`)
-  for (let i = 2; i < 7; i++) t.ok(budget.defer(piece(i)))
+  for (let i = 2; i < 7; i++) t.ok(budget.defer('a', piece(i)))
   t.ok(budget.waiting)
   budget.work()
   t.same(done, [0, 1, 2, 3])
@@ -32,7 +32,7 @@ t.test('a portion, then the rest by and by', async t => {
 t.test('strangers fill it to a bound, and the application beyond it', async t => {
   const budget = new WorkBudget(() => 0)
   let accepted = 0
-  while (accepted < 5000 && budget.defer(() => {})) accepted += 1
+  while (accepted < 5000 && budget.defer(`${accepted}`, () => {})) accepted += 1
   t.equal(accepted, 1024)
   let own = 0
   budget.deferOwn(() => {
@@ -45,21 +45,36 @@ t.test('strangers fill it to a bound, and the application beyond it', async t =>
 t.test('work that fails is done once, and the rest stays', async t => {
   const budget = new WorkBudget(() => 0)
   let done = 0
-  budget.defer(() => {
+  budget.defer('a', () => {
     throw new Error('this one')
   })
-  budget.defer(() => {
+  budget.defer('a', () => {
     done += 1
   })
   t.throws(() => budget.work(), { message: 'this one' })
   budget.work()
   t.equal(done, 1)
-  budget.defer(() => {
+  budget.defer('a', () => {
     budget.clear()
   })
-  budget.defer(() => {
+  budget.defer('a', () => {
     done += 1
   })
   budget.work()
   t.equal(done, 1, 'cleared by the work itself')
+})
+
+t.test('one that asks for much does not keep the others out', async t => {
+  const budget = new WorkBudget(() => 0)
+  const done: string[] = []
+  let accepted = 0
+  for (let i = 0; i < 2000; i++) if (budget.defer('busy', () => done.push('busy'))) accepted += 1
+  t.equal(accepted, 8)
+  t.ok(budget.defer('other', () => done.push('other')))
+  budget.work()
+  t.equal(done.length, 9)
+  t.ok(
+    budget.defer('busy', () => {}),
+    'and then it may ask again',
+  )
 })
