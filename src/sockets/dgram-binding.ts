@@ -67,3 +67,12 @@ export function failWaiting(state: DgramState, error: Error): void {
   state.waiting = null
   for (const call of waiting) call.fail(error)
 }
+
+/** The port that the arguments of bind() ask for. */
+export function portOf(options: unknown): unknown {
+  return typeof options === 'object' && options !== null
+    ? (options as { port?: unknown }).port
+    : typeof options === 'number' || typeof options === 'string'
+      ? Number(options)
+      : undefined
+}

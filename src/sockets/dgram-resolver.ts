@@ -3,6 +3,7 @@
  * ourselves, which has an address already. A datagram that waited for a look-up of its own address
  * could not leave before close().
  */
+import type { Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../model/errors.js'
@@ -74,4 +75,9 @@ function lookUp(
 ): void {
   if (custom) custom(hostname, family, callback)
   else dns.lookup(hostname, family, callback as never)
+}
+
+/** `udp4` or `udp6`, which the types of dgram.Socket do not tell. */
+export function typeOf(socket: Socket): string {
+  return (socket as { type?: string }).type ?? 'udp4'
 }

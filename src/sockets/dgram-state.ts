@@ -4,6 +4,7 @@
  * old code calls constructors on objects of its own.
  */
 import type { BlockList } from 'node:net'
+import type { SocketState } from '../model/lifecycle.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { DatagramEndpoint, PeerAddress } from '../providers/datagram-provider.js'
@@ -91,4 +92,15 @@ export function stateOf(socket: object): DgramState {
   const state = new DgramState()
   Object.defineProperty(socket, key, { value: state })
   return state
+}
+
+/** The state as the rules ask for it. */
+export function socketState(state: DgramState): SocketState {
+  return {
+    closed: state.closing,
+    foreign: false,
+    connected: state.connect !== 'none',
+    bound: state.bind !== 'unbound',
+    secured: state.settings !== null,
+  }
 }

@@ -6,56 +6,39 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
-import { type BlockList, isIP } from 'node:net'
-import { domainToASCII } from 'node:url'
-import { SocketSecurityError, show } from '../model/errors.js'
-import {
-  checkPeerAddress,
-  checkPeerQuery,
-  checkSetPeerTargetName,
-  checkSetSecurity,
-  checkSocket,
-  notSocket,
-  type SocketState,
-} from '../model/lifecycle.js'
+import { isIP } from 'node:net'
+import { SocketSecurityError } from '../model/errors.js'
+import { checkPeerQuery, checkSetSecurity, checkSocket, notSocket } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
-import {
-  type DatagramSecuritySettings,
-  type ParsedSettings,
-  parseSettings,
-} from '../model/settings.js'
-import { parseTargetName, type TargetName } from '../model/target-name.js'
-import type {
-  DatagramEndpoint,
-  EndpointStats,
-  PeerAddress,
-  PeerStats,
-} from '../providers/datagram-provider.js'
+import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
+import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
+import { peerText } from './dgram-addresses.js'
 import {
-  addressKey,
-  destination,
-  isOwnAddress,
-  peerText,
-  sameAddress,
-  standsForMany,
-} from './dgram-addresses.js'
-import { checkBind, failWaiting, mustWait, runWaiting, wait } from './dgram-binding.js'
+  bindImplicitly,
+  closePeers,
+  disconnected,
+  isIcmpError,
+  leaveOthers,
+  onError,
+  onIcmpError,
+  onListening,
+} from './dgram-base-events.js'
+import { checkBind, failWaiting, mustWait, portOf, runWaiting, wait } from './dgram-binding.js'
 import {
-  connectedElsewhere,
   endpointOf,
   finish,
   finishWhenDone,
   isConnected,
   onConnected,
-  protect,
   receive,
   type SecureRemoteInfo,
-  tell,
   updateAcceptance,
   within,
 } from './dgram-endpoint.js'
+import { canceled, failSend, unsupported } from './dgram-errors.js'
+import { exportArguments } from './dgram-exporter.js'
 import {
   type AddressOfSocket,
   connectArgumentsError,
@@ -63,35 +46,28 @@ import {
   dgramSocket,
   notRunning,
 } from './dgram-internals.js'
-import { type Lookup, loopback } from './dgram-resolver.js'
+import {
+  baseOptions,
+  type Given,
+  initialise,
+  type MessageListener,
+  type SecureDgramSocketOptions,
+} from './dgram-options.js'
+import { literalPeer, notConnected, peerOr, withAddress } from './dgram-peer-arguments.js'
+import { query, secured } from './dgram-peers.js'
+import { loopback, typeOf } from './dgram-resolver.js'
 import { type SentCallback, sendArguments } from './dgram-send-arguments.js'
-import { type DgramState, stateOf } from './dgram-state.js'
+import { sendTo } from './dgram-sending.js'
+import { type DgramState, socketState, stateOf } from './dgram-state.js'
 import { withIcmpErrors } from './dgram-stats.js'
+import { deleteName, type NamedPeer, setName } from './dgram-target-names.js'
 import { runAs } from './impersonation.js'
 import type { TypedEvents } from './typed-events.js'
 
 export type { SecureRemoteInfo } from './dgram-endpoint.js'
+export type { SecureDgramSocketOptions } from './dgram-options.js'
+export type { NamedPeer } from './dgram-target-names.js'
 
-export type SecureDgramSocketOptions = SocketOptions & {
-  /** What secures the socket; null or absent: the default policy. */
-  security?: DatagramSecuritySettings | null
-}
-
-/** A datagram peer whose target name is set. */
-export interface NamedPeer {
-  /** An address, or the name of a host, which is looked up. */
-  readonly address: string
-  /** Absent: all ports of the address. */
-  readonly port?: number
-  readonly targetName: string
-}
-
-/** The largest message: one record (RFC 6347, section 4.1). */
-const MAX_MESSAGE_BYTES = 16384
-/** The largest datagram of UDP over IPv4. */
-const MAX_DATAGRAM_BYTES = 65507
-/** Of keying material, in one piece. */
-const MAX_EXPORT_BYTES = 65535
 /** How long close() waits for what was sent before it, and waits for a handshake. */
 const LINGER_MS = 10_000
 
@@ -148,13 +124,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
    * @throws (rejects) SocketSecurityError ENOTSOCK, EINVAL
    */
   deletePeerTargetName(peer: { address: string; port?: number }): Promise<void> {
-    const syscall = 'WSADeleteSocketPeerTargetName'
-    return promised(this, syscall, state => {
-      checkSocket(socketState(state), syscall)
-      const { address, port } = givenPeer(peer, syscall)
-      state.hostNames?.delete(nameKey(address, port))
-      return withAddress(this, state, address, each => deleteName(this, state, each, port))
-    })
+    return promised(this, 'WSADeleteSocketPeerTargetName', state => deleteName(this, state, peer))
   }
 
   /**
@@ -474,6 +444,7 @@ if (dgramSocket.connectSync) {
       const state = stateOf(this)
       if (state.closing) throw notRunning()
       endpointOf(this)
+      leaveOthers(this, state, address || loopback(typeOf(this)), port)
       state.bindingImplicitly = true
       try {
         dgramSocket.connectSync?.call(this, port, address)
@@ -499,8 +470,6 @@ export interface SecureDgramSocketEvents {
   /** Only with `keylog: true`: a line of the NSS key log format, the secrets of that peer. */
   keylog: [line: Buffer, peer: PeerAddress]
 }
-
-type MessageListener = (message: Buffer, rinfo: SecureRemoteInfo) => void
 
 /** By literals, since TypeScript looks at dgram.Socket's own literal overloads before any generic one. */
 interface MessageEvent {
@@ -541,89 +510,7 @@ export const SecureDgramSocket = callable(SecureDgramSocketClass, (self, [type, 
   initialise(self as Socket, type as SecureDgramSocketOptions, listener, given)
 }) as unknown as SecureDgramSocketConstructor
 
-/** What OpenSSL is given must be what it is said to be. */
-function exportArguments(
-  length: unknown,
-  label: unknown,
-  context: unknown,
-): [length: number, label: string, context: Buffer | undefined] {
-  const bytes =
-    typeof context === 'string'
-      ? Buffer.from(context)
-      : ArrayBuffer.isView(context)
-        ? Buffer.from(context.buffer, context.byteOffset, context.byteLength)
-        : undefined
-  const wrong =
-    !Number.isInteger(length) || (length as number) < 1 || (length as number) > MAX_EXPORT_BYTES
-      ? `length is ${show(length)}: give 1 to ${MAX_EXPORT_BYTES} bytes`
-      : typeof label !== 'string' || label === ''
-        ? `label is ${show(label)}: give a string`
-        : context !== undefined && bytes === undefined
-          ? `context is ${show(context)}: give a Buffer or a string`
-          : undefined
-  if (wrong) throw new SocketSecurityError('EINVAL', `exportKeyingMaterial: ${wrong}`)
-  return [length as number, label as string, bytes]
-}
-
 // Setting up.
-
-/** What is read before the base constructor, which wants a look-up function, and must not open a handle for nothing. */
-interface Given {
-  /** Exists after the base constructor only. */
-  state: DgramState | null
-  lookup: Lookup | null
-  settings: ParsedSettings | null
-}
-
-function baseOptions(
-  type: SecureDgramSocketOptions | string | undefined,
-  given: Given,
-): SocketOptions {
-  const options = typeof type === 'object' && type !== null ? type : { type }
-  const { security, lookup, ...rest } = options as SecureDgramSocketOptions
-  if (security !== undefined) given.settings = parseSettings(security, 'datagram')
-  // Node says it best what is wrong with one that is no function.
-  if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
-  given.lookup = (lookup as Lookup | undefined) ?? null
-  const base: Lookup = (hostname, family, callback) =>
-    given.state?.resolver.base(hostname, family, callback)
-  return { ...rest, lookup: base as SocketOptions['lookup'] }
-}
-
-function initialise(
-  socket: Socket,
-  type: SecureDgramSocketOptions | string,
-  listener: unknown,
-  given: Given,
-): void {
-  const state = stateOf(socket)
-  given.state = state
-  state.resolver.custom = given.lookup
-  state.settings = given.settings
-  if (typeof listener === 'function') socket.on('message', listener as MessageListener)
-  if (typeof type !== 'object') return
-  const { signal, reuseAddr, reusePort, sendBlockList } = type as SecureDgramSocketOptions & {
-    reusePort?: boolean
-    sendBlockList?: BlockList
-  }
-  state.signal = signal ?? null
-  state.reuse = reusePort ? 'reusePort' : reuseAddr ? 'reuseAddr' : null
-  state.sendBlockList = sendBlockList ?? null
-}
-
-function typeOf(socket: Socket): string {
-  return (socket as { type?: string }).type ?? 'udp4'
-}
-
-function socketState(state: DgramState): SocketState {
-  return {
-    closed: state.closing,
-    foreign: false,
-    connected: state.connect !== 'none',
-    bound: state.bind !== 'unbound',
-    secured: state.settings !== null,
-  }
-}
 
 /** A verb: what it throws is the promise's, and ends no process where nobody listens. */
 function promised<T>(
@@ -641,96 +528,6 @@ function promised<T>(
 
 // What happens to the base socket.
 
-function onListening(socket: Socket, state: DgramState): void {
-  state.bind = 'bound'
-  state.own = ownAddress(socket)
-  updateAcceptance(state)
-}
-
-/** Null where the system has taken the port away, or the socket is closed by now. */
-function ownAddress(socket: Socket): AddressOfSocket | null {
-  try {
-    const address = dgramSocket.address.call(socket)
-    return address.port === 0 ? null : address
-  } catch {
-    return null
-  }
-}
-
-function portOf(options: unknown): unknown {
-  return typeof options === 'object' && options !== null
-    ? (options as { port?: unknown }).port
-    : typeof options === 'number' || typeof options === 'string'
-      ? Number(options)
-      : undefined
-}
-
-/** Nothing reaches the other peers of a connected socket: they are told while it can be done. */
-function leaveOthers(socket: Socket, state: DgramState, host: string, port: number): void {
-  const { endpoint } = state
-  if (!endpoint || state.connect !== 'none') return
-  const others = endpoint
-    .peers()
-    .filter(each => each.port !== port || isIP(host) === 0 || !sameAddress(each.address, host))
-  within(socket, state, () => closePeers(endpoint, others))
-}
-
-function closePeers(endpoint: DatagramEndpoint, peers = endpoint.peers()): void {
-  for (const { address, port } of peers) endpoint.closePeer(address, port)
-}
-
-function disconnected(state: DgramState, error: Error): void {
-  state.connect = 'none'
-  state.connection?.reject(error)
-  state.connection = null
-  state.remote = null
-  updateAcceptance(state)
-}
-
-function onError(socket: Socket, state: DgramState, error: Error): void {
-  if (state.connect === 'connecting') disconnected(state, error)
-  if (state.bind !== 'binding') return
-  state.bind = 'unbound'
-  failWaiting(state, error)
-  if (state.closing) finish(socket, state)
-}
-
-/** What routers and hosts say of a datagram, unauthenticated; anything else of recvmsg() is an error of this host. */
-const icmpCodes = new Set([
-  'EACCES',
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'EMSGSIZE',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'ENOPROTOOPT',
-  'EPROTO',
-])
-
-function isIcmpError(error: unknown): boolean {
-  const { syscall, code } = Object(error) as { syscall?: unknown; code?: unknown }
-  return syscall === 'recvmsg' && icmpCodes.has(code as string)
-}
-
-/** Anybody can forge one: it ends nothing, and may explain why a peer does not answer. */
-function onIcmpError(socket: Socket, state: DgramState, error: Error): void {
-  const { endpoint, remote } = state
-  if (endpoint && remote)
-    within(socket, state, () => endpoint.sendFailed(error, remote.address, remote.port))
-  else state.icmpErrors += 1
-}
-
-function bindImplicitly(socket: Socket, state: DgramState): void {
-  state.bindingImplicitly = true
-  try {
-    ;(socket.bind as (...args: unknown[]) => void)({ port: 0, exclusive: true }, null)
-  } finally {
-    state.bindingImplicitly = false
-  }
-}
-
 /** What waits is run by somebody else's event. */
 function inThisContext(run: () => void): () => void {
   const context = new AsyncResource('SECUREDGRAMSEND')
@@ -739,376 +536,4 @@ function inThisContext(run: () => void): () => void {
 
 // Sending.
 
-function sendTo(
-  socket: Socket,
-  state: DgramState,
-  message: Buffer,
-  port: number,
-  address: string | undefined,
-  callback: SentCallback | undefined,
-): void {
-  if (state.connect === 'connected' && state.remote && port === 0) {
-    const { address: ip, port: to } = state.remote
-    deliver(socket, state, message, { ip, port: to, host: state.host }, callback)
-    return
-  }
-  const host = address ?? loopback(typeOf(socket))
-  const known = state.resolver.knows(address)
-  const kept = known ? message : Buffer.from(message)
-  if (!known) state.lookups += 1
-  state.resolver.resolve(address, typeOf(socket), (error, ip) => {
-    if (!known) state.lookups -= 1
-    if (state.closed) callback && process.nextTick(callback, canceled())
-    else if (error) failSend(socket, error, callback)
-    else deliver(socket, state, kept, { ip, port, host }, callback)
-    if (state.closing) finishWhenDone(socket, state)
-  })
-}
-
-interface Destination {
-  readonly ip: string
-  readonly port: number
-  /** What the application called it. */
-  readonly host: string
-}
-
-function deliver(
-  socket: Socket,
-  state: DgramState,
-  message: Buffer,
-  { ip, port, host }: Destination,
-  callback: SentCallback | undefined,
-): void {
-  const address = destination(ip)
-  state.own ??= ownAddress(socket)
-  const inside = state.own !== null && isOwnAddress(state.own, address, port)
-  const refused = inside
-    ? oversize(message, MAX_DATAGRAM_BYTES, address, port)
-    : (refusal(state, message, address, port, host) ??
-      applyHostName(socket, state, host, address, port))
-  if (refused) {
-    // node:dgram does not emit an 'error' for these either.
-    if (callback) process.nextTick(callback, refused)
-    else process.nextTick(tell, socket, 'peerError', refused, { address, port })
-  } else if (inside) {
-    deliverInside(socket, state, message, { address, port }, callback)
-  } else {
-    protect(socket, state, message, { address, port, host }, callback)
-  }
-}
-
-/** Why a datagram is not sent to where it should go. */
-function refusal(
-  state: DgramState,
-  message: Buffer,
-  address: string,
-  port: number,
-  host: string,
-): Error | undefined {
-  const tooLarge = oversize(message, MAX_MESSAGE_BYTES, address, port)
-  if (tooLarge) return tooLarge
-  if (message.length === 0) {
-    return new SocketSecurityError(
-      'EOPNOTSUPP',
-      'an empty datagram cannot be secured: send at least one byte',
-      { syscall: 'send', peer: peerText(address, port) },
-    )
-  }
-  if (standsForMany(address)) return unsupported(`sending to ${address}`)
-  if (state.sendBlockList?.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')) {
-    return Object.assign(new Error(`IP(${address}) is blocked by net.BlockList`), {
-      code: 'ERR_IP_BLOCKED',
-    })
-  }
-  return nameFailure(state, host, address, port)
-}
-
-/** A target name that could not be set fails what relies on it (R12). */
-function nameFailure(
-  { nameFailures }: DgramState,
-  host: string,
-  address: string,
-  port: number,
-): Error | undefined {
-  if (nameFailures === null) return undefined
-  return named(nameFailures, host, port) ?? named(nameFailures, address, port)
-}
-
-/** What is known of a port, or else of the whole host. */
-function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
-  return names.get(nameKey(host, port)) ?? names.get(nameKey(host, 0))
-}
-
-/**
- * A name that was set for a host holds wherever the host is found today: another answer of the
- * resolver must not make another name do (R20). Returns why it cannot be set.
- */
-function applyHostName(
-  socket: Socket,
-  state: DgramState,
-  host: string,
-  address: string,
-  port: number,
-): Error | undefined {
-  const { hostNames, addressNames } = state
-  const name = hostNames && isIP(host) === 0 ? named(hostNames, host, port) : undefined
-  if (!name) return undefined
-  if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
-  try {
-    applyName(socket, state, address, port, name)
-    return undefined
-  } catch (error) {
-    return error as Error
-  }
-}
-
-function oversize(message: Buffer, most: number, address: string, port: number): Error | undefined {
-  if (message.length <= most) return undefined
-  const peer = peerText(address, port)
-  // What no datagram can carry is refused in Node's words.
-  const text =
-    message.length > MAX_DATAGRAM_BYTES
-      ? `send EMSGSIZE ${address}:${port}`
-      : `the message to ${peer} has ${message.length} bytes: a secured datagram carries ${most} at most`
-  const error = new SocketSecurityError('EMSGSIZE', text, { syscall: 'send', peer })
-  return Object.assign(error, { address, port })
-}
-
-/** From this socket to itself: there is no wire, and nobody to authenticate. */
-function deliverInside(
-  socket: Socket,
-  state: DgramState,
-  message: Buffer,
-  from: PeerAddress,
-  callback: SentCallback | undefined,
-): void {
-  const copy = Buffer.from(message)
-  const family = from.address.includes(':') ? 'IPv6' : 'IPv4'
-  const rinfo = { ...from, family, size: copy.length, peer: undefined, targetName: undefined }
-  setImmediate(() => {
-    if (!state.closing) dgramSocket.emit.call(socket, 'message', copy, rinfo)
-  })
-  if (callback) process.nextTick(callback, null, copy.length)
-}
-
-/** A send or connect that cannot even begin: node:dgram emits this where there is no callback. */
-function failSend(socket: Socket, error: Error, callback: SentCallback | undefined): void {
-  if (callback) process.nextTick(callback, error)
-  else process.nextTick(() => socket.emit('error', error))
-}
-
-function unsupported(what: string): SocketSecurityError {
-  return new SocketSecurityError(
-    'EOPNOTSUPP',
-    `${what} cannot be secured: a secured datagram goes to one peer that has been authenticated`,
-    { syscall: 'send' },
-  )
-}
-
-function canceled(): SocketSecurityError {
-  return new SocketSecurityError(
-    'ECANCELED',
-    'the socket was closed before the datagram could leave',
-    { syscall: 'send' },
-  )
-}
-
 // Peers and their names.
-
-async function secured(
-  socket: Socket,
-  state: DgramState,
-  host: string,
-  port: number,
-): Promise<SecurityInfo> {
-  state.securing += 1
-  try {
-    if (state.bind === 'unbound') bindImplicitly(socket, state)
-    if (mustWait(state))
-      await new Promise<void>((run, fail) =>
-        wait(state, { run, fail, to: { address: host, port } }),
-      )
-    const address = destination(await lookedUp(socket, state, host))
-    if (state.closing) throw canceled()
-    const { remote } = state
-    const connected = state.connect === 'connected' && remote !== null
-    if (connected && (port !== remote.port || !sameAddress(address, remote.address)))
-      throw connectedElsewhere(address, port, remote)
-    const endpoint = endpointOf(socket)
-    const name = connected ? state.host : host
-    const failure =
-      nameFailure(state, name, address, port) ?? applyHostName(socket, state, name, address, port)
-    if (failure) throw failure
-    return await within(socket, state, () => endpoint.secure(address, port, name))
-  } finally {
-    state.securing -= 1
-  }
-}
-
-function lookedUp(socket: Socket, state: DgramState, host: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    state.resolver.resolve(host, typeOf(socket), (error, ip) =>
-      error ? reject(error) : resolve(ip),
-    )
-  })
-}
-
-/** Does something with the address of a host: at once where it is an address, so that no await is needed. */
-function withAddress<T>(
-  socket: Socket,
-  state: DgramState,
-  host: string,
-  call: (address: string) => T,
-): T | Promise<T> {
-  return isIP(host) === 0 ? lookedUp(socket, state, host).then(call) : call(host)
-}
-
-function setName(socket: Socket, state: DgramState, peer: NamedPeer): void | Promise<void> {
-  const syscall = 'WSASetSocketPeerTargetName'
-  checkSocket(socketState(state), syscall)
-  const { address, port } = givenPeer(peer, syscall)
-  const key = nameKey(address, port)
-  const failed = (error: unknown): never => {
-    if (state.connect === 'none') {
-      state.nameFailures ??= new Map()
-      state.nameFailures.set(key, error as Error)
-    }
-    throw error
-  }
-  let name: TargetName
-  try {
-    name = parseTargetName(peer.targetName)
-    checkSetPeerTargetName(socketState(state))
-    if (isIP(address) !== 0) {
-      applyName(socket, state, address, port, name)
-      state.nameFailures?.delete(key)
-      return
-    }
-  } catch (error) {
-    const { code } = error as { code?: string }
-    // A name that came too late: the one before it, if any, holds.
-    if (code === 'EISCONN') throw error
-    failed(error)
-  }
-  state.nameLookups += 1
-  return lookedUp(socket, state, address)
-    .then(ip => {
-      checkSocket(socketState(state), syscall)
-      applyName(socket, state, ip, port, name)
-      state.hostNames ??= new Map()
-      state.hostNames.set(key, name)
-      state.nameFailures?.delete(key)
-    })
-    .catch(failed)
-    .finally(() => {
-      state.nameLookups -= 1
-      runWaiting(state)
-      if (state.closing) finishWhenDone(socket, state)
-    })
-}
-
-function applyName(
-  socket: Socket,
-  state: DgramState,
-  address: string,
-  port: number,
-  name: TargetName,
-): void {
-  const syscall = 'WSASetSocketPeerTargetName'
-  checkPeerAddress(address, port, syscall) // R17
-  const { endpoint } = state
-  const waits = state.waiting?.some(
-    ({ to }) =>
-      to !== undefined &&
-      (port === 0 || to.port === port) &&
-      isIP(to.address) !== 0 &&
-      sameAddress(to.address, address),
-  )
-  if (waits) {
-    throw new SocketSecurityError(
-      'EISCONN',
-      `the target name of ${peerText(address, port)} must be set before the first datagram to it`,
-      { syscall, peer: peerText(address, port) },
-    ) // R18
-  }
-  if (endpoint) within(socket, state, () => endpoint.setTargetName(address, port, name))
-  else state.earlyNames.push({ address, port, name })
-  state.addressNames ??= new Map()
-  state.addressNames.set(nameKey(address, port), name)
-}
-
-/** A name that was never set is no error: it serves no handshake either. */
-function deleteName(socket: Socket, state: DgramState, address: string, port: number): void {
-  checkPeerAddress(address, port, 'WSADeleteSocketPeerTargetName')
-  state.earlyNames = state.earlyNames.filter(
-    each => each.port !== port || !sameAddress(each.address, address),
-  )
-  state.addressNames?.delete(nameKey(address, port))
-  state.nameFailures?.delete(nameKey(address, port))
-  const { endpoint } = state
-  if (endpoint) within(socket, state, () => endpoint.deleteTargetName(address, port))
-}
-
-function nameKey(address: string, port: number): string {
-  return `${isIP(address) === 0 ? hostKey(address) : addressKey(address)} ${port}`
-}
-
-/** DNS knows no case, and a dot at the end changes nothing. */
-function hostKey(host: string): string {
-  return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
-}
-
-function query(state: DgramState, address: string, port: number, syscall: string): SecurityInfo {
-  const info = state.endpoint?.query(address, port)
-  checkPeerQuery(socketState(state), peerText(address, port), info !== undefined, syscall)
-  return info as SecurityInfo
-}
-
-/** R17, as far as it can be seen before a look-up. */
-function givenPeer(
-  peer: unknown,
-  syscall: string,
-): { readonly address: string; readonly port: number } {
-  const { address, port = 0 } = Object(peer) as Partial<PeerAddress>
-  if (typeof address !== 'string' || address === '') {
-    throw new SocketSecurityError(
-      'EINVAL',
-      `the peer is ${show(peer)}: give {address, port}, as in rinfo`,
-      { syscall },
-    )
-  }
-  if (isIP(address) !== 0) checkPeerAddress(address, port, syscall)
-  else checkPeerAddress('127.0.0.1', port, syscall)
-  return { address, port }
-}
-
-/** The peer that was given, or else the one that the socket is connected to. */
-function peerOr(socket: Socket, state: DgramState, peer: unknown, syscall: string): PeerAddress {
-  if (peer !== undefined) {
-    const given = givenPeer(peer, syscall)
-    if (given.port === 0) checkPeerAddress(given.address, Number.NaN, syscall)
-    return given
-  }
-  if (isConnected(socket, state) && state.remote) return state.remote
-  throw notConnected(syscall)
-}
-
-function notConnected(syscall: string): SocketSecurityError {
-  return new SocketSecurityError(
-    'ENOTCONN',
-    'the socket is not connected: say which peer, as {address, port}',
-    { syscall },
-  )
-}
-
-/** Where there is no time to look a name up. */
-function literalPeer(
-  socket: Socket,
-  state: DgramState,
-  peer: unknown,
-  syscall: string,
-): PeerAddress {
-  const given = peerOr(socket, state, peer, syscall)
-  checkPeerAddress(given.address, given.port, syscall)
-  return given
-}

@@ -1,0 +1,62 @@
+/** The options of the constructor: what the base socket is given of them, and what we keep. */
+import type { Socket, SocketOptions } from 'node:dgram'
+import type { BlockList } from 'node:net'
+import {
+  type DatagramSecuritySettings,
+  type ParsedSettings,
+  parseSettings,
+} from '../model/settings.js'
+import type { SecureRemoteInfo } from './dgram-endpoint.js'
+import type { Lookup } from './dgram-resolver.js'
+import { type DgramState, stateOf } from './dgram-state.js'
+
+export type SecureDgramSocketOptions = SocketOptions & {
+  /** What secures the socket; null or absent: the default policy. */
+  security?: DatagramSecuritySettings | null
+}
+
+export type MessageListener = (message: Buffer, rinfo: SecureRemoteInfo) => void
+
+/** What is read before the base constructor, which wants a look-up function, and must not open a handle for nothing. */
+export interface Given {
+  /** Exists after the base constructor only. */
+  state: DgramState | null
+  lookup: Lookup | null
+  settings: ParsedSettings | null
+}
+
+export function baseOptions(
+  type: SecureDgramSocketOptions | string | undefined,
+  given: Given,
+): SocketOptions {
+  const options = typeof type === 'object' && type !== null ? type : { type }
+  const { security, lookup, ...rest } = options as SecureDgramSocketOptions
+  if (security !== undefined) given.settings = parseSettings(security, 'datagram')
+  // Node says it best what is wrong with one that is no function.
+  if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
+  given.lookup = (lookup as Lookup | undefined) ?? null
+  const base: Lookup = (hostname, family, callback) =>
+    given.state?.resolver.base(hostname, family, callback)
+  return { ...rest, lookup: base as SocketOptions['lookup'] }
+}
+
+export function initialise(
+  socket: Socket,
+  type: SecureDgramSocketOptions | string,
+  listener: unknown,
+  given: Given,
+): void {
+  const state = stateOf(socket)
+  given.state = state
+  state.resolver.custom = given.lookup
+  state.settings = given.settings
+  if (typeof listener === 'function') socket.on('message', listener as MessageListener)
+  if (typeof type !== 'object') return
+  const { signal, reuseAddr, reusePort, sendBlockList } = type as SecureDgramSocketOptions & {
+    reusePort?: boolean
+    sendBlockList?: BlockList
+  }
+  state.signal = signal ?? null
+  state.reuse = reusePort ? 'reusePort' : reuseAddr ? 'reuseAddr' : null
+  state.sendBlockList = sendBlockList ?? null
+}

@@ -1,0 +1,53 @@
+/** One peer among the many of a datagram socket: securing it ahead, and asking for its security. */
+import type { Socket } from 'node:dgram'
+import { checkPeerQuery } from '../model/lifecycle.js'
+import type { SecurityInfo } from '../model/security-info.js'
+import { destination, peerText, sameAddress } from './dgram-addresses.js'
+import { bindImplicitly } from './dgram-base-events.js'
+import { mustWait, wait } from './dgram-binding.js'
+import { connectedElsewhere, endpointOf, within } from './dgram-endpoint.js'
+import { canceled } from './dgram-errors.js'
+import { lookedUp } from './dgram-peer-arguments.js'
+import { type DgramState, socketState } from './dgram-state.js'
+import { applyHostName, nameFailure } from './dgram-target-names.js'
+
+export async function secured(
+  socket: Socket,
+  state: DgramState,
+  host: string,
+  port: number,
+): Promise<SecurityInfo> {
+  state.securing += 1
+  try {
+    if (state.bind === 'unbound') bindImplicitly(socket, state)
+    if (mustWait(state))
+      await new Promise<void>((run, fail) =>
+        wait(state, { run, fail, to: { address: host, port } }),
+      )
+    const address = destination(await lookedUp(socket, state, host))
+    if (state.closing) throw canceled()
+    const { remote } = state
+    const connected = state.connect === 'connected' && remote !== null
+    if (connected && (port !== remote.port || !sameAddress(address, remote.address)))
+      throw connectedElsewhere(address, port, remote)
+    const endpoint = endpointOf(socket)
+    const name = connected ? state.host : host
+    const failure =
+      nameFailure(state, name, address, port) ?? applyHostName(socket, state, name, address, port)
+    if (failure) throw failure
+    return await within(socket, state, () => endpoint.secure(address, port, name))
+  } finally {
+    state.securing -= 1
+  }
+}
+
+export function query(
+  state: DgramState,
+  address: string,
+  port: number,
+  syscall: string,
+): SecurityInfo {
+  const info = state.endpoint?.query(address, port)
+  checkPeerQuery(socketState(state), peerText(address, port), info !== undefined, syscall)
+  return info as SecurityInfo
+}

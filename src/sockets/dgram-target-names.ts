@@ -1,0 +1,166 @@
+/** Whom the peers of a datagram socket must prove to be: names by address, and by the name of a host. */
+import type { Socket } from 'node:dgram'
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { SocketSecurityError } from '../model/errors.js'
+import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../model/lifecycle.js'
+import { parseTargetName, type TargetName } from '../model/target-name.js'
+import { addressKey, peerText, sameAddress } from './dgram-addresses.js'
+import { runWaiting } from './dgram-binding.js'
+import { finishWhenDone, within } from './dgram-endpoint.js'
+import { givenPeer, lookedUp, withAddress } from './dgram-peer-arguments.js'
+import { type DgramState, socketState } from './dgram-state.js'
+
+/** A datagram peer whose target name is set. */
+export interface NamedPeer {
+  /** An address, or the name of a host, which is looked up. */
+  readonly address: string
+  /** Absent: all ports of the address. */
+  readonly port?: number
+  readonly targetName: string
+}
+
+export function setName(socket: Socket, state: DgramState, peer: NamedPeer): void | Promise<void> {
+  const syscall = 'WSASetSocketPeerTargetName'
+  checkSocket(socketState(state), syscall)
+  const { address, port } = givenPeer(peer, syscall)
+  const key = nameKey(address, port)
+  const failed = (error: unknown): never => {
+    if (state.connect === 'none') {
+      state.nameFailures ??= new Map()
+      state.nameFailures.set(key, error as Error)
+    }
+    throw error
+  }
+  let name: TargetName
+  try {
+    name = parseTargetName(peer.targetName)
+    checkSetPeerTargetName(socketState(state))
+    if (isIP(address) !== 0) {
+      applyName(socket, state, address, port, name)
+      state.nameFailures?.delete(key)
+      return
+    }
+  } catch (error) {
+    const { code } = error as { code?: string }
+    // A name that came too late: the one before it, if any, holds.
+    if (code === 'EISCONN') throw error
+    failed(error)
+  }
+  state.nameLookups += 1
+  return lookedUp(socket, state, address)
+    .then(ip => {
+      checkSocket(socketState(state), syscall)
+      applyName(socket, state, ip, port, name)
+      state.hostNames ??= new Map()
+      state.hostNames.set(key, name)
+      state.nameFailures?.delete(key)
+    })
+    .catch(failed)
+    .finally(() => {
+      state.nameLookups -= 1
+      runWaiting(state)
+      if (state.closing) finishWhenDone(socket, state)
+    })
+}
+
+/** A name that was never set is no error: it serves no handshake either. */
+export function deleteName(
+  socket: Socket,
+  state: DgramState,
+  peer: { address: string; port?: number },
+): void | Promise<void> {
+  const syscall = 'WSADeleteSocketPeerTargetName'
+  checkSocket(socketState(state), syscall)
+  const { address: host, port } = givenPeer(peer, syscall)
+  state.hostNames?.delete(nameKey(host, port))
+  state.nameFailures?.delete(nameKey(host, port))
+  return withAddress(socket, state, host, address => {
+    checkPeerAddress(address, port, syscall)
+    state.earlyNames = state.earlyNames.filter(
+      each => each.port !== port || !sameAddress(each.address, address),
+    )
+    state.addressNames?.delete(nameKey(address, port))
+    state.nameFailures?.delete(nameKey(address, port))
+    const { endpoint } = state
+    if (endpoint) within(socket, state, () => endpoint.deleteTargetName(address, port))
+  })
+}
+
+/**
+ * A name that was set for a host holds wherever the host is found today: another answer of the
+ * resolver must not make another name do (R20). Returns why it cannot be set.
+ */
+export function applyHostName(
+  socket: Socket,
+  state: DgramState,
+  host: string,
+  address: string,
+  port: number,
+): Error | undefined {
+  const { hostNames, addressNames } = state
+  const name = hostNames && isIP(host) === 0 ? named(hostNames, host, port) : undefined
+  if (!name) return undefined
+  if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
+  try {
+    applyName(socket, state, address, port, name)
+    return undefined
+  } catch (error) {
+    return error as Error
+  }
+}
+
+/** A target name that could not be set fails what relies on it (R12). */
+export function nameFailure(
+  { nameFailures }: DgramState,
+  host: string,
+  address: string,
+  port: number,
+): Error | undefined {
+  if (nameFailures === null) return undefined
+  return named(nameFailures, host, port) ?? named(nameFailures, address, port)
+}
+
+function applyName(
+  socket: Socket,
+  state: DgramState,
+  address: string,
+  port: number,
+  name: TargetName,
+): void {
+  const syscall = 'WSASetSocketPeerTargetName'
+  checkPeerAddress(address, port, syscall) // R17
+  const { endpoint } = state
+  const waits = state.waiting?.some(
+    ({ to }) =>
+      to !== undefined &&
+      (port === 0 || to.port === port) &&
+      isIP(to.address) !== 0 &&
+      sameAddress(to.address, address),
+  )
+  if (waits) {
+    throw new SocketSecurityError(
+      'EISCONN',
+      `the target name of ${peerText(address, port)} must be set before the first datagram to it`,
+      { syscall, peer: peerText(address, port) },
+    ) // R18
+  }
+  if (endpoint) within(socket, state, () => endpoint.setTargetName(address, port, name))
+  else state.earlyNames.push({ address, port, name })
+  state.addressNames ??= new Map()
+  state.addressNames.set(nameKey(address, port), name)
+}
+
+/** What is known of a port, or else of the whole host. */
+function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
+  return names.get(nameKey(host, port)) ?? names.get(nameKey(host, 0))
+}
+
+function nameKey(address: string, port: number): string {
+  return `${isIP(address) === 0 ? hostKey(address) : addressKey(address)} ${port}`
+}
+
+/** DNS knows no case, and a dot at the end changes nothing. */
+function hostKey(host: string): string {
+  return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
+}
