@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { alternate } from './alternate.mjs'
 import { chart } from './chart.mjs'
-import { atMostPlain, beforeOf, benches, kinds, titleOf } from './datagrams/benches.mjs'
+import { atMostPlain, beforeOf, benches, kinds, peers, titleOf } from './datagrams/benches.mjs'
 import { makeCredentials } from './datagrams/credentials.mjs'
+import { ensurePeers } from './datagrams/peers.mjs'
 import { machine, markdown, tables } from './datagrams/report.mjs'
 import { summarise } from './datagrams/summary.mjs'
 import { table } from './table.mjs'
@@ -69,6 +70,7 @@ const complete =
 const out =
   values.out ?? (complete ? fileURLToPath(new URL('results', import.meta.url)) : undefined)
 
+ensurePeers(peers.filter(key => isWanted({ key })))
 const credentials = await makeCredentials(build)
 const results = []
 const measurements = []
