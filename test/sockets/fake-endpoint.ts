@@ -45,6 +45,7 @@ export class FakeEndpoint implements DatagramEndpoint {
   acceptsStrangers = false
   deadline = Number.POSITIVE_INFINITY
   ticks = 0
+  received = 0
   closed = false
   readonly names: { address: string; port: number; name: string }[] = []
   readonly hosts: string[] = []
@@ -59,6 +60,7 @@ export class FakeEndpoint implements DatagramEndpoint {
   ) {}
 
   receive(datagram: Buffer, address: string, port: number): void {
+    this.received += 1
     const peer = this.#peer(address, port)
     switch (datagram[0]) {
       case HELLO[0]:
