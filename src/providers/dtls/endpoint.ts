@@ -26,7 +26,8 @@ import {
   HELLO_VERIFY_REQUEST_LENGTH,
 } from './cookie.js'
 import type { QueueTotals } from './message-queue.js'
-import { type Host, Peer, type PeerContext } from './peer.js'
+import { Peer } from './peer.js'
+import type { Host, PeerContext } from './peer-context.js'
 import { canonicalAddress, peerText } from './peer-key.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
 import { Counters } from './stats.js'

@@ -1,0 +1,129 @@
+/** What becomes of a handshake that fails, or that stays without an answer. */
+import { abandon, sessionKeyOf, startClient, startServer } from './beginning.js'
+import { handshakeTimeout } from './handshake-timeout.js'
+import { PATIENCE, RETRY_INTERVAL, SECOND_ATTEMPT, STRANGER_PATIENCE } from './lifetimes.js'
+import type { Link } from './link.js'
+import type { Peer } from './peer.js'
+import { dropSession } from './sessions.js'
+import { tell, tellFailed } from './story.js'
+
+export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
+  const { clock, totals } = peer.context
+  abandon(peer, link)
+  peer.counters.handshakesFailed += 1
+  totals.handshakesFailed += 1
+  tellFailed(peer.where, peer.text, error)
+  const isClient = link.role === 'client'
+  if (isClient && link.offered !== undefined) dropSession(sessionKeyOf(peer, link.expectation))
+  if (isClient && link.offered !== undefined && mayBeOfSession(peer, link, error)) {
+    tell(peer.text, 'may not like the session: begins again without it')
+    startClient(peer, link.startedAt)
+    return
+  }
+  const again = isClient ? isForgeable(error) : peer.isAwaited
+  if (again && !peer.retried) {
+    tell(peer.text, 'will try once more')
+    peer.retried = true
+    peer.retryAt = clock.now() + SECOND_ATTEMPT
+    return
+  }
+  peer.retried = false
+  if (isClient && peer.current !== undefined) {
+    peer.rekeyNotBefore = clock.now() + RETRY_INTERVAL
+    return
+  }
+  if (isClient || peer.isAwaited) peer.fail(error)
+}
+
+/** Nothing authentic has come, and there is time left: some servers refuse what they cannot resume. */
+function mayBeOfSession(peer: Peer, link: Link, error: Error & { code?: string }): boolean {
+  const isLate = peer.context.clock.now() >= link.startedAt + peer.context.settings.handshakeTimeout
+  return !isLate && !link.readsProtected && /_ALERT_/.test(error.code ?? '')
+}
+
+export function tickHandshake(peer: Peer, now: number): void {
+  const link = peer.inFlight
+  if (link === undefined) return
+  const { association } = link
+  if (peer.heldAlert !== undefined && now >= peer.heldAlert.due) {
+    const { record } = peer.heldAlert
+    peer.heldAlert = undefined
+    association.receive(link.renumbered(record))
+    if (peer.inFlight !== link) return
+  }
+  if (now >= endOfHandshake(peer, link)) timeOut(peer, link)
+  else if (now >= association.deadline) association.tick()
+  if (peer.inFlight !== link) return
+  peer.countRetransmissions(link)
+  if (association.retransmissions < PATIENCE) return
+  if (link.role === 'server') {
+    // Both may have yielded, where packets were lost: the one that has something to say begins again.
+    if (!link.progressed && association.retransmissions > PATIENCE && peer.isAwaited) {
+      abandon(peer, link)
+      startClient(peer)
+    }
+  } else if (!association.heardServerHello) {
+    tryAnotherWay(peer, link)
+  } else if (link.offered !== undefined && !link.readsProtected) {
+    beginWithoutSession(peer, link)
+  }
+}
+
+/** Our ClientHello stays without an answer. */
+function tryAnotherWay(peer: Peer, link: Link): void {
+  const held = peer.heldHello
+  const current = peer.current
+  if (held !== undefined) {
+    // It may only just have seen ours.
+    if (link.association.retransmissions === held.retransmissions) return
+    tell(peer.text, 'does not answer ours: its own hello is served')
+    startServer(peer, held.record)
+  } else if (current !== undefined && current.role === 'client') {
+    // Many servers take no ClientHello from a peer that they have an association with.
+    tell(peer.text, 'does not answer while the old association lives: it is ended')
+    abandon(peer, link)
+    peer.dismiss(current)
+    startClient(peer)
+  } else if (link.offered !== undefined) {
+    beginWithoutSession(peer, link)
+  }
+}
+
+function beginWithoutSession(peer: Peer, link: Link): void {
+  tell(peer.text, 'does not resume: begins again without the session')
+  abandon(peer, link)
+  dropSession(sessionKeyOf(peer, link.expectation))
+  startClient(peer, link.startedAt)
+}
+
+export function endOfHandshake(peer: Peer, link: Link): number {
+  const { handshakeTimeout } = peer.context.settings
+  const isIdleStranger = link.role === 'server' && !link.progressed && !peer.isAwaited
+  return (
+    link.startedAt +
+    (isIdleStranger ? Math.min(handshakeTimeout, STRANGER_PATIENCE) : handshakeTimeout)
+  )
+}
+
+function timeOut(peer: Peer, link: Link): void {
+  const { settings } = peer.context
+  const error = handshakeTimeout({
+    peer: peer.text,
+    after: settings.handshakeTimeout,
+    role: link.role,
+    heard: link.progressed,
+    unreachable: link.unreachable,
+    psk: settings.ownPsk !== undefined || settings.acceptedPsk !== undefined,
+  })
+  handshakeFailed(peer, link, error)
+}
+
+/**
+ * Could anybody have caused it, by one forged clear record, here or there? A refusal of the peer's
+ * identity is no such thing, nor are most alerts.
+ */
+function isForgeable(error: Error & { code?: string }): boolean {
+  const { code = '' } = error
+  if (/_ALERT_(UNEXPECTED_MESSAGE|DECODE_ERROR)$/.test(code)) return true
+  return code.startsWith('ERR_SSL_') && !/_ALERT_|CERT|PSK|NO_SHARED_CIPHER/.test(code)
+}

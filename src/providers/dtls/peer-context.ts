@@ -1,0 +1,49 @@
+/** What a peer shares with the others of its address, and with all of its endpoint. */
+import type { ParsedSettings } from '../../model/settings.js'
+import type { Clock, EndpointObserver } from '../datagram-provider.js'
+import type { Association, AssociationOptions } from './association.js'
+import type { ClientHello } from './client-hello.js'
+import type { QueueTotals } from './message-queue.js'
+import type { Peer } from './peer.js'
+import type { Counters } from './stats.js'
+import type { TargetNames } from './target-names.js'
+import type { Timers } from './timers.js'
+import type { WorkBudget } from './work-budget.js'
+
+/** All peers of one address. */
+export interface Host {
+  /** The canonical text of the address. */
+  readonly text: string
+  /** As the system writes it. */
+  readonly spelling: string
+  /** Of which a cookie is made. */
+  readonly bytes: Buffer
+  readonly peers: Map<number, Peer>
+}
+
+/** What the peers of an endpoint share. */
+export interface PeerContext {
+  readonly settings: ParsedSettings
+  readonly clock: Clock
+  readonly observer: EndpointObserver
+  readonly names: TargetNames
+  readonly timers: Timers<Peer>
+  readonly budget: WorkBudget
+  readonly totals: Counters
+  readonly queued: QueueTotals
+  /** Could we be the server of a handshake, as far as our settings go? */
+  readonly canServe: boolean
+  readonly acceptsStrangers: boolean
+  associate(options: AssociationOptions): Association
+  /** When the hello's cookie was given; undefined where it has none that is good, and was asked for one. */
+  challenge(
+    hello: ClientHello,
+    record: Buffer,
+    host: Host,
+    address: string,
+    port: number,
+  ): number | undefined
+  /** May handshake work be done now? If not, the records come again later. */
+  mayWork(records: Buffer, address: string, port: number): boolean
+  forget(peer: Peer): void
+}

@@ -1,0 +1,253 @@
+/**
+ * What comes from a peer: screened, and routed to its associations record by record, since a datagram
+ * can carry those of two epochs.
+ */
+import { wear } from './ageing.js'
+import { abandon, giveUp, serve, startClient } from './beginning.js'
+import { type ClientHello, isLaterFragment, parseClientHello } from './client-hello.js'
+import {
+  CLIENT_HELLO,
+  followsServerHello,
+  handshakeType,
+  isForRole,
+  messageOfOurRole,
+  SERVER_HELLO,
+  serverRandom,
+} from './handshake-types.js'
+import { ALERT_DELAY, HELLO_INTERVAL, OVERLAP } from './lifetimes.js'
+import type { Link } from './link.js'
+import type { Peer } from './peer.js'
+import {
+  ALERT,
+  CHANGE_CIPHER_SPEC,
+  couldBeAuthentic,
+  epochOf,
+  HANDSHAKE,
+  HEADER_LENGTH,
+  hasKnownType,
+  isProtected,
+  recordEnd,
+} from './records.js'
+import { firstLook, verdict } from './second-hello.js'
+import { tell } from './story.js'
+
+/** A datagram of this peer. */
+export function receive(peer: Peer, datagram: Buffer): void {
+  const current = peer.current
+  if (
+    current !== undefined &&
+    peer.inFlight === undefined &&
+    peer.retiring === undefined &&
+    isProtected(datagram, current.association.minimumRecord)
+  ) {
+    if (!feed(peer, current, datagram)) peer.drop('unauthenticated')
+    if (peer.current !== current) peer.settle()
+    return
+  }
+  receiveEach(peer, datagram)
+  peer.settle()
+}
+
+/** Screens and routes record by record: a datagram can carry those of two epochs. */
+function receiveEach(peer: Peer, datagram: Buffer): void {
+  const isForUs = isForHandshake(peer, datagram)
+  const { handshakesFailed } = peer.counters
+  let offset = 0
+  while (offset < datagram.length && !peer.gone) {
+    // The rest belongs to the handshake that has just failed.
+    if (peer.counters.handshakesFailed !== handshakesFailed) return
+    const end = recordEnd(datagram, offset)
+    if (end < 0) {
+      peer.drop('malformed')
+      return
+    }
+    const record = end - offset === datagram.length ? datagram : datagram.subarray(offset, end)
+    if (!hasKnownType(record, 0)) peer.drop('malformed')
+    else if (epochOf(record, 0) !== 0) receiveProtected(peer, record)
+    else if (isForUs || handshakeType(record) === CLIENT_HELLO) receiveClear(peer, record)
+    else peer.drop('unauthenticated')
+    offset = end
+  }
+}
+
+/** Are its clear records, but for a ClientHello, for the handshake in flight, as far as can be seen? */
+function isForHandshake(peer: Peer, datagram: Buffer): boolean {
+  const link = peer.inFlight
+  if (link === undefined || epochOf(datagram, 0) !== 0) return true
+  const random = serverRandom(datagram)
+  const type = messageOfOurRole(datagram, link.role)
+  if (type === SERVER_HELLO) receiveServerHelloAsServer(peer, link, random)
+  if (type >= 0) return false
+  if (random === undefined) return true
+  // An answer to a handshake that was given up would be taken for the answer to this one.
+  if (peer.over.some(each => each.equals(random))) return false
+  link.serverRandom ??= Buffer.from(random)
+  return true
+}
+
+/**
+ * The peer is a server as we are. Where packets were lost both may have yielded: then the one whose
+ * random is the larger begins again, and the other serves it.
+ */
+function receiveServerHelloAsServer(peer: Peer, link: Link, random: Buffer | undefined): void {
+  giveUp(peer, random)
+  if (!link.yieldedUnasked || !peer.isAwaited) return
+  tell(peer.text, 'has yielded too')
+  abandon(peer, link)
+  startClient(peer)
+}
+
+/** To the associations, the newest first: a foreign record does them no harm. */
+function receiveProtected(peer: Peer, record: Buffer): void {
+  const waiting = peer.inFlight?.readsProtected === false ? peer.inFlight : undefined
+  let possible = false
+  for (const link of [peer.inFlight, peer.current, peer.retiring]) {
+    if (link === undefined) continue
+    if (!couldBeAuthentic(record, 0, link.association.minimumRecord)) continue
+    possible = true
+    if (link !== waiting && (feed(peer, link, record) || peer.gone)) return
+  }
+  if (possible && waiting === undefined) peer.drop('unauthenticated')
+  else if (!possible || waiting?.keepEarly(record) === false) peer.drop('screened')
+}
+
+/** Clear records belong to the handshake in flight, or could begin one. */
+function receiveClear(peer: Peer, record: Buffer): void {
+  const type = record[0]
+  if (record.length === HEADER_LENGTH) peer.drop('malformed')
+  else if (type === HANDSHAKE) receiveHandshake(peer, record)
+  else if (type === CHANGE_CIPHER_SPEC) receiveForHandshake(peer, record)
+  else if (type === ALERT) holdAlert(peer, record)
+  else peer.drop('screened')
+}
+
+function receiveHandshake(peer: Peer, record: Buffer): void {
+  const type = handshakeType(record)
+  if (type === CLIENT_HELLO && !isLaterFragment(record)) {
+    receiveHello(peer, record)
+    return
+  }
+  const link = peer.inFlight
+  const fits = link !== undefined && isForRole(type, link.role)
+  // OpenSSL would keep it for later, and a forged one would spoil the flight to come.
+  const tooEarly = link?.role === 'client' && followsServerHello(type) && !isAnswered(link)
+  if (fits && !tooEarly) receiveForHandshake(peer, record)
+  else peer.drop('unauthenticated')
+}
+
+function receiveForHandshake(peer: Peer, record: Buffer): void {
+  const link = peer.inFlight
+  if (link === undefined) {
+    peer.drop('unauthenticated')
+    return
+  }
+  if (!peer.context.mayWork(record, peer.address, peer.port)) return
+  // What OpenSSL makes of each is not known: it keeps what comes too early, and fragments.
+  peer.context.budget.spend(() => {
+    const accepted = feed(peer, link, link.renumbered(record))
+    if (accepted && record[0] === CHANGE_CIPHER_SPEC) feedEarly(peer, link)
+  })
+}
+
+/** The peer protects from here on: what came too early can be read. */
+function feedEarly(peer: Peer, link: Link): void {
+  link.readsProtected = true
+  for (const record of link.takeEarly()) {
+    if (link !== peer.inFlight && link !== peer.current) return
+    feed(peer, link, record)
+  }
+}
+
+/** Anybody can send a clear alert. It counts only where the handshake stands still after it. */
+function holdAlert(peer: Peer, record: Buffer): void {
+  if (peer.inFlight === undefined) peer.drop('unauthenticated')
+  if (peer.inFlight === undefined || peer.heldAlert !== undefined) return
+  tell(peer.text, 'an alert came that anybody could have sent: held')
+  peer.heldAlert = {
+    record: Buffer.from(record),
+    due: peer.context.clock.now() + ALERT_DELAY,
+  }
+}
+
+function receiveHello(peer: Peer, record: Buffer): void {
+  const hello = parseClientHello(record)
+  if (hello === undefined) {
+    peer.drop('malformed')
+    return
+  }
+  const known = [peer.current?.random, peer.retiring?.random]
+  const look = firstLook(hello.random, peer.inFlight, [...known, ...peer.over])
+  if (look === 'new') receiveNewHello(peer, hello, record)
+  else if (look === 'retransmission') receiveForHandshake(peer, record)
+  else peer.drop(look === 'reflected' ? 'reflected' : 'unauthenticated')
+}
+
+function receiveNewHello(peer: Peer, hello: ClientHello, record: Buffer): void {
+  const { canServe, acceptsStrangers } = peer.context
+  if (!canServe || !(acceptsStrangers || peer.spokenTo)) {
+    peer.drop('unknownPeer')
+    return
+  }
+  const context = peer.context
+  const givenAt = context.challenge(hello, record, peer.host, peer.address, peer.port)
+  if (givenAt === undefined) return
+  // It has begun before it completed ours, and has given that up, since it completed ours.
+  const current = peer.current
+  if (current?.role === 'client' && givenAt <= current.securedAt) {
+    peer.drop('unauthenticated')
+    return
+  }
+  const what = verdict(hello.random, givenAt, peer.inFlight)
+  if (what === 'serve') {
+    // Each costs a handshake's first half, and a flood of them would cost all that there is.
+    if (isServedJustNow(peer)) peer.drop('limit')
+    else if (peer.context.mayWork(record, peer.address, peer.port)) serve(peer, record)
+  } else if (what === 'hold') {
+    tell(peer.text, 'it began too, with the smaller random: held until it answers ours')
+    peer.heldHello ??= {
+      record: Buffer.from(record),
+      retransmissions: peer.inFlight?.association.retransmissions ?? 0,
+    }
+  } else {
+    giveUp(peer, hello.random)
+  }
+}
+
+function isServedJustNow(peer: Peer): boolean {
+  const link = peer.inFlight
+  return link?.role === 'server' && peer.context.clock.now() < link.startedAt + HELLO_INTERVAL
+}
+
+/** Gives records to an association. */
+function feed(peer: Peer, link: Link, records: Buffer): boolean {
+  const wasCurrent = link === peer.current
+  if (!link.association.receive(records)) return false
+  const now = peer.context.clock.now()
+  link.heardAt = now
+  if (wasCurrent) {
+    if (link !== peer.current) return true
+    // The peer uses the new keys: what is under way with the old ones will soon have come.
+    const retiring = peer.retiring
+    if (retiring !== undefined) retiring.endsAt = Math.min(retiring.endsAt, now + OVERLAP)
+    if (link.isWorn(now)) wear(peer, now)
+  } else if (link === peer.inFlight) {
+    // Its hello can come again for nothing.
+    if (handshakeType(records) !== CLIENT_HELLO) link.progressed = true
+    peer.heldAlert = undefined
+    if (link.association.heardServerHello) answered(peer, link, now)
+  }
+  return true
+}
+
+/** The peer has answered our ClientHello. */
+function answered(peer: Peer, link: Link, now: number): void {
+  link.answeredAt = Math.min(link.answeredAt, now)
+  if (peer.heldHello === undefined) return
+  tell(peer.text, 'it answers ours: its own hello is dropped')
+  giveUp(peer, parseClientHello(peer.heldHello.record)?.random)
+  peer.heldHello = undefined
+}
+
+function isAnswered(link: Link): boolean {
+  return link.association.heardServerHello
+}

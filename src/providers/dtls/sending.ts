@@ -1,0 +1,148 @@
+/** What goes to a peer: protected and sent, or kept until it is secured; and only to whom it is meant for. */
+import { isIP } from 'node:net'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import { checkCertificate } from '../../model/peer-identity.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import { parseHostTargetName } from '../../model/target-name.js'
+import type { SendCallback } from '../datagram-provider.js'
+import { wear } from './ageing.js'
+import { open } from './beginning.js'
+import { RETRY_INTERVAL } from './lifetimes.js'
+import type { Link } from './link.js'
+import type { Peer } from './peer.js'
+import { safely } from './safely.js'
+import { sendErrorKind } from './send-errors.js'
+import type { Counters } from './stats.js'
+import { tell } from './story.js'
+
+/** Other names that a peer has proved, at most. */
+const OTHER_NAMES_LIMIT = 16
+
+/** Protects a message and sends it, now or when the peer is secured. */
+export function send(peer: Peer, message: Buffer, host: string, callback: SendCallback): void {
+  peer.spokenTo = true
+  const now = peer.context.clock.now()
+  const current = peer.current
+  if (current !== undefined && peer.queue.length === 0) {
+    if (current.isWorn(now)) wear(peer, now)
+    if (current === peer.current && !isSilent(peer, current, now)) {
+      transmit(peer, current, message, host, callback, now)
+      return
+    }
+  }
+  const refused = peer.queue.push({ message, host, callback }, peer.context.settings, peer.text)
+  if (refused !== undefined) {
+    peer.settle()
+    callback(refused)
+    return
+  }
+  if (peer.queue.length === 1) peer.wantedHost ??= host
+  open(peer, now)
+}
+
+/** Handshakes ahead of the first message. */
+export function secure(peer: Peer, host: string): Promise<SecurityInfo> {
+  peer.spokenTo = true
+  const current = peer.current
+  if (current !== undefined) {
+    const wrong = wrongHost(peer, current, host)
+    return wrong === undefined ? Promise.resolve(current.info) : Promise.reject(wrong)
+  }
+  const secured = new Promise<SecurityInfo>((resolve, reject) => {
+    peer.waiters.push({ host, resolve, reject })
+  })
+  peer.wantedHost ??= host
+  open(peer, peer.context.clock.now())
+  return secured
+}
+
+function transmit(
+  peer: Peer,
+  link: Link,
+  message: Buffer,
+  host: string,
+  callback: SendCallback,
+  now: number,
+): void {
+  const wrong = wrongHost(peer, link, host)
+  if (wrong !== undefined) {
+    safely(() => callback(wrong))
+    return
+  }
+  let record: Buffer
+  try {
+    record = link.association.send(message)
+  } catch (error) {
+    safely(() => callback(error as Error))
+    return
+  }
+  link.sentAt = now
+  const { length } = message
+  count(peer.counters, length)
+  count(peer.context.totals, length)
+  peer.context.observer.datagram(record, peer.address, peer.port, error => {
+    if (error === null) {
+      callback(null, length)
+      return
+    }
+    if (sendErrorKind(error) === 'icmp') peer.drop('icmp')
+    callback(error)
+  })
+}
+
+/**
+ * A message to a name goes only to a peer that has proved that name. An address is no name of its
+ * own here: it means the peer that is secured at it.
+ */
+export function wrongHost(peer: Peer, link: Link, host: string): Error | undefined {
+  const { expectation } = link
+  if (expectation.set || expectation.host === host) return undefined
+  if (isIP(host) !== 0 || link.otherNames.has(host)) return undefined
+  const identity = link.source?.peer
+  if (identity?.pskIdentity !== undefined) return undefined
+  try {
+    if (identity?.certificate === undefined) throw notProved(peer.text, host)
+    checkCertificate(identity.certificate, parseHostTargetName(host), peer.text)
+  } catch (error) {
+    return error as Error
+  }
+  if (link.otherNames.size < OTHER_NAMES_LIMIT) link.otherNames.add(host)
+  return undefined
+}
+
+/**
+ * Nothing has come from it for so long that it may have forgotten us: then the old association is
+ * ended and a new one begun, before more messages are lost. Only by its client, who can begin.
+ */
+function isSilent(peer: Peer, link: Link, now: number): boolean {
+  const { resumeAfter } = peer.context.settings
+  if (resumeAfter === 0 || link.role === 'server' || link.nameDeleted) return false
+  if (now - link.heardAt < resumeAfter || now < peer.wakeNotBefore) return false
+  if (peer.inFlight !== undefined) return false
+  peer.wakeNotBefore = now + RETRY_INTERVAL
+  tell(peer.text, 'nothing came from it for %d ms: handshakes anew', Math.round(now - link.heardAt))
+  peer.dismiss(link)
+  return true
+}
+
+export function flush(peer: Peer): void {
+  while (!peer.gone && peer.current !== undefined) {
+    const waiting = peer.queue.shift()
+    if (waiting === undefined) return
+    const now = peer.context.clock.now()
+    transmit(peer, peer.current, waiting.message, waiting.host, waiting.callback, now)
+  }
+}
+
+function count(counters: Counters, bytes: number): void {
+  counters.datagramsSent += 1
+  counters.bytesSent += bytes
+}
+
+function notProved(peer: string, host: string): Error {
+  return new SocketSecurityError(
+    'ERR_PEER_TARGET_NAME_MISMATCH',
+    `the peer ${peer} has not proved any name, and the message is for ${show(host)}`,
+    { peer },
+  )
+}
