@@ -137,7 +137,6 @@ function declareSsl(library: LibraryHandle) {
     SSL_get1_peer_certificate: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get1_peer_certificate(intptr_t ssl)'),
     SSL_get_verify_result: declare<(ssl: Pointer) => number>('long SSL_get_verify_result(intptr_t ssl)'),
     SSL_get_servername: declare<(ssl: Pointer, type: number) => string | null>('const char *SSL_get_servername(intptr_t ssl, int type)'),
-    SSL_get_psk_identity: declare<(ssl: Pointer) => string | null>('const char *SSL_get_psk_identity(intptr_t ssl)'),
     SSL_get_selected_srtp_profile: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_selected_srtp_profile(intptr_t ssl)'),
     SSL_export_keying_material: declare<(ssl: Pointer, out: Pointer, outLength: number, label: Pointer, labelLength: number, context: Pointer, contextLength: number, useContext: number) => number>('int SSL_export_keying_material(intptr_t ssl, intptr_t out, size_t outLength, intptr_t label, size_t labelLength, intptr_t context, size_t contextLength, int useContext)'),
     SSL_session_reused: declare<(ssl: Pointer) => number>('int SSL_session_reused(intptr_t ssl)'),

@@ -90,8 +90,8 @@ function createContext(settings: ParsedSettings, role: AssociationRole): DtlsCon
       handle,
       SSL_OP_NO_QUERY_MTU |
         SSL_OP_NO_RENEGOTIATION |
-        // Nothing is saved by resuming what has no certificates, and the key may be revoked.
-        (means.certificates ? 0 : SSL_OP_NO_TICKET),
+        // A ticket of a pre-shared key would outlive the key.
+        (means.psk ? SSL_OP_NO_TICKET : 0),
     )
     lib.SSL_CTX_set_timeout(handle, Math.max(1, Math.floor(settings.fullHandshakeAfter / 1000)))
     const alpn = settings.alpn.length === 0 ? null : protocolList(settings.alpn)

@@ -30,7 +30,6 @@ import { isPsk } from './cipher-suites.js'
 import { explainCertificate } from './explain.js'
 import { derOf, openssl } from './openssl.js'
 import { parseCertificate } from './peer-certificate.js'
-import { acceptedKey } from './psk.js'
 
 export class Verification {
   /** Why the peer's certificate was refused inside the handshake. */
@@ -104,7 +103,7 @@ export class Verification {
     const { settings, role, peer } = this.#options
     // A key that was looked up need not be the one that was used: the suite tells.
     if (isPsk(lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(ssl)))) {
-      this.#judgePsk(pskIdentity ?? lib.SSL_get_psk_identity(ssl) ?? undefined, pskIdentity)
+      this.#judgePsk(pskIdentity)
       return
     }
     if (this.#isStranger && !settings.requestCert) {
@@ -126,13 +125,14 @@ export class Verification {
     this.resumable = true
   }
 
-  #judgePsk(identity: string | undefined, asked: string | undefined): void {
-    const { settings, role, targetName, targetNameSet, peer } = this.#options
+  /** A resumed handshake asks for no key; ours are never resumed, so that a key that was changed counts at once. */
+  #judgePsk(identity: string | undefined): void {
+    const { role, targetName, targetNameSet, peer } = this.#options
     if (identity === undefined) throw notAuthenticated(peer)
-    const named = targetNameSet ? targetName : undefined
-    // A resumed handshake asks for no key: is it still accepted?
-    if (role === 'server' && asked === undefined) acceptedKey(settings, identity, named, peer)
-    const proved = role === 'server' && named !== undefined ? { targetName: named.text } : {}
+    const proved =
+      role === 'server' && targetNameSet && targetName !== undefined
+        ? { targetName: targetName.text }
+        : {}
     this.identity = { ...proved, names: [], pskIdentity: identity }
   }
 
