@@ -5,7 +5,6 @@
  * Every method does its work with OpenSSL first and tells of it afterwards, in order; so a listener
  * may call any method, also close() and destroy().
  */
-import { isUint8Array } from 'node:util/types'
 import { EventEmitter } from 'eventemitter3'
 import {
   DTLS_CTRL_GET_TIMEOUT,
@@ -13,13 +12,11 @@ import {
   type Pointer,
   SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
-  SSL_CTRL_SET_TLSEXT_HOSTNAME,
   SSL_ERROR_SSL,
   SSL_ERROR_WANT_READ,
   SSL_ERROR_ZERO_RETURN,
-  TLSEXT_NAMETYPE_host_name,
 } from '../../../lib/openssl.js'
-import { kindOf, SocketSecurityError, show } from '../../model/errors.js'
+import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
@@ -36,13 +33,13 @@ import {
   type OpensslError,
   takeError,
 } from './explain.js'
+import { exportKeys } from './exporter.js'
 import { countRecords, groupRecords } from './flight.js'
+import { createSsl, maxSendFragment } from './new-ssl.js'
 import {
   arenaSize,
   type Binding,
   type Callee,
-  cString,
-  decodeDer,
   derOf,
   drain,
   enter,
@@ -57,7 +54,6 @@ import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'
-import { serverName } from './server-name.js'
 import { Verification } from './verification.js'
 
 export type AssociationRole = 'client' | 'server'
@@ -113,8 +109,6 @@ const smallerMtus = [508, 256]
 const maxTimeout = 60_000_000
 /** More records than OpenSSL keeps that come before the handshake is complete. */
 const earlyLimit = 1024
-/** OpenSSL takes no less. */
-const minSendFragment = 512
 
 type Event = keyof AssociationEvents
 
@@ -201,7 +195,10 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   start(hello?: Buffer): void {
     if (this.#state !== 'new') return
     this.#state = 'handshaking'
-    this.#createSsl()
+    const ssl = createSsl(this.#options, this.#context)
+    this.#ssl = ssl
+    leaked.register(this, () => freeSsl(ssl), this)
+    this.#verification.prepare(ssl)
     if (this.role === 'server') {
       if (hello === undefined || !this.#resumeListening(hello)) {
         this.#fail(explainOpenssl(takeError(), this.#options.peer))
@@ -307,39 +304,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   /** RFC 5705. @throws SocketSecurityError ENOTCONN unless secured, EINVAL */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
     if (this.#state !== 'secured') throw notSecured(this.#options.peer)
-    const { lib, arena } = this.#binding
-    const labelBytes = Buffer.from(label)
-    const given: unknown = context ?? new Uint8Array()
-    // By its own kind, not by what it says: a length that lies would be OpenSSL's.
-    if (!isUint8Array(given)) {
-      throw new SocketSecurityError('EINVAL', `the context is ${kindOf(given)}: give a Buffer`)
-    }
-    const room = arenaSize - labelBytes.length - given.length
-    if (!Number.isInteger(length) || length <= 0 || length > room) {
-      throw new SocketSecurityError('EINVAL', `cannot export ${show(length)} bytes of keys`)
-    }
-    const labelAt = length
-    const contextAt = labelAt + labelBytes.length
-    arena.bytes.set(labelBytes, labelAt)
-    arena.bytes.set(given, contextAt)
-    const exported = lib.SSL_export_keying_material(
-      this.#ssl,
-      arena.address,
-      length,
-      arena.address + labelAt,
-      labelBytes.length,
-      arena.address + contextAt,
-      given.length,
-      context === undefined ? 0 : 1,
-    )
-    if (exported !== 1) {
-      const reason = takeError()?.reason
-      throw new SocketSecurityError('EINVAL', `OpenSSL cannot export keying material: ${reason}`)
-    }
-    const copy = Buffer.allocUnsafeSlow(length)
-    arena.bytes.copy(copy, 0, 0, length)
-    arena.bytes.fill(0, 0, length)
-    return copy
+    return exportKeys(this.#ssl, length, label, context)
   }
 
   // What OpenSSL asks from inside a call.
@@ -405,34 +370,6 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   }
 
   // The work.
-
-  #createSsl(): void {
-    const { lib, input, output, callbacks } = this.#binding
-    const { targetName, host, session, retransmitAfter } = this.#options
-    const client = this.role === 'client'
-    const ssl = lib.SSL_new(this.#context.handle)
-    if (ssl === 0) throw explainOpenssl(takeError(), this.#options.peer)
-    this.#ssl = ssl
-    leaked.register(this, () => freeSsl(ssl), this)
-    lib.BIO_up_ref(input)
-    lib.BIO_up_ref(output)
-    lib.SSL_set_bio(ssl, input, output)
-    lib.SSL_ctrl(ssl, SSL_CTRL_SET_MTU, this.#mtu, 0)
-    // The buffer of the clear epoch stays as long as its last flight may be sent again.
-    const handshakeFragment = Math.min(Math.max(this.#mtu, minSendFragment), maxMessageLength)
-    lib.SSL_ctrl(ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, handshakeFragment, 0)
-    if (retransmitAfter !== undefined) lib.DTLS_set_timer_cb(ssl, callbacks.timer)
-    this.#verification.prepare(ssl)
-    if (!client) {
-      lib.SSL_set_accept_state(ssl)
-      return
-    }
-    const name = this.#settings.servername ?? serverName(targetName, host)
-    if (name !== undefined)
-      lib.SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, cString(name))
-    if (session !== undefined) useSession(ssl, session)
-    lib.SSL_set_connect_state(ssl)
-  }
 
   /**
    * A ClientHello whose cookie was verified without OpenSSL is the second of its handshake, which an
@@ -537,18 +474,15 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     try {
       this.#verification.judge(this.#ssl, this.#pskIdentity)
     } catch (error) {
-      if (this.#ssl === 0) return
       // So that the peer does not believe that it was accepted.
       this.#shutDown()
       this.#fail(error as Error)
       return
     }
-    // A function of the user's was asked for a key, and has closed it.
-    if (this.#ssl === 0) return
     this.#state = 'secured'
     this.#info = describe(this.#ssl, this.role, this.#verification.identity)
     const { lib } = this.#binding
-    lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxMessageLength, 0)
+    lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxSendFragment, 0)
     const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
     this.minimumRecord = minimumRecordOf(cipher)
     this.#untold.push(['secured'])
@@ -722,17 +656,6 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
  */
 function isEmptyRecord(result: number, error: number): boolean {
   return result === 0 && error !== SSL_ERROR_ZERO_RETURN && error !== SSL_ERROR_SSL
-}
-
-/** A session that cannot be used any more is no error: the handshake will be a full one. */
-function useSession(ssl: Pointer, der: Buffer): void {
-  const { lib } = openssl()
-  const session = decodeDer(der, (at, length) => lib.d2i_SSL_SESSION(0, at, length))
-  if (session !== 0) {
-    lib.SSL_set_session(ssl, session)
-    lib.SSL_SESSION_free(session)
-  }
-  lib.ERR_clear_error()
 }
 
 /** ClientHello.random, after the headers of record and handshake and the version (RFC 6347, section 4.2.2). */
