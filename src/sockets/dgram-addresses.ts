@@ -1,6 +1,7 @@
 /** Which addresses stand for one other host, which for many, and which for the socket itself. */
 import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { domainToASCII } from 'node:url'
 import { canonicalAddress } from '../model/target-name.js'
 import type { AddressOfSocket } from './dgram-internals.js'
 
@@ -12,6 +13,12 @@ manyHosts.addSubnet('ff00::', 8, 'ipv6')
 /** As it stands in messages: `1.2.3.4:5`, `[::1]:5`. */
 export function peerText(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
+
+/** One text for one host, by name or by address. DNS knows no case, and a dot at the end changes nothing. */
+export function hostKey(host: string): string {
+  if (isIP(host) !== 0) return addressKey(host)
+  return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
 }
 
 /** Is it a multicast address, or the limited broadcast address? IPv4-mapped ones count as IPv4. */
@@ -53,7 +60,7 @@ function isLocal(address: string): boolean {
 }
 
 /** One text for one address; the zone is kept, since the same address on another link is another host. */
-export function addressKey(address: string): string {
+function addressKey(address: string): string {
   const bare = withoutZone(address)
   return canonicalAddress(bare) + address.slice(bare.length)
 }

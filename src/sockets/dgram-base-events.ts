@@ -3,7 +3,6 @@ import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import type { DatagramEndpoint } from '../providers/datagram-provider.js'
 import { sameAddress } from './dgram-addresses.js'
-import { failWaiting } from './dgram-binding.js'
 import { finish, updateAcceptance, within } from './dgram-endpoint.js'
 import { type AddressOfSocket, dgramSocket } from './dgram-internals.js'
 import type { DgramState } from './dgram-state.js'
@@ -28,7 +27,7 @@ export function onError(socket: Socket, state: DgramState, error: Error): void {
   if (state.connect === 'connecting') disconnected(state, error)
   if (state.bind !== 'binding') return
   state.bind = 'unbound'
-  failWaiting(state, error)
+  state.waiting.fail(error)
   if (state.closing) finish(socket, state)
 }
 

@@ -1,7 +1,10 @@
 /** What a secured datagram socket may be bound to (R9), and the calls that wait for it. */
 import cluster from 'node:cluster'
 import { SocketSecurityError } from '../model/errors.js'
-import type { DgramState, Waiting } from './dgram-state.js'
+import { parseSettings } from '../model/settings.js'
+import { hostKey, peerText } from './dgram-addresses.js'
+import type { DgramState } from './dgram-state.js'
+import type { WaitingCall } from './dgram-waiting.js'
 
 const syscall = 'WSASetSocketSecurity'
 
@@ -37,35 +40,33 @@ export function checkBind(state: DgramState, options: unknown): void {
   }
 }
 
-/** Does a call have to wait for the binding, or for a target name that is being looked up? */
-export function mustWait(state: DgramState): boolean {
-  return state.bind !== 'bound' || state.nameLookups > 0 || state.waiting !== null
+/** Does what goes there have to wait for the binding, or for a target name that is being looked up? */
+export function mustWait(state: DgramState, host: string, port: number): boolean {
+  return state.bind !== 'bound' || isHeldUp(state, host) || state.waiting.has(host, port)
 }
 
-export function wait(state: DgramState, call: Waiting): void {
-  state.waiting ??= []
-  state.waiting.push(call)
+/** Fails with ENOBUFS where too much waits already. */
+export function wait(state: DgramState, call: WaitingCall): void {
+  const limits = state.settings ?? parseSettings(null, 'datagram')
+  if (!state.waiting.add(call, limits)) call.fail(tooMuchWaits(call.host, call.port))
 }
 
-/** Runs what has waited, in order, as far as it need not wait any longer. */
+/** Runs what has waited, as far as it need not wait any longer. */
 export function runWaiting(state: DgramState): void {
-  const { waiting } = state
-  if (waiting === null || state.bind !== 'bound' || state.nameLookups > 0) return
-  // What comes meanwhile goes behind it.
-  try {
-    for (let call = waiting.shift(); call; call = waiting.shift()) call.run()
-  } finally {
-    if (waiting.length === 0) state.waiting = null
-    // Somebody's callback has thrown.
-    else process.nextTick(runWaiting, state)
-  }
+  if (state.bind === 'bound') state.waiting.run(({ host }) => isHeldUp(state, host))
 }
 
-/** Nothing of what waits will happen. */
-export function failWaiting(state: DgramState, error: Error): void {
-  const waiting = state.waiting ?? []
-  state.waiting = null
-  for (const call of waiting) call.fail(error)
+function isHeldUp({ nameLookups }: DgramState, host: string): boolean {
+  return nameLookups.size > 0 && nameLookups.has(hostKey(host))
+}
+
+function tooMuchWaits(host: string, port: number): Error {
+  const peer = peerText(host, port)
+  return new SocketSecurityError(
+    'ENOBUFS',
+    `too much waits for ${peer}: send less until it can leave, or raise maxQueuedDatagrams and maxQueuedBytes`,
+    { syscall: 'send', peer },
+  )
 }
 
 /** The port that the arguments of bind() ask for. */

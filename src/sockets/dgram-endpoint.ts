@@ -121,7 +121,7 @@ function afterwards(socket: Socket, state: DgramState): void {
 export function finishWhenDone(socket: Socket, state: DgramState): boolean {
   if (state.closed) return true
   const waits =
-    state.waiting !== null || state.lookups > 0 || (state.endpoint?.queued.datagrams ?? 0) > 0
+    state.waiting.datagrams > 0 || state.lookups > 0 || (state.endpoint?.queued.datagrams ?? 0) > 0
   if (!waits) finish(socket, state)
   return !waits
 }

@@ -20,10 +20,10 @@ export async function secured(
   state.securing += 1
   try {
     if (state.bind === 'unbound') bindImplicitly(socket, state)
-    if (mustWait(state))
-      await new Promise<void>((run, fail) =>
-        wait(state, { run, fail, to: { address: host, port } }),
-      )
+    if (mustWait(state, host, port))
+      await new Promise<void>((run, fail) => wait(state, { run, fail, host, port, bytes: 0 }))
+    const failed = nameFailure(state, host, host, port)
+    if (failed) throw failed
     const address = destination(await lookedUp(socket, state, host))
     if (state.closing) throw canceled()
     const { remote } = state

@@ -32,6 +32,11 @@ export function sendTo(
     return
   }
   const host = address ?? loopback(typeOf(socket))
+  const failed = nameFailure(state, host, host, port)
+  if (failed) {
+    refuse(socket, failed, { address: host, port }, callback)
+    return
+  }
   const known = state.resolver.knows(address)
   const kept = known ? message : Buffer.from(message)
   if (!known) state.lookups += 1
@@ -66,14 +71,23 @@ function deliver(
     : (refusal(state, message, address, port, host) ??
       applyHostName(socket, state, host, address, port))
   if (refused) {
-    // node:dgram does not emit an 'error' for these either.
-    if (callback) process.nextTick(callback, refused)
-    else process.nextTick(tell, socket, 'peerError', refused, { address, port })
+    refuse(socket, refused, { address, port }, callback)
   } else if (inside) {
     deliverInside(socket, state, message, { address, port }, callback)
   } else {
     protect(socket, state, message, { address, port, host }, callback)
   }
+}
+
+/** node:dgram does not emit an 'error' for what it refuses either. */
+function refuse(
+  socket: Socket,
+  error: Error,
+  peer: PeerAddress,
+  callback: SentCallback | undefined,
+): void {
+  if (callback) process.nextTick(callback, error)
+  else process.nextTick(tell, socket, 'peerError', error, peer)
 }
 
 /** Why a datagram is not sent to where it should go. */

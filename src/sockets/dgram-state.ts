@@ -12,14 +12,7 @@ import type { Deferred } from './completion.js'
 import type { Alarm } from './dgram-alarm.js'
 import type { AddressOfSocket } from './dgram-internals.js'
 import { Resolver } from './dgram-resolver.js'
-
-/** A call that waits until the socket is bound, or until a name is looked up. */
-export interface Waiting {
-  readonly run: () => void
-  readonly fail: (error: Error) => void
-  /** Where a datagram goes, for R18; undefined for what is none. */
-  readonly to?: PeerAddress
-}
+import { WaitingCalls } from './dgram-waiting.js'
 
 /** A target name that was set before there was an endpoint. */
 export interface EarlyName extends PeerAddress {
@@ -59,11 +52,10 @@ export class DgramState {
   /** Settles when connect() has, for those who wait for it. */
   connection: Deferred<void> | null = null
 
-  /** Calls that wait, in order; null where nothing has to wait. */
-  waiting: Waiting[] | null = null
-  /** Names of hosts that are being looked up: for datagrams, and for target names. */
+  waiting = new WaitingCalls()
+  /** Hosts that are being looked up: for datagrams, and for target names how often. */
   lookups = 0
-  nameLookups = 0
+  nameLookups = new Map<string, number>()
   /** secure() calls that have not settled. */
   securing = 0
 

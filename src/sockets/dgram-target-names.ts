@@ -1,11 +1,11 @@
 /** Whom the peers of a datagram socket must prove to be: names by address, and by the name of a host. */
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import { domainToASCII } from 'node:url'
-import { SocketSecurityError } from '../model/errors.js'
+import { SocketSecurityError, show } from '../model/errors.js'
 import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../model/lifecycle.js'
+import { parseSettings } from '../model/settings.js'
 import { parseTargetName, type TargetName } from '../model/target-name.js'
-import { addressKey, peerText, sameAddress } from './dgram-addresses.js'
+import { hostKey, peerText, sameAddress } from './dgram-addresses.js'
 import { runWaiting } from './dgram-binding.js'
 import { finishWhenDone, within } from './dgram-endpoint.js'
 import { givenPeer, lookedUp, withAddress } from './dgram-peer-arguments.js'
@@ -47,8 +47,8 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
     if (code === 'EISCONN') throw error
     failed(error)
   }
-  state.nameLookups += 1
-  return lookedUp(socket, state, address)
+  holdUp(state, address, 1)
+  return inTime(state, address, lookedUp(socket, state, address))
     .then(ip => {
       checkSocket(socketState(state), syscall)
       applyName(socket, state, ip, port, name)
@@ -58,7 +58,7 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
     })
     .catch(failed)
     .finally(() => {
-      state.nameLookups -= 1
+      holdUp(state, address, -1)
       runWaiting(state)
       if (state.closing) finishWhenDone(socket, state)
     })
@@ -121,6 +121,31 @@ export function nameFailure(
   return named(nameFailures, host, port) ?? named(nameFailures, address, port)
 }
 
+/** What goes to a host waits while a name for it is looked up. */
+function holdUp({ nameLookups }: DgramState, host: string, more: number): void {
+  const key = hostKey(host)
+  const count = (nameLookups.get(key) ?? 0) + more
+  if (count === 0) nameLookups.delete(key)
+  else nameLookups.set(key, count)
+}
+
+/** A resolver that never answers holds nothing up for longer than a handshake may take. */
+function inTime<T>({ settings }: DgramState, host: string, lookup: Promise<T>): Promise<T> {
+  const milliseconds = (settings ?? parseSettings(null, 'datagram')).handshakeTimeout
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(
+        new SocketSecurityError(
+          'ERR_TLS_HANDSHAKE_TIMEOUT',
+          `the address of ${show(host)} was not found within ${milliseconds} ms: its target name cannot be set`,
+          { syscall: 'WSASetSocketPeerTargetName' },
+        ),
+      )
+    }, milliseconds).unref()
+    lookup.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
 function applyName(
   socket: Socket,
   state: DgramState,
@@ -131,12 +156,11 @@ function applyName(
   const syscall = 'WSASetSocketPeerTargetName'
   checkPeerAddress(address, port, syscall) // R17
   const { endpoint } = state
-  const waits = state.waiting?.some(
-    ({ to }) =>
-      to !== undefined &&
-      (port === 0 || to.port === port) &&
-      isIP(to.address) !== 0 &&
-      sameAddress(to.address, address),
+  const waits = state.waiting.some(
+    call =>
+      (port === 0 || call.port === port) &&
+      isIP(call.host) !== 0 &&
+      sameAddress(call.host, address),
   )
   if (waits) {
     throw new SocketSecurityError(
@@ -157,10 +181,5 @@ function named<T>(names: Map<string, T>, host: string, port: number): T | undefi
 }
 
 function nameKey(address: string, port: number): string {
-  return `${isIP(address) === 0 ? hostKey(address) : addressKey(address)} ${port}`
-}
-
-/** DNS knows no case, and a dot at the end changes nothing. */
-function hostKey(host: string): string {
-  return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
+  return `${hostKey(address)} ${port}`
 }

@@ -25,7 +25,7 @@ import {
   onIcmpError,
   onListening,
 } from './dgram-base-events.js'
-import { checkBind, failWaiting, mustWait, portOf, runWaiting, wait } from './dgram-binding.js'
+import { checkBind, mustWait, portOf, runWaiting, wait } from './dgram-binding.js'
 import {
   endpointOf,
   finish,
@@ -271,13 +271,19 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       return
     }
     if (state.bind === 'unbound') bindImplicitly(this, state)
-    if (mustWait(state)) {
+    const [host, to] =
+      port === 0 && state.remote
+        ? [state.host, state.remote.port]
+        : [address ?? loopback(typeOf(this)), port]
+    if (mustWait(state, host, to)) {
       // It may wait for long, and programs use their buffers again.
       const copy = Buffer.from(message)
       wait(state, {
         run: inThisContext(() => sendTo(this, state, copy, port, address, callback)),
         fail: error => callback && process.nextTick(callback, error),
-        to: { address: address ?? loopback(typeOf(this)), port },
+        host,
+        port: to,
+        bytes: copy.length,
       })
     } else {
       sendTo(this, state, message, port, address, callback)
@@ -338,7 +344,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     if (state.closing) throw notRunning()
     state.closing = true
     const giveUp = () => {
-      failWaiting(state, canceled())
+      state.waiting.fail(canceled())
       finish(this, state)
     }
     if (state.signal?.aborted) giveUp()
@@ -361,12 +367,14 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   }
 
   override getSendQueueSize(): number {
-    return dgramSocket.getSendQueueSize.call(this) + (stateOf(this).endpoint?.queued.bytes ?? 0)
+    const { endpoint, waiting } = stateOf(this)
+    return dgramSocket.getSendQueueSize.call(this) + (endpoint?.queued.bytes ?? 0) + waiting.bytes
   }
 
   override getSendQueueCount(): number {
-    const waiting = stateOf(this).endpoint?.queued.datagrams ?? 0
-    return dgramSocket.getSendQueueCount.call(this) + waiting
+    const { endpoint, waiting } = stateOf(this)
+    const queued = (endpoint?.queued.datagrams ?? 0) + waiting.datagrams
+    return dgramSocket.getSendQueueCount.call(this) + queued
   }
 
   override setBroadcast(enable: boolean): void {

@@ -823,3 +823,49 @@ t.test('keying material: the same at both ends, and only from what makes sense',
   const nobody = { address: LOOPBACK, port: 9 }
   t.throws(() => client.exportKeyingMaterial(nobody, 32, label), { code: 'ENOTCONN' })
 })
+
+t.test('the wait for the look-up of a target name is that host’s alone, and bounded', async t => {
+  const server = await boundSocket(t)
+  const controller = new AbortController()
+  const lookup = (host: string, _family: unknown, callback: (...args: unknown[]) => void) => {
+    // That of the slow host never answers.
+    if (host !== 'slow.example') process.nextTick(callback, null, host, 4)
+  }
+  const client = datagramSocket(t, {
+    security: { ...(await identified()), maxQueuedDatagrams: 3, maxQueuedBytes: 100 },
+    lookup: lookup as never,
+    signal: controller.signal,
+  })
+  client.bind(0, LOOPBACK)
+  await event(client, 'listening')
+  const named = failure(client.setPeerTargetName({ address: 'slow.example', targetName: 'a.b' }))
+  const waiting = ['1', '2', '3'].map(text => failure(sent(client, text, 5000, 'slow.example')))
+  t.match(await failure(sent(client, '4', 5000, 'SLOW.example.')), { code: 'ENOBUFS' })
+  t.match(await failure(sent(client, 'x'.repeat(101), 5001, 'slow.example')), { code: 'ENOBUFS' })
+  t.equal(client.getSendQueueCount(), 3)
+  t.equal(client.getSendQueueSize(), 3)
+  await sent(client, 'to another', server.port)
+  t.equal((await server.heard.next()).text, 'to another')
+  const closed = event(client, 'close')
+  controller.abort()
+  for (const each of waiting) t.match(await each, { code: 'ECANCELED' })
+  await closed
+  // Its own time to be looked up is that of a handshake; the test does not wait for it.
+  named.catch(() => {})
+})
+
+t.test('a target name whose look-up takes too long fails what relies on it', async t => {
+  const lookup = (host: string, _family: unknown, callback: (...args: unknown[]) => void) => {
+    if (host !== 'slow.example') process.nextTick(callback, null, host, 4)
+  }
+  const client = datagramSocket(t, {
+    security: { ...(await identified()), handshakeTimeout: 100 },
+    lookup: lookup as never,
+  })
+  const slow = { code: 'ERR_TLS_HANDSHAKE_TIMEOUT', message: /slow\.example/ }
+  const named = failure(client.setPeerTargetName({ address: 'slow.example', targetName: 'a.b' }))
+  const waiting = failure(client.secure({ address: 'slow.example', port: 5000 }))
+  t.match(await named, slow)
+  t.match(await waiting, slow)
+  t.match(await failure(sent(client, 'x', 5000, 'slow.example')), slow)
+})
