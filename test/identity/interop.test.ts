@@ -170,13 +170,7 @@ t.test('authorities of the same name can be trusted together', async t => {
 })
 
 t.test('every form of IPv6 address becomes the right bytes', async t => {
-  const forms = [
-    '::',
-    '::1',
-    '1::',
-    '2001:db8::8:800:200c:417a',
-    '1:2:3:4:5:6:7:8',
-  ]
+  const forms = ['::', '::1', '1::', '2001:db8::8:800:200c:417a', '1:2:3:4:5:6:7:8']
   const { cert } = await createIdentity({ names: [...forms, '::ffff:192.0.2.1'] })
   const certificate = new X509Certificate(cert)
   for (const address of forms) t.equal(certificate.checkIP(address), address, address)

@@ -15,14 +15,19 @@ import t from 'tap'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const faces = ['secure-socket', 'secure-socket/net', 'secure-socket/promises']
+const faces = [
+  'secure-socket',
+  'secure-socket/net',
+  'secure-socket/dgram',
+  'secure-socket/promises',
+]
 
 // Outside the repository, where Node would find what the package forgot to depend on.
 const folder = await realpath(await mkdtemp(join(tmpdir(), 'secure-socket-package-')))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 
 const tarball = await pack()
-const project = await install(tarball)
+const project = await install(tarball, 'project')
 const installed = join(project, 'node_modules/secure-socket')
 
 t.test('what is packed', async t => {
@@ -41,7 +46,12 @@ t.test('one instance of every class, whichever module system asks', async t => {
   t.strictSame(report.different, [], 'import and require give the same values')
   t.strictSame(report.missing, [], 'nothing is missing')
   t.equal(report.socket, true, 'the root and ./net have the same SecureSocket')
-  t.equal(report.names, 'SecureSocket SecureServer SocketSecurityError', 'classes keep their names')
+  t.equal(report.datagrams, true, 'the root and ./dgram have the same SecureDgramSocket')
+  t.equal(
+    report.names,
+    'SecureSocket SecureServer SecureDgramSocket SocketSecurityError',
+    'classes keep their names',
+  )
 })
 
 t.test('require and import both make a secured connection', async t => {
@@ -49,7 +59,19 @@ t.test('require and import both make a secured connection', async t => {
   t.equal(await node('exchange.mjs'), 'hello over TLSv1.3\n')
 })
 
-t.test('secure-socket/net loads no native code', async t => {
+t.test('require and import both secure a datagram', async t => {
+  t.equal(await node('datagram.cjs'), 'hello over DTLSv1.2\n')
+  t.equal(await node('datagram.mjs'), 'hello over DTLSv1.2\n')
+})
+
+t.test('without optional dependencies streams work, and datagrams say what is missing', async t => {
+  const lean = await install(tarball, 'lean', '--omit=optional')
+  const script = async (name: string) => (await run(process.execPath, [name], { cwd: lean })).stdout
+  t.equal(await script('exchange.cjs'), 'hello over TLSv1.3\n')
+  t.equal(await script('without-koffi.cjs'), 'ERR_PROVIDER_UNAVAILABLE true\n')
+})
+
+t.test('no face loads native code', async t => {
   // A drop-in must also start where addons are forbidden, and koffi costs start-up time.
   for (const face of faces) {
     const before = await node('loaded.cjs', 'node:net')
@@ -98,11 +120,14 @@ async function pack(): Promise<string> {
   return join(folder, JSON.parse(output)[0].filename)
 }
 
-async function install(archive: string): Promise<string> {
-  const project = join(folder, 'project')
+async function install(archive: string, name: string, ...options: string[]): Promise<string> {
+  const project = join(folder, name)
   await cp(join(root, 'test/package/consumer'), project, { recursive: true })
   await writeFile(join(project, 'package.json'), '{ "private": true }\n')
-  await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', archive], project)
+  await npm(
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', ...options, archive],
+    project,
+  )
   return project
 }
 

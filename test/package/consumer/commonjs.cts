@@ -1,4 +1,5 @@
 // Compiled, never run: the same from CommonJS.
+import dgram = require('secure-socket/dgram')
 import net = require('secure-socket/net')
 
 import { type SecureSocket, SocketSecurityError } from 'secure-socket'
@@ -11,6 +12,8 @@ const socket: SecureSocket = net.createConnection({
 })
 const server = net.createServer({ security: { cert: 'PEM', key: 'PEM', requestCert: true } })
 server.on('connection', peer => peer.secured.then(info => info.protocol))
+
+dgram.createSocket('udp4').bind(5000)
 
 async function main() {
   try {

@@ -1,4 +1,5 @@
 // Compares what import and require give for every face.
+import dgram from 'node:dgram'
 import { createRequire } from 'node:module'
 import net from 'node:net'
 
@@ -6,7 +7,13 @@ const require = createRequire(import.meta.url)
 const different = []
 const missing = []
 
-for (const face of ['secure-socket', 'secure-socket/net', 'secure-socket/promises']) {
+const faces = [
+  'secure-socket',
+  'secure-socket/net',
+  'secure-socket/dgram',
+  'secure-socket/promises',
+]
+for (const face of faces) {
   const imported = await import(face)
   const required = require(face)
   for (const [name, value] of Object.entries(required)) {
@@ -16,22 +23,32 @@ for (const face of ['secure-socket', 'secure-socket/net', 'secure-socket/promise
 }
 
 // A drop-in has everything that the module has in whose place it drops.
-const { default: secureNet, ...named } = await import('secure-socket/net')
-for (const name of Object.keys(net)) {
-  if (!(name in named)) missing.push(`named net.${name}`)
-  if (!(name in secureNet)) missing.push(`default net.${name}`)
-  if (!(name in require('secure-socket/net'))) missing.push(`required net.${name}`)
+for (const [name, original] of Object.entries({ net, dgram })) {
+  const { default: ours, ...named } = await import(`secure-socket/${name}`)
+  const required = require(`secure-socket/${name}`)
+  for (const key of Object.keys(original)) {
+    if (!(key in named)) missing.push(`named ${name}.${key}`)
+    if (!(key in ours)) missing.push(`default ${name}.${key}`)
+    if (!(key in required)) missing.push(`required ${name}.${key}`)
+  }
 }
 
 const root = require('secure-socket')
 const { SecureSocket } = await import('secure-socket/net')
-const classes = [root.SecureSocket, root.SecureServer, root.SocketSecurityError]
+const { SecureDgramSocket } = await import('secure-socket/dgram')
+const classes = [
+  root.SecureSocket,
+  root.SecureServer,
+  root.SecureDgramSocket,
+  root.SocketSecurityError,
+]
 
 console.log(
   JSON.stringify({
     different,
     missing,
     socket: root.SecureSocket === SecureSocket,
+    datagrams: root.SecureDgramSocket === SecureDgramSocket,
     names: classes.map(each => each.name).join(' '),
   }),
 )
