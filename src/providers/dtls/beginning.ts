@@ -2,7 +2,7 @@
 import { parseHostTargetName } from '../../model/target-name.js'
 import type { AssociationRole } from './association.js'
 import { parseClientHello } from './client-hello.js'
-import { RETRY_INTERVAL } from './lifetimes.js'
+import { RETRY_INTERVAL, SECOND_ATTEMPT } from './lifetimes.js'
 import { type Expectation, Link } from './link.js'
 import type { Peer } from './peer.js'
 import { findSession, sessionKey } from './sessions.js'
@@ -14,21 +14,27 @@ const OVER_LIMIT = 8
 
 /** Sees to it that a handshake is under way. */
 export function open(peer: Peer, now: number): void {
-  if (peer.inFlight === undefined && !peer.willStart) {
-    const { budget } = peer.context
-    if (budget.open) {
-      budget.spend(() => startClient(peer))
-    } else {
-      peer.startWaits = true
-      budget.deferOwn(() => {
-        peer.startWaits = false
-        const isFree = !peer.gone && peer.inFlight === undefined
-        if (isFree && wants(peer, now)) startClient(peer)
-        peer.settle()
-      })
-    }
-  }
+  if (peer.inFlight === undefined && !peer.willStart) begin(peer, now)
   peer.settle()
+}
+
+function begin(peer: Peer, now: number): void {
+  const { current } = peer
+  const { budget } = peer.context
+  if (current?.role === 'server' && now < current.securedAt + SECOND_ATTEMPT) {
+    // A hello that overtakes the end of the peer's own handshake would be taken for an old one.
+    peer.retryAt = current.securedAt + SECOND_ATTEMPT
+  } else if (budget.open) {
+    budget.spend(() => startClient(peer))
+  } else {
+    peer.startWaits = true
+    budget.deferOwn(() => {
+      peer.startWaits = false
+      const isFree = !peer.gone && peer.inFlight === undefined
+      if (isFree && wants(peer, now)) startClient(peer)
+      peer.settle()
+    })
+  }
 }
 
 /** Is there a reason for a handshake of ours? */

@@ -17,7 +17,7 @@ import { HELLO_VERIFY_REQUEST } from './handshake-types.js'
 import { HANDSHAKE, HEADER_LENGTH } from './records.js'
 
 export interface Cookies {
-  /** When its cookie was given to this address, in whole milliseconds; undefined where it is not ours, or too old. */
+  /** When its cookie was given to this address, to the microsecond; undefined where it is not ours, or too old. */
   givenAt(hello: ClientHello, address: Buffer, port: number): number | undefined
   /** The HelloVerifyRequest that answers it: 60 bytes. */
   request(hello: ClientHello, address: Buffer, port: number): Buffer
@@ -41,7 +41,7 @@ export function createCookies(now: () => number): Cookies {
   let previous = newSecret()
   let since = now()
   // The time in a cookie tells nothing of how long we have been running.
-  const epoch = randomInt(2 ** 40) - Math.floor(since)
+  const epoch = randomInt(2 ** 40) - microseconds(since)
   return { givenAt, request }
 
   function givenAt(hello: ClientHello, address: Buffer, port: number): number | undefined {
@@ -53,7 +53,7 @@ export function createCookies(now: () => number): Cookies {
     const isOurs = [secret, previous].some(each =>
       timingSafeEqual(cookie.subarray(TIME_LENGTH), tag(each, time, hello, address, port)),
     )
-    return isOurs ? time.readUIntBE(0, TIME_LENGTH) - epoch : undefined
+    return isOurs ? (time.readUIntBE(0, TIME_LENGTH) - epoch) / 1000 : undefined
   }
 
   function request(hello: ClientHello, address: Buffer, port: number): Buffer {
@@ -72,7 +72,7 @@ export function createCookies(now: () => number): Cookies {
     datagram.writeUInt16BE(0xfeff, body)
     datagram[body + 2] = COOKIE_LENGTH
     const cookie = datagram.subarray(body + 3)
-    cookie.writeUIntBE(Math.floor(now()) + epoch, 0, TIME_LENGTH)
+    cookie.writeUIntBE(microseconds(now()) + epoch, 0, TIME_LENGTH)
     const time = cookie.subarray(0, TIME_LENGTH)
     tag(secret, time, hello, address, port).copy(cookie, TIME_LENGTH)
     return datagram
@@ -99,6 +99,10 @@ function tag(
   bound[2] = address.length
   const mac = createHmac('sha256', secret).update(time).update(bound).update(address).update(random)
   return mac.digest().subarray(0, COOKIE_LENGTH - TIME_LENGTH)
+}
+
+function microseconds(milliseconds: number): number {
+  return Math.floor(milliseconds * 1000)
 }
 
 /** As a KeyObject: with a Buffer each HMAC would import the key anew, which takes ten times as long. */

@@ -72,6 +72,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   readonly #networks = new Map<string, number>()
   /** Those that began, the oldest first, until it is seen that they went on. */
   readonly #strangers = new Set<Peer>()
+  readonly #strangersOf = new Map<string, Set<Peer>>()
   #cookiesSent = 0
   /** The next portion of waiting work is being done. */
   #working = false
@@ -144,35 +145,56 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     }
     const host = this.#findHost(address) ?? newHost(address)
     if (host === undefined) return undefined
-    const inTheWay = this.#inTheWay(host)
-    if (inTheWay === 'limit') {
+    const isFull = this.#isFull(host)
+    if (isFull && this.#strangers.size === 0) {
       this.#drop('limit', address, port)
       return undefined
     }
     if (this.challenge(hello, record, host, address, port) === undefined) return undefined
-    if (!this.mayWork(record, address, port)) return undefined
-    if (inTheWay !== undefined) {
-      tell(inTheWay.text, 'makes room: its handshake has not gone on')
-      inTheWay.close('ECANCELED', 'it made room for another', false)
+    if (isFull && !this.#makeRoom(host)) {
+      this.#drop('limit', address, port)
+      return undefined
     }
+    if (!this.mayWork(record, address, port)) return undefined
     const peer = this.#addPeer(host, address, port)
     this.#strangers.add(peer)
+    const ofNetwork = this.#strangersOf.get(host.network)
+    if (ofNetwork === undefined) this.#strangersOf.set(host.network, new Set([peer]))
+    else ofNetwork.add(peer)
     return peer
   }
 
+  #isFull(host: KnownHost): boolean {
+    return this.#peerCount >= this.settings.maxSessions || this.#isNetworkFull(host)
+  }
+
+  #isNetworkFull({ network }: KnownHost): boolean {
+    return (this.#networks.get(network) ?? 0) >= this.settings.maxSessionsPerHost
+  }
+
   /**
-   * Who must go so that one more peer of this host can come: the oldest handshake of a stranger that
-   * has not gone on since our answer. Otherwise a few hundred hellos a second would keep all others out.
+   * One more peer of this host can come where the oldest handshake of a stranger goes that has not
+   * gone on since our answer. Otherwise a few hundred hellos a second would keep all others out.
    */
-  #inTheWay(host: KnownHost): Peer | 'limit' | undefined {
-    const { maxSessions, maxSessionsPerHost } = this.settings
-    const isHostFull = (this.#networks.get(host.network) ?? 0) >= maxSessionsPerHost
-    if (!isHostFull && this.#peerCount < maxSessions) return undefined
-    for (const peer of this.#strangers) {
-      if (!peer.isHalfOpen) this.#strangers.delete(peer)
-      else if (!isHostFull || (peer.host as KnownHost).network === host.network) return peer
+  #makeRoom(host: KnownHost): boolean {
+    const ofNetwork = this.#strangersOf.get(host.network) ?? []
+    for (const peer of this.#isNetworkFull(host) ? ofNetwork : this.#strangers) {
+      if (peer.isHalfOpen) {
+        tell(peer.text, 'makes room: its handshake has not gone on')
+        peer.close('ECANCELED', 'it made room for another', false)
+        return !this.#isFull(host)
+      }
+      this.#noStranger(peer)
     }
-    return 'limit'
+    return false
+  }
+
+  #noStranger(peer: Peer): void {
+    const { network } = peer.host as KnownHost
+    this.#strangers.delete(peer)
+    const ofNetwork = this.#strangersOf.get(network)
+    ofNetwork?.delete(peer)
+    if (ofNetwork?.size === 0) this.#strangersOf.delete(network)
   }
 
   challenge(
@@ -337,7 +359,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     const host = peer.host as KnownHost
     if (host.peers.get(peer.port) !== peer) return
     host.peers.delete(peer.port)
-    this.#strangers.delete(peer)
+    this.#noStranger(peer)
     this.#count(host, -1)
     if (host.peers.size > 0) return
     for (const spelling of host.spellings) this.#hosts.delete(spelling)
@@ -405,7 +427,8 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   #allPeers(): Peer[] {
     const peers: Peer[] = []
     for (const [spelling, host] of this.#hosts) {
-      if (spelling === host.text) peers.push(...host.peers.values())
+      if (spelling !== host.text) continue
+      for (const peer of host.peers.values()) peers.push(peer)
     }
     return peers
   }

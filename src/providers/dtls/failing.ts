@@ -28,11 +28,9 @@ export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
     return
   }
   peer.retried = false
-  if (isClient && peer.current !== undefined) {
-    peer.rekeyNotBefore = clock.now() + RETRY_INTERVAL
-    return
-  }
-  if (isClient || peer.isAwaited) peer.fail(error)
+  const isRekey = isClient && peer.current !== undefined
+  if (isRekey) peer.rekeyNotBefore = clock.now() + RETRY_INTERVAL
+  if ((isClient && !isRekey) || peer.isAwaited) peer.fail(error)
 }
 
 /** Nothing authentic has come, and there is time left: some servers refuse what they cannot resume. */

@@ -32,6 +32,7 @@ export interface LinkObserver {
 
 /** Protected records that wait for a handshake's keys: what overtakes a Finished, and that itself. */
 const EARLY_RECORD_LIMIT = 8
+const EARLY_BYTES_LIMIT = 4096
 
 export class Link {
   readonly association: Association
@@ -58,6 +59,8 @@ export class Link {
   endsAt = Number.POSITIVE_INFINITY
   /** Of every message that comes by it; made once. */
   source: MessageSource | undefined
+  /** The application has had a message by it. */
+  delivered = false
   /** Names beside that of the expectation that the peer has proved. */
   readonly otherNames = new Set<string>()
   /** A session that came before the peer was judged. */
@@ -173,12 +176,16 @@ export class Link {
   /**
    * Keeps a protected record that came before its keys. OpenSSL would keep many, each in a buffer for
    * the largest record; and anybody can send them.
-   * @returns false where an older one had to go
+   * @returns false where one had to go
    */
   keepEarly(record: Buffer): boolean {
-    const fits = this.#early.length < EARLY_RECORD_LIMIT
-    if (!fits) this.#early.shift()
+    if (record.length > EARLY_BYTES_LIMIT) return false
     this.#early.push(Buffer.from(record))
+    let fits = true
+    while (this.#early.length > EARLY_RECORD_LIMIT || bytesOf(this.#early) > EARLY_BYTES_LIMIT) {
+      this.#early.shift()
+      fits = false
+    }
     return fits
   }
 
@@ -245,4 +252,8 @@ export class Link {
   #onKeylog(line: Buffer): void {
     this.#observer.linkKeylog(this, line)
   }
+}
+
+function bytesOf(records: Buffer[]): number {
+  return records.reduce((sum, { length }) => sum + length, 0)
 }

@@ -47,6 +47,10 @@ export class MessageQueue {
     return undefined
   }
 
+  get first(): WaitingMessage | undefined {
+    return this.#messages[0]
+  }
+
   shift(): WaitingMessage | undefined {
     const first = this.#messages.shift()
     if (first !== undefined) this.#count(-1, -first.message.length)

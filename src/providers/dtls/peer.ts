@@ -9,7 +9,7 @@ import type { SecurityInfo } from '../../model/security-info.js'
 import type { TargetName } from '../../model/target-name.js'
 import type { DropReason, PeerAddress, SendCallback } from '../datagram-provider.js'
 import { nextWake, tickCurrent } from './ageing.js'
-import { abandon, serve, sessionKeyOf, startClient } from './beginning.js'
+import { abandon, open, serve, sessionKeyOf, startClient } from './beginning.js'
 import { handshakeFailed, tickHandshake } from './failing.js'
 import { OVERLAP } from './lifetimes.js'
 import type { Link, LinkObserver } from './link.js'
@@ -19,7 +19,7 @@ import { peerText } from './peer-key.js'
 import { receive } from './receiving.js'
 import { rethrowLater, safely } from './safely.js'
 import { sendErrorKind } from './send-errors.js'
-import { flush, secure, send, wrongHost } from './sending.js'
+import { flush, isMeant, secure, send, wrongHost } from './sending.js'
 import { dropSession, keepSession } from './sessions.js'
 import { Counters } from './stats.js'
 import { tell, tellClosed, tellDropped, tellFailed, tellSecured } from './story.js'
@@ -163,6 +163,7 @@ export class Peer implements LinkObserver, Sleeper {
     totals.datagramsReceived += 1
     totals.bytesReceived += message.length
     if (link.source === undefined) return
+    link.delivered = true
     try {
       observer.message(message, link.source)
     } catch (error) {
@@ -194,10 +195,11 @@ export class Peer implements LinkObserver, Sleeper {
     tellSecured(this.where, this.text, info)
     const waiters = this.waiters
     this.waiters = []
-    for (const { host, resolve, reject } of waiters) {
-      const wrong = wrongHost(this, link, host)
-      if (wrong === undefined) resolve(info)
-      else reject(wrong)
+    for (const waiter of waiters) {
+      const wrong = wrongHost(this, link, waiter.host)
+      if (!isMeant(this, link, waiter.host)) this.waiters.push(waiter)
+      else if (wrong === undefined) waiter.resolve(info)
+      else waiter.reject(wrong)
     }
     if (this.announced === undefined || !isSameIdentity(this.announced, info.peer)) {
       // Somebody else has the address now: what the one before still sends is not taken.
@@ -207,6 +209,8 @@ export class Peer implements LinkObserver, Sleeper {
       safely(() => observer.secured(this.where, info))
     }
     flush(this)
+    // A stranger has begun, and somebody else is meant: we begin ourselves.
+    if (!this.gone && this.isAwaited) open(this, clock.now())
   }
 
   /**

@@ -23,9 +23,11 @@ export function send(peer: Peer, message: Buffer, host: string, callback: SendCa
   peer.spokenTo = true
   const now = peer.context.clock.now()
   const current = peer.current
-  if (current !== undefined && peer.queue.length === 0) {
+  // What waits for somebody else does not hold up an answer.
+  if (current !== undefined && (peer.queue.length === 0 || isAnswered(current))) {
     if (current.isWorn(now)) wear(peer, now)
-    if (current === peer.current && !isSilent(peer, current, now)) {
+    const mayGo = isMeant(peer, current, host) && !isSilent(peer, current, now)
+    if (current === peer.current && mayGo) {
       transmit(peer, current, message, host, callback, now)
       return
     }
@@ -36,7 +38,7 @@ export function send(peer: Peer, message: Buffer, host: string, callback: SendCa
     callback(refused)
     return
   }
-  if (peer.queue.length === 1) peer.wantedHost ??= host
+  peer.wantedHost ??= host
   open(peer, now)
 }
 
@@ -44,7 +46,7 @@ export function send(peer: Peer, message: Buffer, host: string, callback: SendCa
 export function secure(peer: Peer, host: string): Promise<SecurityInfo> {
   peer.spokenTo = true
   const current = peer.current
-  if (current !== undefined) {
+  if (current !== undefined && isMeant(peer, current, host)) {
     const wrong = wrongHost(peer, current, host)
     return wrong === undefined ? Promise.resolve(current.info) : Promise.reject(wrong)
   }
@@ -91,13 +93,33 @@ function transmit(
 }
 
 /**
+ * Whoever begins from an address is not yet whom we mean by it. Once the application has had a message
+ * of his it answers him; before that he must have proved what it calls him, an address too.
+ */
+export function isMeant(peer: Peer, link: Link, host: string): boolean {
+  if (link.expectation.targetName !== undefined || link.delivered) return true
+  return provesHost(peer, link, host) === undefined
+}
+
+/** A stranger began it, and the application has had a message of his. */
+function isAnswered(link: Link): boolean {
+  return link.delivered && link.expectation.targetName === undefined
+}
+
+/**
  * A message to a name goes only to a peer that has proved that name. An address is no name of its
  * own here: it means the peer that is secured at it.
  */
 export function wrongHost(peer: Peer, link: Link, host: string): Error | undefined {
   const { expectation } = link
   if (expectation.set || expectation.host === host) return undefined
-  if (isIP(host) !== 0 || link.otherNames.has(host)) return undefined
+  if (isIP(host) !== 0) return undefined
+  return provesHost(peer, link, host)
+}
+
+/** @returns why not, where it has not */
+function provesHost(peer: Peer, link: Link, host: string): Error | undefined {
+  if (link.otherNames.has(host)) return undefined
   const identity = link.source?.peer
   if (identity?.pskIdentity !== undefined) return undefined
   try {
@@ -125,12 +147,13 @@ function isSilent(peer: Peer, link: Link, now: number): boolean {
   return true
 }
 
+/** Sends what has waited, as far as it is meant for whoever is secured now. */
 export function flush(peer: Peer): void {
-  while (!peer.gone && peer.current !== undefined) {
-    const waiting = peer.queue.shift()
-    if (waiting === undefined) return
-    const now = peer.context.clock.now()
-    transmit(peer, peer.current, waiting.message, waiting.host, waiting.callback, now)
+  for (let first = peer.queue.first; first !== undefined; first = peer.queue.first) {
+    const { current, gone } = peer
+    if (gone || current === undefined || !isMeant(peer, current, first.host)) return
+    peer.queue.shift()
+    transmit(peer, current, first.message, first.host, first.callback, peer.context.clock.now())
   }
 }
 

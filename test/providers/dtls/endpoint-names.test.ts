@@ -2,6 +2,7 @@
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
+import { messageType } from './hellos.js'
 import { Network } from './network.js'
 
 const { ca } = await testIdentity()
@@ -206,4 +207,85 @@ t.test('a pinned key needs no authority', async t => {
   const refused = a.send('x', c)
   t.ok(network.until(() => refused.calls > 0))
   t.match(refused.error, { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
+})
+
+t.test(
+  'whoever begins from an address is not whom we mean by it, before he has said anything',
+  async t => {
+    const network = new Network(seededRandom(t))
+    const a = network.station(ofA)
+    const b = network.station(twoNames, { address: '198.51.100.77' })
+    const c = network.station(ofC, { address: '198.51.100.78' })
+    // They begin, and say nothing.
+    for (const each of [b, c]) each.endpoint.secure(a.address, a.port, 'a.example')
+    t.ok(network.until(() => a.endpoint.stats.peers === 2, 5000))
+    const roles = () => a.associations.map(({ role }) => role)
+    t.same(roles(), ['server', 'server'])
+
+    const proved = a.send('he has proved his address', b)
+    network.pass(0)
+    t.match(proved, { calls: 1, error: null }, 'at once')
+    const refused = a.send('he has not', c)
+    t.equal(refused.calls, 0)
+    t.ok(network.until(() => a.associations.length === 3, 2000))
+    t.same(roles(), ['server', 'server', 'client'], 'we begin ourselves')
+    t.ok(network.until(() => refused.calls === 1, 10_000))
+    t.match(refused.error, { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
+    t.rejects(a.endpoint.secure(c.address, c.port, c.address), {
+      code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+    })
+    network.pass(5000)
+    t.same(c.messages, [])
+    t.equal(a.endpoint.stats.peers, 2, 'he himself is secured as before')
+
+    // An answer is for whoever has asked.
+    c.send('hello', a, 'a.example')
+    t.ok(network.until(() => a.messages.length === 1, 5000))
+    const answer = a.send('hello yourself', c)
+    network.pass(0)
+    t.match(answer, { calls: 1, error: null })
+    t.ok(network.until(() => c.messages.length === 1, 1000))
+
+    // The right name for him is right.
+    const d = network.station(ofC, { address: '198.51.100.79' })
+    d.endpoint.secure(a.address, a.port, 'a.example')
+    t.ok(network.until(() => a.endpoint.stats.peers === 3, 5000))
+    const named = a.send('by name', d, 'c.example')
+    network.pass(0)
+    t.match(named, { calls: 1, error: null })
+  },
+)
+
+t.test('where a stranger completes what we wait for with another, ours goes on', async t => {
+  const network = new Network(seededRandom(t))
+  const a = network.station(ofA)
+  const c = network.station(twoNames, { address: '198.51.100.77', port: 7 })
+  a.name(c, 'other.example')
+  const early = c.endpoint.secure(a.address, a.port, 'a.example')
+  t.ok(network.until(() => a.endpoint.stats.handshaking === 1, 1000))
+  const mine = a.send('x', c)
+  t.ok(network.until(() => mine.calls === 1, 10_000))
+  t.match(mine, { error: null })
+  await early
+  t.equal(a.query(c)?.peer?.targetName, 'other.example')
+})
+
+t.test('an answer does not wait for what is meant for somebody else', async t => {
+  const network = new Network(seededRandom(t))
+  const a = network.station(ofA)
+  const c = network.station(ofC, { address: '198.51.100.80' })
+  // It knows the client's role only.
+  network.passage = (datagram, _from, to) =>
+    to === c && messageType(datagram) === 1 ? undefined : datagram
+  c.endpoint.secure(a.address, a.port, 'a.example')
+  t.ok(network.until(() => a.endpoint.stats.peers === 1, 5000))
+  const unasked = a.send('for whoever is at this address', c)
+  network.pass(5000)
+  a.onMessage = (text, from) => a.send(`re ${text}`, from)
+  c.send('question', a, 'a.example')
+  t.ok(network.until(() => c.messages.length === 1, 1000))
+  t.same(c.messages, ['re question'])
+  t.ok(network.until(() => unasked.calls === 1, 120_000))
+  t.ok(unasked.error)
+  t.same(c.messages, ['re question'])
 })
