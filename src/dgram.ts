@@ -1,10 +1,10 @@
 /** `secure-socket/dgram`: shaped like node:dgram, with secured sockets. */
 import nodeDgram from 'node:dgram'
-import type { SecureRemoteInfo } from './sockets/dgram-endpoint.js'
+import type { SecureRemoteInfo } from './sockets/dgram/endpoint.js'
 import { SecureDgramSocket, type SecureDgramSocketOptions } from './sockets/secure-dgram-socket.js'
 
 export * from 'node:dgram'
-export type { SecureRemoteInfo } from './sockets/dgram-endpoint.js'
+export type { SecureRemoteInfo } from './sockets/dgram/endpoint.js'
 export type {
   NamedPeer,
   SecureDgramSocketEvents,

@@ -14,7 +14,7 @@ import { type DatagramSecuritySettings, parseSettings } from '../model/settings.
 import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
-import { peerText } from './dgram-addresses.js'
+import { peerText } from './dgram/addresses.js'
 import {
   bindImplicitly,
   closePeers,
@@ -24,8 +24,8 @@ import {
   onError,
   onIcmpError,
   onListening,
-} from './dgram-base-events.js'
-import { checkBind, mustWait, portOf, runWaiting, wait } from './dgram-binding.js'
+} from './dgram/base-events.js'
+import { checkBind, mustWait, portOf, runWaiting, wait } from './dgram/binding.js'
 import {
   endpointOf,
   finish,
@@ -36,37 +36,37 @@ import {
   type SecureRemoteInfo,
   updateAcceptance,
   within,
-} from './dgram-endpoint.js'
-import { canceled, failSend, unsupported } from './dgram-errors.js'
-import { exportArguments } from './dgram-exporter.js'
+} from './dgram/endpoint.js'
+import { canceled, failSend, unsupported } from './dgram/errors.js'
+import { exportArguments } from './dgram/exporter.js'
 import {
   type AddressOfSocket,
   connectArgumentsError,
   dgram,
   dgramSocket,
   notRunning,
-} from './dgram-internals.js'
+} from './dgram/internals.js'
 import {
   baseOptions,
   type Given,
   initialise,
   type MessageListener,
   type SecureDgramSocketOptions,
-} from './dgram-options.js'
-import { literalPeer, notConnected, peerOr, withAddress } from './dgram-peer-arguments.js'
-import { query, secured } from './dgram-peers.js'
-import { loopback, typeOf } from './dgram-resolver.js'
-import { type SentCallback, sendArguments } from './dgram-send-arguments.js'
-import { sendTo } from './dgram-sending.js'
-import { type DgramState, socketState, stateOf } from './dgram-state.js'
-import { withIcmpErrors } from './dgram-stats.js'
-import { deleteName, type NamedPeer, setName } from './dgram-target-names.js'
+} from './dgram/options.js'
+import { literalPeer, notConnected, peerOr, withAddress } from './dgram/peer-arguments.js'
+import { query, secured } from './dgram/peers.js'
+import { loopback, typeOf } from './dgram/resolver.js'
+import { type SentCallback, sendArguments } from './dgram/send-arguments.js'
+import { sendTo } from './dgram/sending.js'
+import { type DgramState, socketState, stateOf } from './dgram/state.js'
+import { withIcmpErrors } from './dgram/stats.js'
+import { deleteName, type NamedPeer, setName } from './dgram/target-names.js'
 import { runAs } from './impersonation.js'
 import type { TypedEvents } from './typed-events.js'
 
-export type { SecureRemoteInfo } from './dgram-endpoint.js'
-export type { SecureDgramSocketOptions } from './dgram-options.js'
-export type { NamedPeer } from './dgram-target-names.js'
+export type { SecureRemoteInfo } from './dgram/endpoint.js'
+export type { SecureDgramSocketOptions } from './dgram/options.js'
+export type { NamedPeer } from './dgram/target-names.js'
 
 /** How long close() waits for what was sent before it, and waits for a handshake. */
 const LINGER_MS = 10_000

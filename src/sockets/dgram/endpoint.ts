@@ -4,21 +4,21 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { RemoteInfo, Socket } from 'node:dgram'
-import { SocketSecurityError } from '../model/errors.js'
-import type { PeerIdentity } from '../model/peer-identity.js'
-import { parseSettings } from '../model/settings.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { PeerIdentity } from '../../model/peer-identity.js'
+import { parseSettings } from '../../model/settings.js'
 import type {
   DatagramEndpoint,
   EndpointObserver,
   PeerAddress,
   SendCallback,
-} from '../providers/datagram-provider.js'
-import { datagramProvider } from '../providers/select.js'
-import { peerText, sameAddress } from './dgram-addresses.js'
-import { Alarm } from './dgram-alarm.js'
-import { dgramSocket } from './dgram-internals.js'
-import type { SentCallback } from './dgram-send-arguments.js'
-import { type DgramState, stateOf } from './dgram-state.js'
+} from '../../providers/datagram-provider.js'
+import { datagramProvider } from '../../providers/select.js'
+import { peerText, sameAddress } from './addresses.js'
+import { Alarm } from './alarm.js'
+import { dgramSocket } from './internals.js'
+import type { SentCallback } from './send-arguments.js'
+import { type DgramState, stateOf } from './state.js'
 
 /** Where a message comes from, and who has sent it. */
 export interface SecureRemoteInfo extends RemoteInfo {

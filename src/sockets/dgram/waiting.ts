@@ -2,8 +2,8 @@
  * Calls that wait until the socket is bound, or until the target name of their host is looked up. In
  * order for each destination, and bounded for each as what waits for a handshake is.
  */
-import type { ParsedSettings } from '../model/settings.js'
-import { hostKey } from './dgram-addresses.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { hostKey } from './addresses.js'
 
 export interface WaitingCall {
   readonly run: () => void

@@ -5,10 +5,10 @@ import {
   type DatagramSecuritySettings,
   type ParsedSettings,
   parseSettings,
-} from '../model/settings.js'
-import type { SecureRemoteInfo } from './dgram-endpoint.js'
-import type { Lookup } from './dgram-resolver.js'
-import { type DgramState, stateOf } from './dgram-state.js'
+} from '../../model/settings.js'
+import type { SecureRemoteInfo } from './endpoint.js'
+import type { Lookup } from './resolver.js'
+import { type DgramState, stateOf } from './state.js'
 
 export type SecureDgramSocketOptions = SocketOptions & {
   /** What secures the socket; null or absent: the default policy. */

@@ -1,15 +1,15 @@
 /** One peer among the many of a datagram socket: securing it ahead, and asking for its security. */
 import type { Socket } from 'node:dgram'
-import { checkPeerQuery } from '../model/lifecycle.js'
-import type { SecurityInfo } from '../model/security-info.js'
-import { destination, peerText, sameAddress } from './dgram-addresses.js'
-import { bindImplicitly } from './dgram-base-events.js'
-import { mustWait, wait } from './dgram-binding.js'
-import { connectedElsewhere, endpointOf, within } from './dgram-endpoint.js'
-import { canceled } from './dgram-errors.js'
-import { lookedUp } from './dgram-peer-arguments.js'
-import { type DgramState, socketState } from './dgram-state.js'
-import { applyHostName, nameFailure } from './dgram-target-names.js'
+import { checkPeerQuery } from '../../model/lifecycle.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import { destination, peerText, sameAddress } from './addresses.js'
+import { bindImplicitly } from './base-events.js'
+import { mustWait, wait } from './binding.js'
+import { connectedElsewhere, endpointOf, within } from './endpoint.js'
+import { canceled } from './errors.js'
+import { lookedUp } from './peer-arguments.js'
+import { type DgramState, socketState } from './state.js'
+import { applyHostName, nameFailure } from './target-names.js'
 
 export async function secured(
   socket: Socket,

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
-import { SocketSecurityError, show } from '../model/errors.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
 
 export type LookupCallback = (error: Error | null, address: string, family?: number) => void
 export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void

@@ -1,7 +1,7 @@
 /** Why a datagram does not leave, and who is told. */
 import type { Socket } from 'node:dgram'
-import { SocketSecurityError } from '../model/errors.js'
-import type { SentCallback } from './dgram-send-arguments.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { SentCallback } from './send-arguments.js'
 
 /** A send or connect that cannot even begin: node:dgram emits this where there is no callback. */
 export function failSend(socket: Socket, error: Error, callback: SentCallback | undefined): void {

@@ -2,8 +2,8 @@
 import { BlockList, isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { domainToASCII } from 'node:url'
-import { canonicalAddress } from '../model/target-name.js'
-import type { AddressOfSocket } from './dgram-internals.js'
+import { canonicalAddress } from '../../model/target-name.js'
+import type { AddressOfSocket } from './internals.js'
 
 const manyHosts = new BlockList()
 manyHosts.addSubnet('224.0.0.0', 4, 'ipv4')

@@ -1,17 +1,17 @@
 /** What send() does with a message, from the name of its destination to the endpoint. */
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import { SocketSecurityError } from '../model/errors.js'
-import type { PeerAddress } from '../providers/datagram-provider.js'
-import { destination, isOwnAddress, peerText, standsForMany } from './dgram-addresses.js'
-import { ownAddress } from './dgram-base-events.js'
-import { finishWhenDone, protect, tell } from './dgram-endpoint.js'
-import { canceled, failSend, unsupported } from './dgram-errors.js'
-import { dgramSocket } from './dgram-internals.js'
-import { loopback, typeOf } from './dgram-resolver.js'
-import type { SentCallback } from './dgram-send-arguments.js'
-import type { DgramState } from './dgram-state.js'
-import { applyHostName, nameFailure } from './dgram-target-names.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { PeerAddress } from '../../providers/datagram-provider.js'
+import { destination, isOwnAddress, peerText, standsForMany } from './addresses.js'
+import { ownAddress } from './base-events.js'
+import { finishWhenDone, protect, tell } from './endpoint.js'
+import { canceled, failSend, unsupported } from './errors.js'
+import { dgramSocket } from './internals.js'
+import { loopback, typeOf } from './resolver.js'
+import type { SentCallback } from './send-arguments.js'
+import type { DgramState } from './state.js'
+import { applyHostName, nameFailure } from './target-names.js'
 
 /** The largest message: one record (RFC 6347, section 4.1). */
 const MAX_MESSAGE_BYTES = 16384

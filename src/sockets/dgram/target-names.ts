@@ -1,15 +1,15 @@
 /** Whom the peers of a datagram socket must prove to be: names by address, and by the name of a host. */
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import { SocketSecurityError, show } from '../model/errors.js'
-import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../model/lifecycle.js'
-import { parseSettings } from '../model/settings.js'
-import { parseTargetName, type TargetName } from '../model/target-name.js'
-import { hostKey, peerText, sameAddress } from './dgram-addresses.js'
-import { runWaiting } from './dgram-binding.js'
-import { finishWhenDone, within } from './dgram-endpoint.js'
-import { givenPeer, lookedUp, withAddress } from './dgram-peer-arguments.js'
-import { type DgramState, socketState } from './dgram-state.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../model/lifecycle.js'
+import { parseSettings } from '../../model/settings.js'
+import { parseTargetName, type TargetName } from '../../model/target-name.js'
+import { hostKey, peerText, sameAddress } from './addresses.js'
+import { runWaiting } from './binding.js'
+import { finishWhenDone, within } from './endpoint.js'
+import { givenPeer, lookedUp, withAddress } from './peer-arguments.js'
+import { type DgramState, socketState } from './state.js'
 
 /** A datagram peer whose target name is set. */
 export interface NamedPeer {

@@ -1,5 +1,5 @@
 /** The many forms of dgram's send(), made into one. */
-import { isConnected, nodeError } from './dgram-internals.js'
+import { isConnected, nodeError } from './internals.js'
 
 export interface Sending {
   readonly message: Buffer

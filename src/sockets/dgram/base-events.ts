@@ -1,11 +1,11 @@
 /** What happens to the base socket, and what follows for the endpoint. */
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import type { DatagramEndpoint } from '../providers/datagram-provider.js'
-import { sameAddress } from './dgram-addresses.js'
-import { finish, updateAcceptance, within } from './dgram-endpoint.js'
-import { type AddressOfSocket, dgramSocket } from './dgram-internals.js'
-import type { DgramState } from './dgram-state.js'
+import type { DatagramEndpoint } from '../../providers/datagram-provider.js'
+import { sameAddress } from './addresses.js'
+import { finish, updateAcceptance, within } from './endpoint.js'
+import { type AddressOfSocket, dgramSocket } from './internals.js'
+import type { DgramState } from './state.js'
 
 export function onListening(socket: Socket, state: DgramState): void {
   state.bind = 'bound'

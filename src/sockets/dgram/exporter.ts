@@ -1,5 +1,5 @@
 /** The arguments of exportKeyingMaterial(). */
-import { SocketSecurityError, show } from '../model/errors.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
 
 /** Of keying material, in one piece. */
 const MAX_EXPORT_BYTES = 65535

@@ -9,7 +9,7 @@ import type {
   EndpointRequest,
   PeerAddress,
   SendCallback,
-} from '../../src/providers/datagram-provider.js'
+} from '../../../src/providers/datagram-provider.js'
 
 const HELLO = Buffer.from('H')
 const ANSWER = Buffer.from('h')

@@ -4,15 +4,15 @@
  * old code calls constructors on objects of its own.
  */
 import type { BlockList } from 'node:net'
-import type { SocketState } from '../model/lifecycle.js'
-import type { ParsedSettings } from '../model/settings.js'
-import type { TargetName } from '../model/target-name.js'
-import type { DatagramEndpoint, PeerAddress } from '../providers/datagram-provider.js'
-import type { Deferred } from './completion.js'
-import type { Alarm } from './dgram-alarm.js'
-import type { AddressOfSocket } from './dgram-internals.js'
-import { Resolver } from './dgram-resolver.js'
-import { WaitingCalls } from './dgram-waiting.js'
+import type { SocketState } from '../../model/lifecycle.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import type { DatagramEndpoint, PeerAddress } from '../../providers/datagram-provider.js'
+import type { Deferred } from '../completion.js'
+import type { Alarm } from './alarm.js'
+import type { AddressOfSocket } from './internals.js'
+import { Resolver } from './resolver.js'
+import { WaitingCalls } from './waiting.js'
 
 /** A target name that was set before there was an endpoint. */
 export interface EarlyName extends PeerAddress {

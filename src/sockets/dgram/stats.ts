@@ -1,5 +1,5 @@
 /** The counters of a socket: those of its endpoint, and what the socket alone has seen. */
-import type { EndpointStats } from '../providers/datagram-provider.js'
+import type { EndpointStats } from '../../providers/datagram-provider.js'
 
 const none: EndpointStats = {
   datagramsSent: 0,

@@ -1,12 +1,12 @@
 /** Which peer a call is about. */
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
-import { SocketSecurityError, show } from '../model/errors.js'
-import { checkPeerAddress } from '../model/lifecycle.js'
-import type { PeerAddress } from '../providers/datagram-provider.js'
-import { isConnected } from './dgram-endpoint.js'
-import { typeOf } from './dgram-resolver.js'
-import type { DgramState } from './dgram-state.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import { checkPeerAddress } from '../../model/lifecycle.js'
+import type { PeerAddress } from '../../providers/datagram-provider.js'
+import { isConnected } from './endpoint.js'
+import { typeOf } from './resolver.js'
+import type { DgramState } from './state.js'
 
 /** R17, as far as it can be seen before a look-up. */
 export function givenPeer(
