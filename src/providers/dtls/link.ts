@@ -59,6 +59,8 @@ export class Link {
   endsAt = Number.POSITIVE_INFINITY
   /** Of every message that comes by it; made once. */
   source: MessageSource | undefined
+  /** The application is being told of it. */
+  introduced = false
   /** The application has had a message by it. */
   delivered = false
   /** Names beside that of the expectation that the peer has proved. */

@@ -206,7 +206,10 @@ export class Peer implements LinkObserver, Sleeper {
       if (this.announced !== undefined) this.endRetiring()
       this.announceEnd()
       this.announced = info.peer ?? true
+      // What the application says when it is told of somebody is meant for him.
+      link.introduced = true
       safely(() => observer.secured(this.where, info))
+      link.introduced = false
     }
     flush(this)
     // A stranger has begun, and somebody else is meant: we begin ourselves.

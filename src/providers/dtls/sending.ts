@@ -97,13 +97,13 @@ function transmit(
  * of his it answers him; before that he must have proved what it calls him, an address too.
  */
 export function isMeant(peer: Peer, link: Link, host: string): boolean {
-  if (link.expectation.targetName !== undefined || link.delivered) return true
+  if (link.expectation.targetName !== undefined || link.delivered || link.introduced) return true
   return provesHost(peer, link, host) === undefined
 }
 
-/** A stranger began it, and the application has had a message of his. */
+/** A stranger began it, and the application answers him. */
 function isAnswered(link: Link): boolean {
-  return link.delivered && link.expectation.targetName === undefined
+  return (link.delivered || link.introduced) && link.expectation.targetName === undefined
 }
 
 /**

@@ -7,8 +7,10 @@
 export const HANDSHAKE_BUDGET = 2
 /** Pieces of work that strangers can let wait; more are dropped, and come again by retransmission. */
 const BACKLOG_LIMIT = 1024
-/** What one of them can let wait: the others shall have their turn. */
+/** What one of them can let wait in any case; more only while there is room for others too. */
 const BACKLOG_LIMIT_EACH = 8
+/** One address can be a gateway with many peers behind it: it may have this part of what is free. */
+const SHARE_OF_FREE = 1 / 4
 
 interface Piece {
   readonly work: () => void
@@ -57,7 +59,8 @@ export class WorkBudget {
    */
   defer(owner: string, work: () => void): boolean {
     const waiting = this.#waitingOf.get(owner) ?? 0
-    if (this.#backlog.length >= BACKLOG_LIMIT || waiting >= BACKLOG_LIMIT_EACH) return false
+    const free = BACKLOG_LIMIT - this.#backlog.length
+    if (free <= 0 || waiting >= Math.max(BACKLOG_LIMIT_EACH, free * SHARE_OF_FREE)) return false
     this.#waitingOf.set(owner, waiting + 1)
     this.#backlog.push({ work, owner })
     return true

@@ -289,3 +289,13 @@ t.test('an answer does not wait for what is meant for somebody else', async t =>
   t.ok(unasked.error)
   t.same(c.messages, ['re question'])
 })
+
+t.test('a greeting from inside of the event that tells of a peer is for that peer', async t => {
+  const network = new Network(seededRandom(t))
+  const a = network.station(ofA)
+  const c = network.station(ofC, { address: '198.51.100.81', acceptsStrangers: false })
+  a.onSecured = peer => a.send('welcome', peer)
+  c.endpoint.secure(a.address, a.port, 'a.example')
+  t.ok(network.until(() => c.messages.length === 1, 1000))
+  t.equal(a.associations.length, 1)
+})

@@ -167,6 +167,7 @@ export class Station implements EndpointObserver {
   /** Datagrams that have left, whether they arrive or not. */
   sentDatagrams: Buffer[] = []
   onMessage: ((message: string, source: MessageSource) => void) | undefined
+  onSecured: ((peer: PeerAddress) => void) | undefined
   /** What sending says, where it fails. */
   sendError: (Error & { code?: string }) | null = null
 
@@ -228,6 +229,7 @@ export class Station implements EndpointObserver {
 
   secured(peer: PeerAddress, info: SecurityInfo): void {
     this.securedPeers.push({ peer, info })
+    this.onSecured?.(peer)
   }
 
   peerError(error: Error): void {

@@ -69,10 +69,16 @@ t.test('one that asks for much does not keep the others out', async t => {
   const done: string[] = []
   let accepted = 0
   for (let i = 0; i < 2000; i++) if (budget.defer('busy', () => done.push('busy'))) accepted += 1
-  t.equal(accepted, 8)
-  t.ok(budget.defer('other', () => done.push('other')))
+  t.ok(accepted >= 200 && accepted < 256, `${accepted}: a gateway has many peers`)
+  for (let i = 0; i < 7; i++) {
+    for (let j = 0; j < 2000; j++) budget.defer(`busy ${i}`, () => done.push('busy'))
+    t.ok(
+      budget.defer(`other ${i}`, () => done.push('other')),
+      'others have their turn',
+    )
+  }
   budget.work()
-  t.equal(done.length, 9)
+  t.equal(done.filter(each => each === 'other').length, 7)
   t.ok(
     budget.defer('busy', () => {}),
     'and then it may ask again',
