@@ -198,7 +198,7 @@ t.test('old hellos, repeated, begin nothing', async t => {
   }
   client.send('first', server, 'b.example')
   t.ok(network.until(() => server.messages.length === 1))
-  t.equal(hellos.length, 2)
+  t.ok(hellos.length >= 2)
   const { cookiesSent } = server.endpoint.stats
   for (const hello of hellos) server.endpoint.receive(hello, client.address, client.port)
   t.match(server.endpoint.stats, { cookiesSent, handshaking: 0, peers: 1 })
