@@ -1,16 +1,19 @@
 // What the run says: on the terminal, and as Markdown.
 
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { markdownTable } from '../table.mjs'
 import { titleOf } from './benches.mjs'
+
+/** What else the machine did before we came: a figure in seconds of CPU time knows of it. */
+const [load] = loadavg()
 
 /** On what it was measured. */
 export function machine(rounds) {
   const { node, openssl } = process.versions
   const processors = cpus()
   const cpu = `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}`
-  const text = `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}, ${cpu}, ${rounds} rounds`
-  return { node, openssl, platform: process.platform, arch: process.arch, cpu, rounds, text }
+  const text = `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}, ${cpu}, ${rounds} rounds, load average ${load.toFixed(1)} before them`
+  return { node, openssl, platform: process.platform, arch: process.arch, cpu, rounds, load, text }
 }
 
 /** A table for each kind, and one of the targets. */
