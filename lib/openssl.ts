@@ -145,6 +145,7 @@ function declareSsl(library: LibraryHandle) {
     d2i_SSL_SESSION: declare<(out: Pointer, at: Pointer, length: number) => Pointer>('intptr_t d2i_SSL_SESSION(intptr_t out, intptr_t at, long length)'),
     i2d_SSL_SESSION: declare<(session: Pointer, at: Pointer) => number>('int i2d_SSL_SESSION(intptr_t session, intptr_t at)'),
     SSL_SESSION_free: declare<(session: Pointer) => void>('void SSL_SESSION_free(intptr_t session)'),
+    SSL_SESSION_get_time: declare<(session: Pointer) => number>('long SSL_SESSION_get_time(intptr_t session)'),
     SSL_SESSION_is_resumable: declare<(session: Pointer) => number>('int SSL_SESSION_is_resumable(intptr_t session)'),
   }
 }

@@ -29,7 +29,10 @@ export type Message = string | NodeJS.ArrayBufferView | readonly (string | NodeJ
 
 const DEFAULT_MAX_WAITING = 1024
 
-/** A datagram socket whose messages are taken by `for await (const { message, rinfo } of datagrams)`. */
+/**
+ * A datagram socket whose messages are taken by `for await (const { message, rinfo } of datagrams)`. An
+ * `'error'` of the socket ends the loops, also those that begin later: make another one.
+ */
 export class SecureDatagrams implements AsyncIterable<Datagram>, AsyncDisposable {
   /** The socket itself, for its events (`'secure'`, `'peerError'`, `'peerClose'`) and all the rest. */
   readonly socket: SecureDgramSocket

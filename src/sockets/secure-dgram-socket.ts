@@ -19,7 +19,6 @@ import {
   bindImplicitly,
   closePeers,
   disconnected,
-  isIcmpError,
   leaveOthers,
   onError,
   onIcmpError,
@@ -37,7 +36,7 @@ import {
   updateAcceptance,
   within,
 } from './dgram/endpoint.js'
-import { canceled, failSend, unsupported } from './dgram/errors.js'
+import { canceled, failSend, isIcmpError, unsupported } from './dgram/errors.js'
 import { exportArguments } from './dgram/exporter.js'
 import {
   type AddressOfSocket,
@@ -534,14 +533,8 @@ function promised<T>(
   }
 }
 
-// What happens to the base socket.
-
 /** What waits is run by somebody else's event. */
 function inThisContext(run: () => void): () => void {
   const context = new AsyncResource('SECUREDGRAMSEND')
   return () => context.runInAsyncScope(run)
 }
-
-// Sending.
-
-// Peers and their names.

@@ -159,6 +159,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   readonly #untold: [event: Event, argument?: Buffer | Error][] = []
   #telling = false
   readonly #sessions: Buffer[] = []
+  /** When the peer proved its identity, in a handshake that was not resumed; in milliseconds since 1970. */
+  provedAt = 0
 
   /**
    * @throws SocketSecurityError EINVAL, ENOCREDENTIAL, EPROTO for settings that cannot be used;
@@ -482,6 +484,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#state = 'secured'
     this.#info = describe(this.#ssl, this.role, this.#verification.identity)
     const { lib } = this.#binding
+    // A session, and its ticket, keep the time of their full handshake.
+    this.provedAt = lib.SSL_SESSION_get_time(lib.SSL_get_session(this.#ssl)) * 1000
     lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxSendFragment, 0)
     const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
     this.minimumRecord = minimumRecordOf(cipher)

@@ -130,7 +130,8 @@ export class Link {
     this.heardAt = now
     this.#limits = recordLimits(info.cipher)
     // Resuming does not extend what the full handshake allowed.
-    const full = info.resumed && this.offered ? this.offered.expires : wallTime + fullHandshakeAfter
+    const proved = info.resumed ? Math.min(this.association.provedAt, wallTime) : wallTime
+    const full = this.offered && info.resumed ? this.offered.expires : proved + fullHandshakeAfter
     const certificate = info.peer?.certificate
     const end = certificate === undefined ? full : Math.min(full, Date.parse(certificate.validTo))
     this.fullUntilWall = end

@@ -383,20 +383,16 @@ export class Peer implements LinkObserver, Sleeper {
     this.settle()
   }
 
-  /** An error of sending to it, of which no callback has heard. */
+  /** An ICMP error, whatever its code: anybody can forge one. */
   sendFailed(error: Error): void {
-    const link = this.inFlight
-    if (link !== undefined) this.datagramFailed(link, error)
-    else if (sendErrorKind(error) === 'icmp') this.drop('icmp')
+    this.drop('icmp')
+    if (this.inFlight !== undefined) this.inFlight.unreachable = true
+    tell(this.text, 'an ICMP error came: %s', error.message)
   }
 
   datagramFailed(link: Link, error: Error): void {
     const kind = sendErrorKind(error)
-    if (kind === 'icmp') {
-      this.drop('icmp')
-      link.unreachable = true
-      tell(this.text, 'an ICMP error came: %s', error.message)
-    }
+    if (kind === 'icmp') this.sendFailed(error)
     if (kind !== 'local' || link !== this.inFlight || this.current !== undefined) return
     if (link.role === 'server' || link.progressed) return
     // This machine itself says that nothing can leave: as dgram's send() does, at once.

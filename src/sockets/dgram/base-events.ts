@@ -31,25 +31,6 @@ export function onError(socket: Socket, state: DgramState, error: Error): void {
   if (state.closing) finish(socket, state)
 }
 
-/** What routers and hosts say of a datagram, unauthenticated; anything else of recvmsg() is an error of this host. */
-const icmpCodes = new Set([
-  'EACCES',
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'EMSGSIZE',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'ENOPROTOOPT',
-  'EPROTO',
-])
-
-export function isIcmpError(error: unknown): boolean {
-  const { syscall, code } = Object(error) as { syscall?: unknown; code?: unknown }
-  return syscall === 'recvmsg' && icmpCodes.has(code as string)
-}
-
 /** Anybody can forge one: it ends nothing, and may explain why a peer does not answer. */
 export function onIcmpError(socket: Socket, state: DgramState, error: Error): void {
   const { endpoint, remote } = state

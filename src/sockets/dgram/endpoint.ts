@@ -16,6 +16,7 @@ import type {
 import { datagramProvider } from '../../providers/select.js'
 import { peerText, sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
+import { hasIcmpCode } from './errors.js'
 import { dgramSocket } from './internals.js'
 import type { SentCallback } from './send-arguments.js'
 import { type DgramState, stateOf } from './state.js'
@@ -261,8 +262,8 @@ function sendConnected(
   datagram: Buffer,
   sent: ((error: Error | null) => void) | undefined,
 ): void {
-  dgramSocket.send.call(socket, datagram, (error: (Error & { code?: string }) | null) => {
-    if (error?.code !== 'ECONNREFUSED' || stateOf(socket).closed) sent?.(error)
+  dgramSocket.send.call(socket, datagram, (error: Error | null) => {
+    if (!hasIcmpCode(error) || stateOf(socket).closed) sent?.(error)
     else dgramSocket.send.call(socket, datagram, sent)
   })
 }

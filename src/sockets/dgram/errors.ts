@@ -24,3 +24,27 @@ export function canceled(): SocketSecurityError {
     { syscall: 'send' },
   )
 }
+
+/** What routers and hosts say of a datagram, unauthenticated; anything else of recvmsg() is an error of this host. */
+const icmpCodes = new Set([
+  'EACCES',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EMSGSIZE',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOPROTOOPT',
+  'EPROTO',
+])
+
+export function isIcmpError(error: unknown): boolean {
+  const { syscall } = Object(error) as { syscall?: unknown }
+  return syscall === 'recvmsg' && hasIcmpCode(error)
+}
+
+/** Of a send, it may also be this host's own: then the next send has it too. */
+export function hasIcmpCode(error: unknown): boolean {
+  return icmpCodes.has((Object(error) as { code?: string }).code ?? '')
+}

@@ -58,6 +58,17 @@ t.test('an ICMP error is counted and a hint, and ends nothing', async t => {
   // A stranger's is only counted.
   a.endpoint.sendFailed(refused, '203.0.113.5', 5)
   t.equal(a.endpoint.stats.dropped.icmp, 12)
+
+  // Whatever its code: it is as easily forged while a handshake is under way.
+  for (const code of ['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENOPROTOOPT', 'EACCES']) {
+    const c = network.station(ofB)
+    const sending = a.send('x', c, 'b.example')
+    const unreachable = Object.assign(new Error(`recvmsg ${code}`), { code })
+    a.endpoint.sendFailed(unreachable, c.address, c.port)
+    t.ok(network.until(() => sending.calls === 1))
+    t.equal(sending.error, null, code)
+    t.equal(a.endpoint.peerStats(c.address, c.port)?.dropped.icmp, 1)
+  }
 })
 
 t.test("this machine's own error ends a handshake at once, as in dgram", async t => {
