@@ -66,9 +66,23 @@ t.test('require and import both secure a datagram', async t => {
 
 t.test('without optional dependencies streams work, and datagrams say what is missing', async t => {
   const lean = await install(tarball, 'lean', '--omit=optional')
-  const script = async (name: string) => (await run(process.execPath, [name], { cwd: lean })).stdout
+  const script = async (...args: string[]) =>
+    (await run(process.execPath, args, { cwd: lean })).stdout
   t.equal(await script('exchange.cjs'), 'hello over TLSv1.3\n')
-  t.equal(await script('without-koffi.cjs'), 'ERR_PROVIDER_UNAVAILABLE true\n')
+  const said = await script('unavailable.cjs', 'npm install koffi')
+  t.equal(said, 'ERR_PROVIDER_UNAVAILABLE true\n')
+})
+
+t.test('where the permission model forbids native code, datagrams name its flag', async t => {
+  const flags = ['--permission', '--experimental-permission', '--allow-net'].filter(flag =>
+    process.allowedNodeEnvironmentFlags.has(flag),
+  )
+  // The newer Node knows the older name of the flag too.
+  const given = flags.includes('--permission')
+    ? flags.filter(flag => flag !== '--experimental-permission')
+    : flags
+  const script = [...given, '--allow-fs-read=*', 'unavailable.cjs']
+  t.equal(await node(...script, '--allow-addons'), 'ERR_PROVIDER_UNAVAILABLE true\n')
 })
 
 t.test('no face loads native code', async t => {
@@ -131,8 +145,8 @@ async function install(archive: string, name: string, ...options: string[]): Pro
   return project
 }
 
-async function node(script: string, ...args: string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, [script, ...args], { cwd: project })
+async function node(...args: string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, args, { cwd: project })
   return stdout
 }
 
