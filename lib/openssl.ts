@@ -41,7 +41,6 @@ function declareCrypto(library: LibraryHandle) {
     BIO_write: declare<(bio: Pointer, data: Pointer, length: number) => number>('int BIO_write(intptr_t bio, intptr_t data, int length)'),
     BIO_read: declare<(bio: Pointer, data: Pointer, length: number) => number>('int BIO_read(intptr_t bio, intptr_t data, int length)'),
     BIO_ctrl: declare<(bio: Pointer, command: number, larg: number, parg: Pointer) => number>('long BIO_ctrl(intptr_t bio, int command, long larg, intptr_t parg)'),
-    BIO_free: declare<(bio: Pointer) => number>('int BIO_free(intptr_t bio)'),
     BIO_ADDR_new: declare<() => Pointer>('intptr_t BIO_ADDR_new()'),
 
     d2i_X509: declare<(out: Pointer, at: Pointer, length: number) => Pointer>('intptr_t d2i_X509(intptr_t out, intptr_t at, long length)'),
@@ -211,7 +210,6 @@ export const SSL_TLSEXT_ERR_ALERT_FATAL = 2
 export const OPENSSL_NPN_NEGOTIATED = 1
 
 // bio.h
-export const BIO_CTRL_RESET = 1
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130
 
 // x509_vfy.h, x509v3.h

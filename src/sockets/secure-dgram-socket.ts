@@ -4,17 +4,18 @@
  * It is the plain socket itself. What the network brings is caught in emit('message'), so that nothing
  * raw can reach a listener, and what the endpoint gives leaves by the base's own send().
  */
+
 import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { isIP } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkPeerQuery, checkSetSecurity, checkSocket, notSocket } from '../model/lifecycle.js'
+import { peerText } from '../model/peer-text.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
 import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
-import { peerText } from './dgram/addresses.js'
 import {
   bindImplicitly,
   closePeers,

@@ -2,7 +2,9 @@
  * The endpoint of one socket: it finds the peer of each datagram, keeps strangers out until they
  * have shown that they receive at their address, and wakes each peer in time. Sans-I/O.
  */
+
 import { SocketSecurityError, show } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
@@ -28,7 +30,7 @@ import {
 import type { QueueTotals } from './message-queue.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
-import { canonicalAddress, peerText } from './peer-key.js'
+import { canonicalAddress } from './peer-key.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
 import { Counters } from './stats.js'
 import { tell, tellDropped } from './story.js'

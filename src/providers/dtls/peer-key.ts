@@ -61,8 +61,3 @@ function ipv6Bytes(text: string): Buffer {
 function isMapped(bytes: Buffer): boolean {
   return bytes.readUIntBE(0, 6) === 0 && bytes.readUIntBE(6, 6) === 0xffff
 }
-
-/** As it stands in messages: `1.2.3.4:5`, `[::1]:5`. */
-export function peerText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}

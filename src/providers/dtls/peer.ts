@@ -3,8 +3,10 @@
  * messages that wait. What it does stands in modules by concept (receiving, sending, beginning,
  * failing, ageing), which share its fields; the endpoint uses its methods only.
  */
+
 import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
+import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { TargetName } from '../../model/target-name.js'
 import type { DropReason, PeerAddress, SendCallback } from '../datagram-provider.js'
@@ -15,7 +17,6 @@ import { OVERLAP } from './lifetimes.js'
 import type { Link, LinkObserver } from './link.js'
 import { MessageQueue } from './message-queue.js'
 import type { Host, PeerContext } from './peer-context.js'
-import { peerText } from './peer-key.js'
 import { receive } from './receiving.js'
 import { rethrowLater, safely } from './safely.js'
 import { sendErrorKind } from './send-errors.js'

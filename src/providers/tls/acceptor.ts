@@ -10,6 +10,7 @@ import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/e
 import { checkValidity } from '../../model/peer-identity.js'
 import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
 import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
+import { warnOfKeylog } from '../keylog.js'
 import type { AcceptObserver, Acceptor } from '../provider.js'
 import {
   acceptanceByte,
@@ -21,7 +22,6 @@ import { clearConnection, TlsConnection } from './connection.js'
 import { contextOptions, explained } from './context.js'
 import { explainTlsError } from './explain.js'
 import { firstRecord } from './first-record.js'
-import { warnOfKeylog } from './keylog.js'
 import { peerCertificate } from './peer-certificate.js'
 
 const tls = { ...nodeTls }

@@ -10,11 +10,6 @@ manyHosts.addSubnet('224.0.0.0', 4, 'ipv4')
 manyHosts.addAddress('255.255.255.255', 'ipv4')
 manyHosts.addSubnet('ff00::', 8, 'ipv6')
 
-/** As it stands in messages: `1.2.3.4:5`, `[::1]:5`. */
-export function peerText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
-
 /** One text for one host, by name or by address. DNS knows no case, and a dot at the end changes nothing. */
 export function hostKey(host: string): string {
   if (isIP(host) !== 0) return addressKey(host)

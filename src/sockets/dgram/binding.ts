@@ -1,8 +1,10 @@
 /** What a secured datagram socket may be bound to (R9), and the calls that wait for it. */
+
 import cluster from 'node:cluster'
 import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
 import { parseSettings } from '../../model/settings.js'
-import { hostKey, peerText } from './addresses.js'
+import { hostKey } from './addresses.js'
 import type { DgramState } from './state.js'
 import type { WaitingCall } from './waiting.js'
 

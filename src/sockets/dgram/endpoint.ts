@@ -2,10 +2,12 @@
  * Between the socket and its endpoint: what the endpoint gives goes to the network or to the
  * application, and its deadline to the clock.
  */
+
 import { AsyncResource } from 'node:async_hooks'
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
+import { peerText } from '../../model/peer-text.js'
 import { parseSettings } from '../../model/settings.js'
 import type {
   DatagramEndpoint,
@@ -14,7 +16,7 @@ import type {
   SendCallback,
 } from '../../providers/datagram-provider.js'
 import { datagramProvider } from '../../providers/select.js'
-import { peerText, sameAddress } from './addresses.js'
+import { sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
 import { hasIcmpCode } from './errors.js'
 import { dgramSocket } from './internals.js'

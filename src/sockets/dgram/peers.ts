@@ -1,8 +1,10 @@
 /** One peer among the many of a datagram socket: securing it ahead, and asking for its security. */
+
 import type { Socket } from 'node:dgram'
 import { checkPeerQuery } from '../../model/lifecycle.js'
+import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
-import { destination, peerText, sameAddress } from './addresses.js'
+import { destination, sameAddress } from './addresses.js'
 import { bindImplicitly } from './base-events.js'
 import { mustWait, wait } from './binding.js'
 import { connectedElsewhere, endpointOf, within } from './endpoint.js'

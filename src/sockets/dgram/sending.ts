@@ -1,9 +1,11 @@
 /** What send() does with a message, from the name of its destination to the endpoint. */
+
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
 import type { PeerAddress } from '../../providers/datagram-provider.js'
-import { destination, isOwnAddress, peerText, standsForMany } from './addresses.js'
+import { destination, isOwnAddress, standsForMany } from './addresses.js'
 import { ownAddress } from './base-events.js'
 import { finishWhenDone, protect, tell } from './endpoint.js'
 import { canceled, failSend, unsupported } from './errors.js'

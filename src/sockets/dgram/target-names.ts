@@ -1,11 +1,13 @@
 /** Whom the peers of a datagram socket must prove to be: names by address, and by the name of a host. */
+
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../../model/errors.js'
 import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../model/lifecycle.js'
+import { peerText } from '../../model/peer-text.js'
 import { parseSettings } from '../../model/settings.js'
 import { parseTargetName, type TargetName } from '../../model/target-name.js'
-import { hostKey, peerText, sameAddress } from './addresses.js'
+import { hostKey, sameAddress } from './addresses.js'
 import { runWaiting } from './binding.js'
 import { finishWhenDone, within } from './endpoint.js'
 import { givenPeer, lookedUp, withAddress } from './peer-arguments.js'

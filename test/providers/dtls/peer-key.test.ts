@@ -1,6 +1,8 @@
 /** One host is one key, however its address is written; two hosts are two. */
+
 import t from 'tap'
-import { canonicalAddress, peerText } from '../../../src/providers/dtls/peer-key.js'
+import { peerText } from '../../../src/model/peer-text.js'
+import { canonicalAddress } from '../../../src/providers/dtls/peer-key.js'
 import { seededRandom } from '../../model/random.js'
 
 t.test('spellings', async t => {
