@@ -30,9 +30,14 @@ export interface LinkObserver {
   linkKeylog(link: Link, line: Buffer): void
 }
 
-/** Protected records that wait for a handshake's keys: what overtakes a Finished, and that itself. */
-const EARLY_RECORD_LIMIT = 8
-const EARLY_BYTES_LIMIT = 4096
+/** What may wait for a handshake's keys: a Finished that has overtaken its flight, and what has overtaken that. */
+interface EarlyLimit {
+  readonly records: number
+  readonly bytes: number
+}
+const STRANGERS_EARLY_LIMIT: EarlyLimit = { records: 8, bytes: 4096 }
+/** A peer that is secured already and replaces its keys goes on sending. */
+const SECURED_EARLY_LIMIT: EarlyLimit = { records: 64, bytes: 65536 }
 
 export class Link {
   readonly association: Association
@@ -179,13 +184,15 @@ export class Link {
   /**
    * Keeps a protected record that came before its keys. OpenSSL would keep many, each in a buffer for
    * the largest record; and anybody can send them.
+   * @param secured the peer is secured already
    * @returns false where one had to go
    */
-  keepEarly(record: Buffer): boolean {
-    if (record.length > EARLY_BYTES_LIMIT) return false
+  keepEarly(record: Buffer, secured: boolean): boolean {
+    const limit = secured ? SECURED_EARLY_LIMIT : STRANGERS_EARLY_LIMIT
+    if (record.length > limit.bytes) return false
     this.#early.push(Buffer.from(record))
     let fits = true
-    while (this.#early.length > EARLY_RECORD_LIMIT || bytesOf(this.#early) > EARLY_BYTES_LIMIT) {
+    while (this.#early.length > limit.records || bytesOf(this.#early) > limit.bytes) {
       this.#early.shift()
       fits = false
     }

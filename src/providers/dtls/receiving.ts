@@ -107,8 +107,15 @@ function receiveProtected(peer: Peer, record: Buffer): void {
     possible = true
     if (link !== waiting && (feed(peer, link, record) || peer.gone)) return
   }
-  if (possible && waiting === undefined) peer.drop('unauthenticated')
-  else if (!possible || waiting?.keepEarly(record) === false) peer.drop('screened')
+  if (!possible) peer.drop('screened')
+  else if (waiting === undefined) peer.drop('unauthenticated')
+  else keepEarly(peer, waiting, record)
+}
+
+/** It may be of the handshake whose keys are not there yet. Behind work that waits it waits in turn. */
+function keepEarly(peer: Peer, link: Link, record: Buffer): void {
+  if (!peer.context.mayWork(record, peer.address, peer.port)) return
+  if (!link.keepEarly(record, peer.current !== undefined)) peer.drop('screened')
 }
 
 /** Clear records belong to the handshake in flight, or could begin one. */

@@ -3,6 +3,7 @@
  * the clock, or change what is on its way.
  */
 import t from 'tap'
+import { CHANGE_CIPHER_SPEC } from '../../../src/providers/dtls/records.js'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
 import { clientHello, record } from './hellos.js'
@@ -80,4 +81,30 @@ t.test('a message that waits is as it was when send() was called', async t => {
   }
   t.ok(network.until(() => server.messages.length === 3))
   t.same(server.messages, ['1', '2', '3'])
+})
+
+t.test('what follows a handshake that has to wait for its turn waits behind it', async t => {
+  // A resumed client sends its Finished and all that has waited at once, before the server has read any.
+  const network = new Network(seededRandom(t))
+  const client = network.station(await identity('a.example'))
+  const server = network.station(await identity('b.example'))
+  client.send('0', server, 'b.example')
+  t.ok(network.until(() => server.messages.length === 1))
+  client.endpoint.closePeer(server.address, server.port)
+  network.pass(1000)
+  // Other handshakes have used up the portion when the client's last flight comes.
+  let late = false
+  Object.defineProperty(server.endpoint.budget, 'open', { get: () => !late })
+  network.passage = (datagram, from) => {
+    if (from === client && datagram[0] === CHANGE_CIPHER_SPEC) late = true
+    return datagram
+  }
+  for (let count = 1; count <= 40; count++) client.send(`${count}`, server, 'b.example')
+  t.ok(
+    network.until(() => server.messages.length === 41, 5000),
+    `${server.messages.length} of 41 came`,
+  )
+  t.ok(late)
+  t.equal(client.query(server)?.resumed, true)
+  t.equal(client.endpoint.stats.retransmissions, 0)
 })
