@@ -50,21 +50,27 @@ export function tickHandshake(peer: Peer, now: number): void {
     if (peer.inFlight !== link) return
   }
   if (now >= endOfHandshake(peer, link)) timeOut(peer, link)
-  else if (now >= association.deadline) association.tick()
-  if (peer.inFlight !== link) return
-  peer.countRetransmissions(link)
-  if (association.retransmissions < PATIENCE) return
-  if (link.role === 'server') {
-    // Both may have yielded, where packets were lost: the one that has something to say begins again.
-    if (!link.progressed && association.retransmissions > PATIENCE && peer.isAwaited) {
+  else if (now >= association.deadline) {
+    if (hasServedInVain(peer, link)) {
+      // And not with one more flight of the old one, which the peer would go on with.
       abandon(peer, link)
       startClient(peer)
-    }
-  } else if (!association.heardServerHello) {
+    } else association.tick()
+  }
+  if (peer.inFlight !== link) return
+  peer.countRetransmissions(link)
+  if (link.role === 'server' || association.retransmissions < PATIENCE) return
+  if (!association.heardServerHello) {
     tryAnotherWay(peer, link)
   } else if (link.offered !== undefined && !link.readsProtected) {
     beginWithoutSession(peer, link)
   }
+}
+
+/** Both may have yielded, where packets were lost: the one that has something to say begins again. */
+function hasServedInVain(peer: Peer, link: Link): boolean {
+  if (link.role === 'client' || link.progressed || !peer.isAwaited) return false
+  return link.association.retransmissions >= PATIENCE
 }
 
 /** Our ClientHello stays without an answer. */

@@ -52,7 +52,7 @@ export function verdict(
   if (inFlight === undefined || inFlight.role === 'server') return 'serve'
   // It has begun before it answered ours, or after that anew.
   if (inFlight.answeredAt < Number.POSITIVE_INFINITY)
-    return givenAt <= inFlight.answeredAt ? 'ignore' : 'serve'
+    return givenAt < inFlight.answeredAt ? 'ignore' : 'serve'
   // Addresses cannot decide who yields: behind a NAT each end knows others.
   return inFlight.random === null || random.compare(inFlight.random) > 0 ? 'serve' : 'hold'
 }
