@@ -19,9 +19,8 @@ import {
 import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
-import type { TargetName } from '../../model/target-name.js'
-import type { Clock } from '../datagram-provider.js'
 import { warnOfKeylog } from '../keylog.js'
+import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed } from './clear-records.js'
 import { type DtlsContext, dtlsContext } from './context.js'
@@ -56,7 +55,6 @@ import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'
 import { Verification } from './verification.js'
 
-export type AssociationRole = 'client' | 'server'
 export type AssociationState = 'new' | 'handshaking' | 'secured' | 'ended'
 
 export interface AssociationEvents {
@@ -74,29 +72,6 @@ export interface AssociationEvents {
   session: [session: Buffer]
   /** Only with `keylog: true`: a line in NSS's format, without its line end. Node's --tls-keylog does not apply to datagrams. */
   keylog: [line: Buffer]
-}
-
-export interface AssociationOptions {
-  readonly settings: ParsedSettings
-  readonly role: AssociationRole
-  /** `address:port`, for messages. */
-  readonly peer: string
-  /** What the application called the peer: the name sent as SNI where the target name is no host. */
-  readonly host?: string | undefined
-  /** Whom the peer must prove to be; undefined only for a server's stranger. */
-  readonly targetName?: TargetName | undefined
-  /** The application set the name itself. */
-  readonly targetNameSet: boolean
-  /** Client: the session to resume. One that cannot be used is left out. */
-  readonly session?: Buffer | undefined
-  /** Bytes of UDP payload that a datagram of a handshake may have. */
-  readonly mtu: number
-  readonly clock: Clock
-  /**
-   * Milliseconds until the first retransmission, which doubles with each; 1000 where absent (RFC
-   * 6347, section 4.2.4.1). OpenSSL keeps its own time for it, so tests shorten it here.
-   */
-  readonly retransmitAfter?: number | undefined
 }
 
 /** The largest message: one record's plaintext (RFC 6347, section 4.1). */

@@ -1,6 +1,6 @@
 /** How a handshake with a peer begins, in either role, and what is kept of one that is given up. */
 import { parseHostTargetName } from '../../model/target-name.js'
-import type { AssociationRole } from './association.js'
+import type { AssociationRole } from './association-options.js'
 import { parseClientHello } from './client-hello.js'
 import { RETRY_INTERVAL, SECOND_ATTEMPT } from './lifetimes.js'
 import { type Expectation, Link } from './link.js'

@@ -4,7 +4,7 @@
  * it had not come. Somebody who knows the very message that is awaited can still spoil a handshake;
  * nothing clear is authenticated before its end.
  */
-import type { AssociationRole } from './association.js'
+import type { AssociationRole } from './association-options.js'
 import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
 import {
   ALERT,

@@ -21,7 +21,7 @@ import {
 } from '../../../lib/openssl.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
-import type { AssociationRole } from './association.js'
+import type { AssociationRole } from './association-options.js'
 import { trustStore, useIdentity } from './certificates.js'
 import { type Means, useCipherSuites } from './cipher-suites.js'
 import { unusable } from './explain.js'

@@ -19,7 +19,8 @@ import type {
   PeerStats,
   SendCallback,
 } from '../datagram-provider.js'
-import { Association, type AssociationOptions } from './association.js'
+import { Association } from './association.js'
+import type { AssociationOptions } from './association-options.js'
 import { type ClientHello, parseClientHello } from './client-hello.js'
 import {
   AMPLIFICATION_LIMIT,

@@ -6,7 +6,7 @@ import {
   SSL_CTRL_SET_TLSEXT_HOSTNAME,
   TLSEXT_NAMETYPE_host_name,
 } from '../../../lib/openssl.js'
-import type { AssociationOptions } from './association.js'
+import type { AssociationOptions } from './association-options.js'
 import type { DtlsContext } from './context.js'
 import { explainOpenssl, takeError } from './explain.js'
 import { cString, decodeDer, openssl } from './openssl.js'

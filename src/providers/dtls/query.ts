@@ -2,7 +2,7 @@
 import { type Pointer, TLSEXT_NAMETYPE_host_name } from '../../../lib/openssl.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
-import type { AssociationRole } from './association.js'
+import type { AssociationRole } from './association-options.js'
 import { openssl, pointerAt, pointerIn, setPointerAt, textAt } from './openssl.js'
 
 export function describe(

@@ -25,7 +25,7 @@ import {
   type PeerIdentity,
 } from '../../model/peer-identity.js'
 import type { TargetName } from '../../model/target-name.js'
-import type { AssociationOptions } from './association.js'
+import type { AssociationOptions } from './association-options.js'
 import { isPsk } from './cipher-suites.js'
 import { explainCertificate } from './explain.js'
 import { derOf, openssl } from './openssl.js'

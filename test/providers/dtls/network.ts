@@ -12,7 +12,8 @@ import type {
   MessageSource,
   PeerAddress,
 } from '../../../src/providers/datagram-provider.js'
-import { Association, type AssociationOptions } from '../../../src/providers/dtls/association.js'
+import { Association } from '../../../src/providers/dtls/association.js'
+import type { AssociationOptions } from '../../../src/providers/dtls/association-options.js'
 import { DtlsEndpoint } from '../../../src/providers/dtls/endpoint.js'
 import type { Random } from '../../model/random.js'
 

@@ -1,11 +1,11 @@
 /** Two associations in memory: what one sends the other receives, when the test says so. */
 import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
-import {
-  Association,
-  type AssociationOptions,
-  type AssociationRole,
-} from '../../../src/providers/dtls/association.js'
+import { Association } from '../../../src/providers/dtls/association.js'
+import type {
+  AssociationOptions,
+  AssociationRole,
+} from '../../../src/providers/dtls/association-options.js'
 import { parseClientHello } from '../../../src/providers/dtls/client-hello.js'
 import { createCookies } from '../../../src/providers/dtls/cookie.js'
 import { groupRecords } from '../../../src/providers/dtls/flight.js'
