@@ -39,6 +39,8 @@ interface EarlyLimit {
 const STRANGERS_EARLY_LIMIT: EarlyLimit = { records: 8, bytes: 4096 }
 /** A peer that is secured already and replaces its keys goes on sending. */
 const SECURED_EARLY_LIMIT: EarlyLimit = { records: 64, bytes: 65536 }
+/** A resumed client sends all that has waited behind a Finished that we have no time for yet. */
+const WAITING_EARLY_LIMIT: EarlyLimit = { records: 64, bytes: 16384 }
 
 export class Link {
   readonly association: Association
@@ -92,6 +94,8 @@ export class Link {
   #limits: RecordLimits = recordLimits(undefined)
   #info: SecurityInfo | undefined
   #retransmissionsCounted = 0
+  /** A record of its flight waits until there is time for it. */
+  waitsForItsTurn = false
   #early: Buffer[] = []
   #clearRecords = 0
   #firstNumber = 0
@@ -189,7 +193,8 @@ export class Link {
    * @returns false where one had to go
    */
   keepEarly(record: Buffer, secured: boolean): boolean {
-    const limit = secured ? SECURED_EARLY_LIMIT : STRANGERS_EARLY_LIMIT
+    const strangers = this.waitsForItsTurn ? WAITING_EARLY_LIMIT : STRANGERS_EARLY_LIMIT
+    const limit = secured ? SECURED_EARLY_LIMIT : strangers
     if (record.length > limit.bytes) return false
     this.#early.push(Buffer.from(record))
     let fits = true

@@ -112,9 +112,8 @@ function receiveProtected(peer: Peer, record: Buffer): void {
   else keepEarly(peer, waiting, record)
 }
 
-/** It may be of the handshake whose keys are not there yet. Behind work that waits it waits in turn. */
+/** It may be of the handshake whose keys are not there yet. */
 function keepEarly(peer: Peer, link: Link, record: Buffer): void {
-  if (!peer.context.mayWork(record, peer.address, peer.port)) return
   if (!link.keepEarly(record, peer.current !== undefined)) peer.drop('screened')
 }
 
@@ -148,7 +147,8 @@ function receiveForHandshake(peer: Peer, record: Buffer): void {
     peer.drop('unauthenticated')
     return
   }
-  if (!peer.context.mayWork(record, peer.address, peer.port)) return
+  link.waitsForItsTurn = !peer.context.mayWork(record, peer.address, peer.port)
+  if (link.waitsForItsTurn) return
   // What OpenSSL makes of each is not known: it keeps what comes too early, and fragments.
   peer.context.budget.spend(() => {
     const accepted = feed(peer, link, link.renumbered(record))
