@@ -12,6 +12,9 @@ import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 
+/** The largest message: what fits into one record (RFC 6347, section 4.1: 2^14). */
+export const MAX_MESSAGE_BYTES = 16384
+
 export interface DatagramProvider {
   readonly mode: 'channel'
   /**

@@ -19,6 +19,7 @@ import {
 import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
+import { MAX_MESSAGE_BYTES } from '../datagram-provider.js'
 import { warnOfKeylog } from '../keylog.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
@@ -73,9 +74,6 @@ export interface AssociationEvents {
   /** Only with `keylog: true`: a line in NSS's format, without its line end. Node's --tls-keylog does not apply to datagrams. */
   keylog: [line: Buffer]
 }
-
-/** The largest message: one record's plaintext (RFC 6347, section 4.1). */
-export const maxMessageLength = 16384
 
 /** After this many retransmissions without an answer, datagrams of this size get lost perhaps. */
 const silentBeforeBackoff = 2
@@ -195,10 +193,10 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (this.#ssl === 0 || this.#busy || records.length === 0) return false
     if (this.#asleep) this.#wake()
     let progress = false
-    if (records.length <= maxMessageLength) progress = this.#take(records)
+    if (records.length <= MAX_MESSAGE_BYTES) progress = this.#take(records)
     else {
       // OpenSSL takes what fits into its buffer of one record and loses what is cut by its end.
-      for (const piece of groupRecords(records, maxMessageLength)) {
+      for (const piece of groupRecords(records, MAX_MESSAGE_BYTES)) {
         if (this.#ssl === 0) break
         if (this.#take(piece)) progress = true
       }
@@ -215,7 +213,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   send(message: Uint8Array): Buffer {
     const { length } = message
     if (this.#state !== 'secured') throw notSecured(this.#options.peer)
-    if (length > maxMessageLength || length === 0) throw wrongSize(length, this.#options.peer)
+    if (length > MAX_MESSAGE_BYTES || length === 0) throw wrongSize(length, this.#options.peer)
     if (this.#asleep) this.#wake()
     const { lib, arena, output } = this.#binding
     arena.bytes.set(message)
@@ -479,7 +477,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     const { lib, arena } = this.#binding
     let read = 0
     while (read < records) {
-      const length = this.#enterAndRun(ssl => lib.SSL_read(ssl, arena.address, maxMessageLength))
+      const length = this.#enterAndRun(ssl => lib.SSL_read(ssl, arena.address, MAX_MESSAGE_BYTES))
       if (length <= 0) {
         const error = this.#errorOf(length)
         if (!isEmptyRecord(length, error)) return this.#readNothing(error) || read > 0
@@ -654,7 +652,7 @@ function wrongSize(length: number, peer: string): SocketSecurityError {
     ? new SocketSecurityError('EOPNOTSUPP', 'an empty datagram cannot be secured', { peer })
     : new SocketSecurityError(
         'EMSGSIZE',
-        `the message has ${length} bytes: a secured datagram carries at most ${maxMessageLength}`,
+        `the message has ${length} bytes: a secured datagram carries at most ${MAX_MESSAGE_BYTES}`,
         { peer },
       )
 }

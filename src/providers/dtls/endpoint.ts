@@ -8,16 +8,18 @@ import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
-import type {
-  Clock,
-  DatagramEndpoint,
-  DropReason,
-  EndpointObserver,
-  EndpointRequest,
-  EndpointStats,
-  PeerAddress,
-  PeerStats,
-  SendCallback,
+import { Counters } from '../datagram-counters.js'
+import {
+  type Clock,
+  type DatagramEndpoint,
+  type DropReason,
+  type EndpointObserver,
+  type EndpointRequest,
+  type EndpointStats,
+  MAX_MESSAGE_BYTES,
+  type PeerAddress,
+  type PeerStats,
+  type SendCallback,
 } from '../datagram-provider.js'
 import { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
@@ -28,12 +30,12 @@ import {
   createCookies,
   HELLO_VERIFY_REQUEST_LENGTH,
 } from './cookie.js'
+import { hasServerCredentials } from './credentials.js'
 import type { QueueTotals } from './message-queue.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
 import { canonicalAddress } from './peer-key.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
-import { Counters } from './stats.js'
 import { tell, tellDropped } from './story.js'
 import { TargetNames } from './target-names.js'
 import { Timers } from './timers.js'
@@ -42,8 +44,6 @@ import { WorkBudget } from './work-budget.js'
 /** Makes the associations; a test can watch over them. */
 export type Associate = (options: AssociationOptions) => Association
 
-/** What SSL_write takes as one record (RFC 6347, section 4.1: 2^14). */
-const MESSAGE_LIMIT = 2 ** 14
 /** Other spellings of one address that are remembered. */
 const SPELLING_LIMIT = 8
 
@@ -94,10 +94,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.#associate = associate
     this.budget = new WorkBudget(() => clock.now())
     this.#cookies = createCookies(() => clock.now())
-    this.canServe =
-      settings.cert !== undefined ||
-      settings.pfx !== undefined ||
-      settings.acceptedPsk !== undefined
+    this.canServe = hasServerCredentials(settings)
   }
 
   receive(datagram: Buffer, address: string, port: number): void {
@@ -234,7 +231,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
     const known = this.#hosts.get(address)?.peers.get(port)
-    if (known !== undefined && message.length > 0 && message.length <= MESSAGE_LIMIT) {
+    if (known !== undefined && message.length > 0 && message.length <= MAX_MESSAGE_BYTES) {
       known.send(message, host, callback)
       return
     }
@@ -461,10 +458,10 @@ function checkMessage(message: Buffer): void {
       'an empty datagram cannot be secured: send at least one byte',
     )
   }
-  if (message.length > MESSAGE_LIMIT) {
+  if (message.length > MAX_MESSAGE_BYTES) {
     throw new SocketSecurityError(
       'EMSGSIZE',
-      `a datagram of ${message.length} bytes cannot be secured: ${MESSAGE_LIMIT} is the limit of DTLS`,
+      `a datagram of ${message.length} bytes cannot be secured: ${MAX_MESSAGE_BYTES} is the limit of DTLS`,
     )
   }
 }

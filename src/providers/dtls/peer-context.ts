@@ -1,12 +1,12 @@
 /** What a peer shares with the others of its address, and with all of its endpoint. */
 import type { ParsedSettings } from '../../model/settings.js'
+import type { Counters } from '../datagram-counters.js'
 import type { Clock, EndpointObserver } from '../datagram-provider.js'
 import type { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
 import type { ClientHello } from './client-hello.js'
 import type { QueueTotals } from './message-queue.js'
 import type { Peer } from './peer.js'
-import type { Counters } from './stats.js'
 import type { TargetNames } from './target-names.js'
 import type { Timers } from './timers.js'
 import type { WorkBudget } from './work-budget.js'

@@ -25,11 +25,11 @@ import {
   type PeerIdentity,
 } from '../../model/peer-identity.js'
 import type { TargetName } from '../../model/target-name.js'
+import { parseCertificate } from '../parse-certificate.js'
 import type { AssociationOptions } from './association-options.js'
 import { isPsk } from './cipher-suites.js'
 import { explainCertificate } from './explain.js'
 import { derOf, openssl } from './openssl.js'
-import { parseCertificate } from './peer-certificate.js'
 
 export class Verification {
   /** Why the peer's certificate was refused inside the handshake. */

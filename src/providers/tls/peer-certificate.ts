@@ -4,27 +4,14 @@
  * Not by `getPeerX509Certificate()`: at a client it takes the certificate out of the connection (up
  * to Node 24: a second call gives the next one of the chain, or none).
  */
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { TLSSocket } from 'node:tls'
+import { parseCertificate } from '../parse-certificate.js'
 
 /** Undefined where the peer presented none, and at a client that has resumed a session. */
 export function peerCertificate(channel: TLSSocket): X509Certificate | undefined {
   const raw = channel.getPeerCertificate()?.raw
-  return raw && parse(raw)
-}
-
-/** By their DER bytes: parsing one costs as much as all else that we do for a connection. */
-const parsed = new Map<string, X509Certificate>()
-const parsedLimit = 256
-
-function parse(der: Buffer): X509Certificate {
-  const key = der.toString('latin1')
-  const known = parsed.get(key)
-  if (known) return known
-  const certificate = new X509Certificate(der)
-  parsed.set(key, certificate)
-  if (parsed.size > parsedLimit) parsed.delete(parsed.keys().next().value as string)
-  return certificate
+  return raw && parseCertificate(raw)
 }
 
 const { getPeerCertificate } = TLSSocket.prototype

@@ -4,7 +4,7 @@ import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
-import type { PeerAddress } from '../../providers/datagram-provider.js'
+import { MAX_MESSAGE_BYTES, type PeerAddress } from '../../providers/datagram-provider.js'
 import { destination, isOwnAddress, standsForMany } from './addresses.js'
 import { ownAddress } from './base-events.js'
 import { finishWhenDone, protect, tell } from './endpoint.js'
@@ -15,8 +15,6 @@ import type { SentCallback } from './send-arguments.js'
 import type { DgramState } from './state.js'
 import { applyHostName, nameFailure } from './target-names.js'
 
-/** The largest message: one record (RFC 6347, section 4.1). */
-const MAX_MESSAGE_BYTES = 16384
 /** The largest datagram of UDP over IPv4. */
 const MAX_DATAGRAM_BYTES = 65507
 

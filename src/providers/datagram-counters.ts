@@ -1,5 +1,5 @@
 /** Counters of an endpoint and of each of its peers: plain numbers, added to in place. */
-import type { DropReason, PeerStats } from '../datagram-provider.js'
+import type { DropReason, PeerStats } from './datagram-provider.js'
 
 export class Counters {
   datagramsSent = 0

@@ -1,4 +1,4 @@
-/** Certificates of peers, parsed once: parsing one costs as much as all else that we do for a handshake. */
+/** Certificates of peers, parsed once: parsing one costs as much as all else that we do for a connection. */
 import { X509Certificate } from 'node:crypto'
 
 const parsed = new Map<string, X509Certificate>()
