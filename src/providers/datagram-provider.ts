@@ -11,17 +11,48 @@ import type { PeerIdentity } from '../model/peer-identity.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
+import type { NativeDescriptor } from './provider.js'
 
 /** The largest message: what fits into one record (RFC 6347, section 4.1: 2^14). */
 export const MAX_MESSAGE_BYTES = 16384
 
-export interface DatagramProvider {
+export type DatagramProvider = ChannelDatagramProvider | NativeDatagramProvider
+
+/** A provider that protects the datagrams itself, on whatever socket. */
+export interface ChannelDatagramProvider {
   readonly mode: 'channel'
   /**
    * @throws SocketSecurityError EINVAL, EPROTO, ENOCREDENTIAL for settings that cannot be used;
    * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where the runtime lacks what is needed
    */
   createEndpoint(request: EndpointRequest, observer: EndpointObserver): DatagramEndpoint
+}
+
+/**
+ * A provider that prepares sockets which the operating system secures: their datagrams are handed
+ * over as they are. Its endpoint is the same for every such provider (native-endpoint.ts).
+ */
+export interface NativeDatagramProvider {
+  readonly mode: 'native'
+  /**
+   * Makes a socket whose security is applied, to be taken by Node's handle before it is bound.
+   * @throws (rejects) where it cannot be secured; the binding fails then, and nothing is sent
+   */
+  openSocket(request: {
+    readonly family: 4 | 6
+    readonly settings: ParsedSettings
+  }): Promise<NativeDatagramSocket>
+}
+
+/** As NativeSocket of streams, with many peers. To be asked only while the handle lives that has opened it. */
+export interface NativeDatagramSocket extends NativeDescriptor {
+  /** Before the first datagram to that peer leaves; port 0: all ports of the address. */
+  setTargetName(address: string, port: number, name: TargetName): Promise<void>
+  deleteTargetName(address: string, port: number): Promise<void>
+  /** After the first datagram to or from that peer. */
+  query(address: string, port: number): Promise<SecurityInfo>
+  /** Runs `fn`, which must be synchronous, as that peer; always reverted. */
+  impersonate?<T>(address: string, port: number, fn: () => T): T
 }
 
 export interface EndpointRequest {

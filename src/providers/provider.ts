@@ -23,17 +23,25 @@ export interface ChannelProvider {
   createAcceptor(settings: ParsedSettings, observer: AcceptObserver): Acceptor
 }
 
-/** A provider that prepares sockets which the operating system secures. */
+/**
+ * A provider that prepares sockets which the operating system secures. Whoever opens one owns it
+ * until Node's handle has taken it; nothing is bound, connected or sent before it is prepared.
+ */
 export interface NativeProvider {
   readonly mode: 'native'
   /**
-   * Creates an unconnected socket with its security applied, just before the connection is tried.
-   * @returns its descriptor, which the caller owns from then on
-   * @throws where it cannot be secured; the connection then fails and no packet is sent
+   * Makes an unconnected socket for one address that will be tried: its security and the peer's name
+   * are applied, and it is bound where a local address or port is asked for.
+   * @throws (rejects) where it cannot be secured; nothing goes to that address then
    */
-  openSocket(request: NativeRequest): number
-  /** What secures a connected socket. */
-  query(socket: Socket): SecurityInfo
+  openSocket(request: NativeRequest): Promise<NativeSocket>
+  /**
+   * Makes a socket whose security is applied, for a server to bind and to listen on.
+   * @throws (rejects) where it cannot be secured; nothing listens then
+   */
+  openListener(request: NativeListenRequest): Promise<NativeDescriptor>
+  /** What secures a connection that such a listener has accepted. */
+  accepted(socket: Socket, settings: ParsedSettings): NativeConnection
 }
 
 export interface NativeRequest {
@@ -44,7 +52,35 @@ export interface NativeRequest {
   readonly localPort?: number | undefined
   readonly settings: ParsedSettings
   readonly targetName: TargetName
+  /** The application set the name itself. */
+  readonly targetNameSet: boolean
 }
+
+export interface NativeListenRequest {
+  readonly family: 4 | 6
+  readonly settings: ParsedSettings
+}
+
+/** A socket of the operating system. */
+export interface NativeDescriptor {
+  /** What Node's handle opens, and owns from then on. */
+  readonly descriptor: number
+  /** Closes what no handle has taken. To be called once, and never after a handle has opened it. */
+  discard(): void
+}
+
+/**
+ * What secures a connected socket. To be asked only while the handle lives that has opened it: the
+ * system gives the numbers of closed sockets to others at once.
+ */
+export interface NativeConnection {
+  /** @throws (rejects) SocketSecurityError where the system does not say */
+  query(): Promise<SecurityInfo>
+  /** Runs `fn`, which must be synchronous, as the peer; always reverted. Absent where the system knows no such thing. */
+  impersonate?<T>(fn: () => T): T
+}
+
+export interface NativeSocket extends NativeDescriptor, NativeConnection {}
 
 export interface DialRequest {
   /** node:net's own options of connect(). */
@@ -83,8 +119,12 @@ export interface Connection {
   readonly overhead: { readonly read: number; readonly written: number }
   /** False only where allowInsecure left it clear. */
   readonly secured: boolean
-  /** What secures it. */
+  /** What secures it, as it was when it was secured or, of a channel, is. */
   query(): SecurityInfo
+  /** What secures it now, where only the system knows (native mode). */
+  refresh?(): Promise<SecurityInfo>
+  /** Runs `fn` as the peer in the eyes of the system (native mode). */
+  impersonate?<T>(fn: () => T): T
   /** The peer's certificate is trusted, or its pre-shared key known. */
   readonly authorized: boolean
   /** Why not, as node:tls names it. */

@@ -1,10 +1,10 @@
 /** The dtls provider for datagrams: DTLS on the OpenSSL inside Node. */
-import type { DatagramProvider } from '../datagram-provider.js'
+import type { ChannelDatagramProvider } from '../datagram-provider.js'
 import { dtlsContext } from './context.js'
 import { hasServerCredentials } from './credentials.js'
 import { DtlsEndpoint } from './endpoint.js'
 
-export const dtlsProvider: DatagramProvider = {
+export const dtlsProvider: ChannelDatagramProvider = {
   mode: 'channel',
   createEndpoint(request, observer) {
     const { settings } = request
