@@ -4,9 +4,13 @@ export { type Authority, type AuthorityOptions, createAuthority } from './identi
 export { createIdentity, type Identity, type IdentityOptions } from './identity/identity.js'
 export type { CertificateErrorCode, OwnErrorCode, SocketSecurityErrorCode } from './model/errors.js'
 export { SocketSecurityError } from './model/errors.js'
-export type { PeerIdentity } from './model/peer-identity.js'
-export type { SecurityInfo } from './model/security-info.js'
-export type { DatagramSecuritySettings, SecuritySettings } from './model/settings.js'
+export type { PeerIdentity, WindowsAccount } from './model/peer-identity.js'
+export type { IpsecSecurityInfo, SecurityInfo } from './model/security-info.js'
+export type {
+  DatagramSecuritySettings,
+  IpsecSettings,
+  SecuritySettings,
+} from './model/settings.js'
 export type { EndpointStats, PeerAddress, PeerStats } from './providers/datagram-provider.js'
 export { currentPeer } from './sockets/impersonation.js'
 export type {

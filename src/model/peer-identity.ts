@@ -7,11 +7,23 @@ import { isIP } from 'node:net'
 import { SocketSecurityError, show } from './errors.js'
 import { canonicalAddress, type TargetName } from './target-name.js'
 
+/** An account of Windows. */
+export interface WindowsAccount {
+  /** The security identifier, `S-1-5-21-…`: what access checks should compare. */
+  readonly sid: string
+  /** `DOMAIN\\name`, for people; absent where the system cannot tell it at once. */
+  readonly name?: string
+}
+
 /** Who the peer is, as authenticated. */
 export interface PeerIdentity {
   /** The target name that the peer was checked against, where there was one. */
   readonly targetName?: string
-  /** All names of the peer's certificate: DNS names, addresses and URIs; none with a PSK. */
+  /** IPsec on Windows: the account of the user at the peer, where it authenticated one. */
+  readonly user?: WindowsAccount
+  /** IPsec on Windows: the account of the peer's machine, where it authenticated one. */
+  readonly machine?: WindowsAccount
+  /** All names of the peer's certificate: DNS names, addresses and URIs; none with a PSK or an account. */
   readonly names: readonly string[]
   /** `sha256/…` of its public key; none with a PSK. */
   readonly pin?: string

@@ -23,10 +23,24 @@ export interface SecurityInfo {
   readonly resumed: boolean
   /** Who the peer is; none where the peer did not have to authenticate itself. */
   readonly peer?: PeerIdentity
+  /** IPsec on Windows: what the system says of the security association, where it says it. */
+  readonly ipsec?: IpsecSecurityInfo
   /** Datagrams: since when these keys have been in use. */
   readonly since?: Date
   /** Datagrams: when the keys are replaced by new ones, unless so much data goes before that it is earlier. */
   readonly rekeyAfter?: Date
   /** When this security ends at the latest: the end of the peer's certificate; of datagrams, the time for a full handshake where that is earlier. */
   readonly expires?: Date
+}
+
+/** What Windows tells about the IPsec of a peer (Winsock's SOCKET_SECURITY_QUERY_INFO_IPSEC2). */
+export interface IpsecSecurityInfo {
+  /** The peer was impersonated when it was queried (SOCKET_INFO_CONNECTION_IMPERSONATED). */
+  readonly impersonated: boolean
+  /** The main mode security association's number at this machine, in decimal. */
+  readonly mainModeSaId?: string
+  /** The quick mode security association's number at this machine, in decimal. */
+  readonly quickModeSaId?: string
+  /** Why the negotiation failed, a Windows error number (winerror.h); absent where it did not. */
+  readonly negotiationError?: number
 }

@@ -141,25 +141,6 @@ export function plainObject(key: string, value: unknown): object {
   return { ...value }
 }
 
-/** A frozen copy of plain data, of bounded depth. */
-export function deepCopy(where: string, value: unknown, depth = 0): unknown {
-  if (depth > 8)
-    throw new SocketSecurityError('EINVAL', `${where} is nested too deeply`, { syscall })
-  if (isView(value)) return copy(value)
-  if (Array.isArray(value)) {
-    return Object.freeze(value.map((each, i) => deepCopy(`${where}[${i}]`, each, depth + 1)))
-  }
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value)
-    return Object.freeze(
-      Object.fromEntries(
-        entries.map(([key, each]) => [key, deepCopy(`${where}.${key}`, each, depth + 1)]),
-      ),
-    )
-  }
-  return value
-}
-
 export function isView(value: unknown): value is NodeJS.ArrayBufferView {
   return ArrayBuffer.isView(value)
 }

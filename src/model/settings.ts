@@ -6,18 +6,22 @@
  */
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 import { fingerprintOf } from './fingerprint.js'
+import {
+  defaultIpsecSettings,
+  type IpsecSettings,
+  type ParsedIpsecSettings,
+  parseIpsecSettings,
+} from './ipsec-settings.js'
 import { defaultDatagramPolicy, defaultDatagramSettings, defaultPolicy } from './policy.js'
 import { type AcceptedPsk, type OwnPsk, type ParsedPsk, presharedKeys } from './preshared-keys.js'
 import {
   boolean,
   bytes,
   type Check,
-  deepCopy,
   milliseconds,
   oneOf,
   oneOrMore,
   pem,
-  plainObject,
   profiles,
   protocols,
   text,
@@ -25,6 +29,7 @@ import {
   withPassphrase,
 } from './setting-values.js'
 
+export type { IpsecSettings, ParsedIpsecSettings, Password } from './ipsec-settings.js'
 export type { AcceptedPsk, OwnPsk } from './preshared-keys.js'
 
 /** PEM, as text or as a Buffer of it; PKCS#12 where `pfx` is asked for. */
@@ -98,7 +103,7 @@ export interface SecuritySettings {
   /** Allow other sockets on the same port (reusePort, cluster). Default: false. */
   readonly sharePort?: boolean
   /** IPsec's own settings; only with `protocol: 'ipsec'`. */
-  readonly ipsec?: Readonly<Record<string, unknown>>
+  readonly ipsec?: IpsecSettings
 }
 
 /**
@@ -145,7 +150,7 @@ export interface DatagramSettings {
 
 /** Settings after parsing: complete, checked, copied and frozen. Those of the other kind of socket have their defaults. */
 export interface ParsedSettings
-  extends Omit<SecuritySettings, 'protocol' | 'psk' | 'maxVersion' | Completed>,
+  extends Omit<SecuritySettings, 'protocol' | 'psk' | 'maxVersion' | 'ipsec' | Completed>,
     Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion'>,
     DatagramSettings,
     ParsedPsk {
@@ -153,6 +158,8 @@ export interface ParsedSettings
   readonly protocol: 'tls' | 'ipsec'
   readonly minVersion: TlsVersion | DtlsVersion
   readonly maxVersion?: TlsVersion | DtlsVersion
+  /** Always there for `'ipsec'`, never for anything else. */
+  readonly ipsec?: ParsedIpsecSettings
   /** A digest of the contents: equal for equal settings, different for different ones. */
   readonly fingerprint: string
 }
@@ -195,7 +202,7 @@ const streamChecks: Record<keyof SecuritySettings, Check> = {
   ticketKeys: bytes(48),
   keylog: boolean,
   sharePort: boolean,
-  ipsec: (key, value) => deepCopy(`security.${key}`, plainObject(key, value)),
+  ipsec: parseIpsecSettings,
 }
 
 const datagramChecks: Record<keyof DatagramSecuritySettings, Check> = {
@@ -282,19 +289,25 @@ export function parseSettings(
     known.set(fingerprint, found)
     return found
   }
-  const parsed = complete(checked as SecuritySettings, kind, fingerprint)
+  const parsed = complete(checked as CheckedSettings, kind, fingerprint)
+  // A password lives as long as the settings of those who use it, no longer.
+  if (parsed.ipsec?.password) return parsed
   known.set(fingerprint, parsed)
   if (known.size > knownLimit) known.delete(known.keys().next().value as string)
   return parsed
 }
 
+/** What is set, each by itself checked. */
+type CheckedSettings = Omit<SecuritySettings, 'minVersion' | 'maxVersion' | 'ipsec'> &
+  Partial<DatagramSettings> & {
+    readonly minVersion?: TlsVersion | DtlsVersion
+    readonly maxVersion?: TlsVersion | DtlsVersion
+    readonly ipsec?: ParsedIpsecSettings
+  }
+
 /** Fills in the policy and checks what concerns several keys at once. */
 function complete(
-  settings: Omit<SecuritySettings, 'minVersion' | 'maxVersion'> &
-    Partial<DatagramSettings> & {
-      readonly minVersion?: TlsVersion | DtlsVersion
-      readonly maxVersion?: TlsVersion | DtlsVersion
-    },
+  settings: CheckedSettings,
   kind: SocketKind,
   fingerprint: string,
 ): ParsedSettings {
@@ -338,6 +351,7 @@ function complete(
       { syscall },
     )
   }
+  if (settings.ipsec) checkIpsec(settings.ipsec, kind, guaranteeEncryption)
   const minVersion = settings.minVersion ?? policy.minVersion
   if (settings.maxVersion !== undefined && settings.maxVersion < minVersion) {
     throw invalid(
@@ -362,9 +376,34 @@ function complete(
     handshakeTimeout: settings.handshakeTimeout ?? policy.handshakeTimeout,
     keylog: settings.keylog ?? false,
     sharePort: settings.sharePort ?? false,
+    ...(protocol === 'ipsec' ? { ipsec: settings.ipsec ?? defaultIpsecSettings } : {}),
     fingerprint,
   }
   return Object.freeze(Object.assign(Object.create(null), parsed))
+}
+
+/** What would break a promise that the other settings make (R14, R15). */
+function checkIpsec(
+  ipsec: ParsedIpsecSettings,
+  kind: SocketKind,
+  guaranteeEncryption: boolean,
+): void {
+  if (ipsec.allowFirstInboundPacketUnencrypted && guaranteeEncryption) {
+    throw invalid(
+      'security.ipsec.allowFirstInboundPacketUnencrypted',
+      true,
+      'it needs an explicit guaranteeEncryption: false',
+      syscall,
+    )
+  }
+  // The system is asked about a stream before its first byte, of a datagram peer only after it.
+  if (ipsec.skipFilterInstantiation && kind === 'datagram') {
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      'security.ipsec.skipFilterInstantiation is for streams only: the first datagram would leave without anybody knowing that it is secured',
+      { syscall },
+    )
+  }
 }
 
 function unknownKey(key: string, value: unknown, kind: SocketKind): Error {
