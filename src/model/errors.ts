@@ -8,8 +8,12 @@
 
 /** Codes that this library gives. docs/api.md says what each means and what to do. */
 export type OwnErrorCode =
+  | 'EACCES'
+  | 'EADDRINUSE'
+  | 'EADDRNOTAVAIL'
   | 'EAFNOSUPPORT'
   | 'ECANCELED'
+  | 'ECONNRESET'
   | 'EFAULT'
   | 'EINVAL'
   | 'EISCONN'
@@ -20,12 +24,14 @@ export type OwnErrorCode =
   | 'ENOTSOCK'
   | 'EOPNOTSUPP'
   | 'EPROTO'
+  | 'ETIMEDOUT'
   | 'ERR_OPENSSL_UNSUPPORTED'
   | 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE'
   | 'ERR_PEER_NOT_AUTHENTICATED'
   | 'ERR_PEER_TARGET_NAME_MISMATCH'
   | 'ERR_PROVIDER_UNAVAILABLE'
   | 'ERR_TLS_HANDSHAKE_TIMEOUT'
+  | 'ERR_WINSOCK'
 
 /** What OpenSSL says of a certificate chain, as node:tls names it (`X509_V_ERR_` without prefix). */
 export type CertificateErrorCode =
@@ -57,6 +63,10 @@ export interface SocketSecurityErrorDetails {
   peer?: string | undefined
   /** The Winsock function whose contract was broken, e.g. `WSASetSocketSecurity`. */
   syscall?: string | undefined
+  /** The system's number of the error, e.g. 10107. */
+  errno?: number | undefined
+  /** Winsock's name of the error, where `code` does not say it: `WSASYSCALLFAILURE`. */
+  winsock?: string | undefined
   /** The error underneath, where there is one. */
   cause?: unknown
 }
@@ -65,8 +75,12 @@ const brand = Symbol.for('secure-socket.SocketSecurityError')
 
 /** Winsock's names of the codes that it has too (winerror.h). */
 const winsockNames: Partial<Record<SocketSecurityErrorCode, string>> = {
+  EACCES: 'WSAEACCES',
+  EADDRINUSE: 'WSAEADDRINUSE',
+  EADDRNOTAVAIL: 'WSAEADDRNOTAVAIL',
   EAFNOSUPPORT: 'WSAEAFNOSUPPORT',
   ECANCELED: 'WSAECANCELLED',
+  ECONNRESET: 'WSAECONNRESET',
   EFAULT: 'WSAEFAULT',
   EINVAL: 'WSAEINVAL',
   EISCONN: 'WSAEISCONN',
@@ -75,6 +89,7 @@ const winsockNames: Partial<Record<SocketSecurityErrorCode, string>> = {
   ENOTCONN: 'WSAENOTCONN',
   ENOTSOCK: 'WSAENOTSOCK',
   EOPNOTSUPP: 'WSAEOPNOTSUPP',
+  ETIMEDOUT: 'WSAETIMEDOUT',
 }
 
 /**
@@ -88,6 +103,8 @@ export class SocketSecurityError extends Error {
   declare readonly winsock?: string
   /** The Winsock function whose contract was broken, where there is one. */
   declare readonly syscall?: string
+  /** The system's number of the error, where it gave one. */
+  declare readonly errno?: number
   /** The peer concerned, as `address:port` or `host:port`. */
   declare readonly peer?: string
 
@@ -98,9 +115,10 @@ export class SocketSecurityError extends Error {
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
-    const winsock = winsockNames[code]
+    const winsock = details.winsock ?? winsockNames[code]
     if (winsock !== undefined) this.winsock = winsock
     if (details.syscall !== undefined) this.syscall = details.syscall
+    if (details.errno !== undefined) this.errno = details.errno
     if (details.peer !== undefined) this.peer = details.peer
   }
 }
