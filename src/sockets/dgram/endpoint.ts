@@ -18,7 +18,7 @@ import type {
 import { datagramProvider } from '../../providers/select.js'
 import { sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
-import { hasIcmpCode } from './errors.js'
+import { hasIcmpCode, unsupported } from './errors.js'
 import { dgramSocket } from './internals.js'
 import type { SentCallback } from './send-arguments.js'
 import { type DgramState, stateOf } from './state.js'
@@ -43,10 +43,9 @@ export function endpointOf(socket: Socket): DatagramEndpoint {
   if (state.securityFailure) throw state.securityFailure
   state.settings ??= parseSettings(null, 'datagram') // R1
   const { settings } = state
-  const endpoint = datagramProvider(settings).createEndpoint(
-    { settings, clock },
-    observer(socket, state),
-  )
+  const provider = datagramProvider(settings)
+  if (provider.mode === 'native') throw unsupported('IPsec') // Its endpoint is still to come.
+  const endpoint = provider.createEndpoint({ settings, clock }, observer(socket, state))
   state.alarm = new Alarm(() => within(socket, state, () => endpoint.tick()))
   state.endpoint = endpoint
   for (const { address, port, name } of state.earlyNames)
