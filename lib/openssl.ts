@@ -12,7 +12,7 @@ export type Pointer = number
 
 /** The functions of the two libraries, each with the signature that its manual page gives. */
 export function declareOpenssl(ssl: LibraryHandle, crypto: LibraryHandle) {
-  return { ...declareCrypto(crypto), ...declareSsl(ssl) }
+  return { ...declareCrypto(crypto), ...declareSsl(ssl), srtp: declareSrtp(ssl) }
 }
 
 export type Openssl = ReturnType<typeof declareOpenssl>
@@ -95,7 +95,6 @@ function declareSsl(library: LibraryHandle) {
     SSL_CTX_set_session_id_context: declare<(ctx: Pointer, id: Pointer, length: number) => number>('int SSL_CTX_set_session_id_context(intptr_t ctx, intptr_t id, unsigned int length)'),
     SSL_CTX_use_psk_identity_hint: declare<(ctx: Pointer, hint: string) => number>('int SSL_CTX_use_psk_identity_hint(intptr_t ctx, const char *hint)'),
     SSL_CTX_set_alpn_protos: declare<(ctx: Pointer, protocols: Pointer, length: number) => number>('int SSL_CTX_set_alpn_protos(intptr_t ctx, intptr_t protocols, unsigned int length)'),
-    SSL_CTX_set_tlsext_use_srtp: declare<(ctx: Pointer, profiles: string) => number>('int SSL_CTX_set_tlsext_use_srtp(intptr_t ctx, const char *profiles)'),
     SSL_CTX_set_psk_client_callback: declare<(ctx: Pointer, callback: Pointer) => void>('void SSL_CTX_set_psk_client_callback(intptr_t ctx, intptr_t callback)'),
     SSL_CTX_set_psk_server_callback: declare<(ctx: Pointer, callback: Pointer) => void>('void SSL_CTX_set_psk_server_callback(intptr_t ctx, intptr_t callback)'),
     SSL_CTX_set_alpn_select_cb: declare<(ctx: Pointer, callback: Pointer, argument: Pointer) => void>('void SSL_CTX_set_alpn_select_cb(intptr_t ctx, intptr_t callback, intptr_t argument)'),
@@ -136,7 +135,6 @@ function declareSsl(library: LibraryHandle) {
     SSL_get1_peer_certificate: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get1_peer_certificate(intptr_t ssl)'),
     SSL_get_verify_result: declare<(ssl: Pointer) => number>('long SSL_get_verify_result(intptr_t ssl)'),
     SSL_get_servername: declare<(ssl: Pointer, type: number) => string | null>('const char *SSL_get_servername(intptr_t ssl, int type)'),
-    SSL_get_selected_srtp_profile: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_selected_srtp_profile(intptr_t ssl)'),
     SSL_export_keying_material: declare<(ssl: Pointer, out: Pointer, outLength: number, label: Pointer, labelLength: number, context: Pointer, contextLength: number, useContext: number) => number>('int SSL_export_keying_material(intptr_t ssl, intptr_t out, size_t outLength, intptr_t label, size_t labelLength, intptr_t context, size_t contextLength, int useContext)'),
     SSL_session_reused: declare<(ssl: Pointer) => number>('int SSL_session_reused(intptr_t ssl)'),
     SSL_get_session: declare<(ssl: Pointer) => Pointer>('intptr_t SSL_get_session(intptr_t ssl)'),
@@ -144,9 +142,42 @@ function declareSsl(library: LibraryHandle) {
     d2i_SSL_SESSION: declare<(out: Pointer, at: Pointer, length: number) => Pointer>('intptr_t d2i_SSL_SESSION(intptr_t out, intptr_t at, long length)'),
     i2d_SSL_SESSION: declare<(session: Pointer, at: Pointer) => number>('int i2d_SSL_SESSION(intptr_t session, intptr_t at)'),
     SSL_SESSION_free: declare<(session: Pointer) => void>('void SSL_SESSION_free(intptr_t session)'),
-    SSL_SESSION_get_time: declare<(session: Pointer) => number>('long SSL_SESSION_get_time(intptr_t session)'),
+    SSL_SESSION_get_time: declareSessionTime(library),
     SSL_SESSION_is_resumable: declare<(session: Pointer) => number>('int SSL_SESSION_is_resumable(intptr_t session)'),
   }
+}
+
+/**
+ * Seconds since 1970. OpenSSL 3.4 deprecated the first function for the second, and Node for Windows
+ * exports nothing that is deprecated.
+ */
+function declareSessionTime(library: LibraryHandle): (session: Pointer) => number {
+  try {
+    return library.func('long SSL_SESSION_get_time(intptr_t session)') as never
+  } catch {
+    return library.func('int64_t SSL_SESSION_get_time_ex(intptr_t session)') as never
+  }
+}
+
+/** Null where the library has none: Node for Windows exports all of OpenSSL that we call but SRTP. */
+function declareSrtp(library: LibraryHandle): Srtp | null {
+  try {
+    return {
+      SSL_CTX_set_tlsext_use_srtp: library.func(
+        'int SSL_CTX_set_tlsext_use_srtp(intptr_t ctx, const char *profiles)',
+      ) as never,
+      SSL_get_selected_srtp_profile: library.func(
+        'intptr_t SSL_get_selected_srtp_profile(intptr_t ssl)',
+      ) as never,
+    }
+  } catch {
+    return null
+  }
+}
+
+interface Srtp {
+  readonly SSL_CTX_set_tlsext_use_srtp: (ctx: Pointer, profiles: string) => number
+  readonly SSL_get_selected_srtp_profile: (ssl: Pointer) => Pointer
 }
 
 /** The C functions that OpenSSL calls, for koffi.proto(). */

@@ -110,11 +110,7 @@ function createContext(settings: ParsedSettings, role: AssociationRole): DtlsCon
         throw unusable('pskIdentityHint')
       if (alpn) lib.SSL_CTX_set_alpn_select_cb(handle, callbacks.selectAlpn, 0)
     }
-    if (settings.srtp.length > 0) {
-      // 0 is its success.
-      if (lib.SSL_CTX_set_tlsext_use_srtp(handle, settings.srtp.join(':')) !== 0)
-        throw unusable('srtp')
-    }
+    if (settings.srtp.length > 0) offerSrtp(handle, settings.srtp)
     if (settings.keylog) lib.SSL_CTX_set_keylog_callback(handle, callbacks.keylog)
     const context = { handle, alpn }
     leaked.register(context, () => lib.SSL_CTX_free(handle))
@@ -180,6 +176,19 @@ function useTickets(settings: ParsedSettings, handle: Pointer): void {
   const set = lib.SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, 80, scratch.address)
   scratch.bytes.fill(0, 0, 80)
   if (set !== 1) throw unusable('ticketKeys')
+}
+
+function offerSrtp(handle: Pointer, profiles: readonly string[]): void {
+  const { lib, version } = openssl()
+  if (lib.srtp === null) {
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      `security.srtp cannot be agreed on here: the ${version} of this Node exports no SRTP functions (Node for Windows does not); leave srtp out and agree on the profile in the application`,
+      { syscall: 'WSASetSocketSecurity' },
+    )
+  }
+  // 0 is its success.
+  if (lib.srtp.SSL_CTX_set_tlsext_use_srtp(handle, profiles.join(':')) !== 0) throw unusable('srtp')
 }
 
 /** RFC 7301, section 3.1: each name after a byte of its length. */

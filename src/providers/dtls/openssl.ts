@@ -114,11 +114,13 @@ function bind(): Binding {
 /** What is needed of koffi to find a library; a test gives its own. */
 export type Loader = Pick<ReturnType<typeof loadKoffi>, 'load'>
 
-/** Where the libraries are, where the process has none of its own. */
+/**
+ * Where the libraries are, where the process has none of its own. Windows has no place for them: by
+ * their bare names it would take whatever lies in the working directory.
+ */
 const systemLibraries: Partial<Record<NodeJS.Platform, readonly [ssl: string, crypto: string]>> = {
   linux: ['libssl.so.3', 'libcrypto.so.3'],
   darwin: ['libssl.3.dylib', 'libcrypto.3.dylib'],
-  win32: ['libssl-3-x64.dll', 'libcrypto-3-x64.dll'],
 }
 
 /**

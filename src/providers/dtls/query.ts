@@ -46,6 +46,6 @@ function selectedProtocol(ssl: Pointer): string | undefined {
 /** SRTP_PROTECTION_PROFILE begins with a pointer to its name. */
 function selectedProfile(ssl: Pointer): string | undefined {
   const { lib } = openssl()
-  const profile = lib.SSL_get_selected_srtp_profile(ssl)
+  const profile = lib.srtp?.SSL_get_selected_srtp_profile(ssl) ?? 0
   return profile === 0 ? undefined : textAt(pointerIn(profile))
 }
