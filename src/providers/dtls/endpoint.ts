@@ -21,6 +21,10 @@ import {
   type PeerStats,
   type SendCallback,
 } from '../datagram-provider.js'
+import type { QueueTotals } from '../datagrams/message-queue.js'
+import { canonicalAddress } from '../datagrams/peer-key.js'
+import { TargetNames } from '../datagrams/target-names.js'
+import { Timers } from '../datagrams/timers.js'
 import { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
 import { type ClientHello, parseClientHello } from './client-hello.js'
@@ -31,14 +35,10 @@ import {
   HELLO_VERIFY_REQUEST_LENGTH,
 } from './cookie.js'
 import { hasServerCredentials } from './credentials.js'
-import type { QueueTotals } from './message-queue.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
-import { canonicalAddress } from './peer-key.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
 import { tell, tellDropped } from './story.js'
-import { TargetNames } from './target-names.js'
-import { Timers } from './timers.js'
 import { WorkBudget } from './work-budget.js'
 
 /** Makes the associations; a test can watch over them. */

@@ -2,13 +2,13 @@
 import type { ParsedSettings } from '../../model/settings.js'
 import type { Counters } from '../datagram-counters.js'
 import type { Clock, EndpointObserver } from '../datagram-provider.js'
+import type { QueueTotals } from '../datagrams/message-queue.js'
+import type { TargetNames } from '../datagrams/target-names.js'
+import type { Timers } from '../datagrams/timers.js'
 import type { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
 import type { ClientHello } from './client-hello.js'
-import type { QueueTotals } from './message-queue.js'
 import type { Peer } from './peer.js'
-import type { TargetNames } from './target-names.js'
-import type { Timers } from './timers.js'
 import type { WorkBudget } from './work-budget.js'
 
 /** All peers of one address. */

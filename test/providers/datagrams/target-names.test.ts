@@ -1,7 +1,7 @@
 /** R19: many names on one socket, one for each peer; an exact port before the whole address. */
 import t from 'tap'
 import { parseTargetName } from '../../../src/model/target-name.js'
-import { TargetNames } from '../../../src/providers/dtls/target-names.js'
+import { TargetNames } from '../../../src/providers/datagrams/target-names.js'
 
 t.test('an exact port wins over the whole address, whichever was set first', async t => {
   const [a, b, c] = ['a.example', 'b.example', 'c.example'].map(parseTargetName)

@@ -1,7 +1,7 @@
 /** Messages that wait: in order, bounded, each answered exactly once. */
 import t from 'tap'
 import { parseSettings } from '../../../src/model/settings.js'
-import { MessageQueue } from '../../../src/providers/dtls/message-queue.js'
+import { MessageQueue } from '../../../src/providers/datagrams/message-queue.js'
 
 const settings = parseSettings({ maxQueuedDatagrams: 3, maxQueuedBytes: 100 }, 'datagram')
 const waiting = (length: number, callback: (error: Error | null) => void = () => {}) => ({

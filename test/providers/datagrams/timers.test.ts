@@ -1,6 +1,6 @@
 /** The heap of deadlines, against a list that is searched. */
 import t from 'tap'
-import { type Sleeper, Timers } from '../../../src/providers/dtls/timers.js'
+import { type Sleeper, Timers } from '../../../src/providers/datagrams/timers.js'
 import { seededRandom } from '../../model/random.js'
 
 const sleeper = (): Sleeper => ({ wakeAt: Number.POSITIVE_INFINITY, heapIndex: -1 })

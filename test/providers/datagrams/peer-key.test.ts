@@ -2,7 +2,7 @@
 
 import t from 'tap'
 import { peerText } from '../../../src/model/peer-text.js'
-import { canonicalAddress } from '../../../src/providers/dtls/peer-key.js'
+import { canonicalAddress } from '../../../src/providers/datagrams/peer-key.js'
 import { seededRandom } from '../../model/random.js'
 
 t.test('spellings', async t => {
