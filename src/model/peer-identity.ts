@@ -104,6 +104,9 @@ function hasName(certificate: X509Certificate, name: TargetName): boolean {
       return isIP(name.host) === 0
         ? hasHost(certificate, name.host)
         : certificate.checkIP(name.host) !== undefined
+    case 'raw':
+      // Of IPsec, and never of a certificate that we check.
+      return false
   }
 }
 

@@ -9,6 +9,8 @@
  * - a URI (`spiffe://trust-domain/path`, `urn:…`) checks the URI names, exactly
  * - `sha256/` and 44 base64 characters pins the public key (SHA-256 of the SubjectPublicKeyInfo,
  *   as in RFC 7469, section 2.4): for peers without a certificate authority
+ *
+ * With `ipsec: {rawPeerName: true}` a name is none of these: it goes to the system as it is written.
  */
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
@@ -49,8 +51,19 @@ export interface PublicKeyPin extends Named {
   readonly digest: string
 }
 
+/** What only the operating system understands (Winsock's PEER_NAME_IS_RAW_FORMAT). */
+export interface RawName extends Named {
+  readonly kind: 'raw'
+}
+
 /** A parsed target name. */
-export type TargetName = ServicePrincipalName | DnsName | AddressName | UriName | PublicKeyPin
+export type TargetName =
+  | ServicePrincipalName
+  | DnsName
+  | AddressName
+  | UriName
+  | PublicKeyPin
+  | RawName
 
 const forms =
   'a host name, an IP address, service/host[:port][/servicename], a URI such as spiffe://domain/path, or sha256/ and 44 base64 characters'
@@ -62,6 +75,18 @@ const forms =
 export function parseTargetName(text: unknown): TargetName {
   const name = parse(text)
   return Object.freeze(name)
+}
+
+/**
+ * Parses a target name for a socket with these settings.
+ * @param settings those that the socket has by now; they say whether a name is raw
+ * @throws SocketSecurityError EFAULT where there is none, EINVAL where it cannot be parsed
+ */
+export function parseTargetNameFor(
+  settings: { readonly ipsec?: { readonly rawPeerName: boolean } } | null | undefined,
+  text: unknown,
+): TargetName {
+  return settings?.ipsec?.rawPeerName ? Object.freeze(parseRaw(text)) : parseTargetName(text)
 }
 
 /**
@@ -78,7 +103,24 @@ export function parseHostTargetName(host: string): DnsName | AddressName {
   )
 }
 
-function parse(text: unknown): TargetName {
+function parse(given: unknown): TargetName {
+  const text = nameText(given)
+  // \p{C}: control and format characters, lone surrogates; invisible in a message and in a log.
+  if (/[\s\p{C}]/u.test(text)) throw refused(text, 'it contains white space or control characters')
+  if (text.startsWith('sha256/')) return parsePin(text)
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) || /^urn:/i.test(text)) return parseUri(text)
+  if (text.includes('/')) return parseSpn(text)
+  return parseHost(text, text)
+}
+
+/** A distinguished name has spaces, and its case is the authority's: only what no text may contain is refused. */
+function parseRaw(given: unknown): RawName {
+  const text = nameText(given)
+  if (/[\p{Cc}\p{Cs}]/u.test(text)) throw refused(text, 'it contains control characters')
+  return { kind: 'raw', text }
+}
+
+function nameText(text: unknown): string {
   if (text === undefined || text === null || text === '') {
     throw new SocketSecurityError('EFAULT', `a peer target name is required: give ${forms}`, {
       syscall,
@@ -86,12 +128,7 @@ function parse(text: unknown): TargetName {
   }
   if (typeof text !== 'string') throw refused(text, 'it must be a string')
   if (text.length > 2048) throw refused(text, 'it is longer than 2048 characters')
-  // \p{C}: control and format characters, lone surrogates; invisible in a message and in a log.
-  if (/[\s\p{C}]/u.test(text)) throw refused(text, 'it contains white space or control characters')
-  if (text.startsWith('sha256/')) return parsePin(text)
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) || /^urn:/i.test(text)) return parseUri(text)
-  if (text.includes('/')) return parseSpn(text)
-  return parseHost(text, text)
+  return text
 }
 
 function parsePin(text: string): PublicKeyPin {

@@ -173,7 +173,7 @@ export class Verification {
 /** OpenSSL's own check of the name, besides ours. It knows no URIs and pins. */
 function expectHost(ssl: Pointer, name: TargetName): void {
   const { lib } = openssl()
-  if (name.kind === 'uri' || name.kind === 'pin') return
+  if (name.kind === 'uri' || name.kind === 'pin' || name.kind === 'raw') return
   const host = name.kind === 'ip' ? name.address : name.host
   const param = lib.SSL_get0_param(ssl)
   lib.SSL_set_hostflags(
