@@ -5,6 +5,7 @@
 import type { Test } from 'tap'
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type { SecuritySettings } from '../../src/model/settings.js'
+import type { PeerAddress } from '../../src/providers/datagram-provider.js'
 import type {
   SecureDgramSocket,
   SecureDgramSocketOptions,
@@ -18,10 +19,40 @@ export interface Subject {
   /** Why a rule, or a case of one (`R9: …`, with its title), cannot apply to this subject alone. */
   readonly inapplicable: Readonly<Record<string, string>>
 
+  /** Settings of a server that its clients can authenticate as SERVER_NAMES; it asks for nothing itself that the kind does not. */
+  serverSettings(): Promise<Settings>
+  /** Settings of a client that authenticates such a server. */
+  clientSettings(): Promise<Settings>
+  /** Sockets of which nothing is set but what leads to the provider, and the server that they can reach. */
+  defaults(): Promise<{ server: SecuritySettings; clients: readonly SocketOptions[] }>
+  /** Settings with which both ends prove who they are, until the end of the test. */
+  mutual(t: Test): Promise<Ends>
+  /** Settings with which the client proves nothing, until the end of the test. */
+  anonymous(t: Test): Promise<Ends>
+  /** A setting of the client that wins over a default, and how the query shows it at both ends. */
+  choice(t: Test): Promise<{ client: SecuritySettings; info: object }>
+  /** Servers that answer, and cannot be authenticated. */
+  readonly impostors: readonly Impostor[]
+  readonly codes: {
+    /** Of what meets a peer without security. */
+    readonly clear: RegExp
+    /** Of a server that is to share its port with `reusePort`; `'listening'` where it can. */
+    readonly reusePort: RegExp
+    /** Of a server that is to share its port with the processes of a cluster. */
+    readonly cluster: string
+  }
+  /** Does the query tell by which name the peer was authenticated where none was set? */
+  readonly derivedName: string
+
+  /** Of a provider that leaves the packets to the system: what stands in for that. */
+  readonly system?: System
+
   /** A new socket, closed at the end of the test. */
   socket(t: Test, options?: SocketOptions): Endpoint
   /** Of datagrams: the socket itself, for what has many peers. */
   datagramSocket?(t: Test, options?: Partial<SecureDgramSocketOptions>): SecureDgramSocket
+  /** Of datagrams: has the peer authenticated. */
+  secure?(socket: SecureDgramSocket, peer: PeerAddress): Promise<SecurityInfo>
   /** A socket of a family that cannot be secured. */
   foreignSocket(t: Test, options?: SocketOptions): Promise<Endpoint>
   /** What calls the verbs on something that is no socket. */
@@ -44,6 +75,46 @@ export interface Subject {
   /** How many of the system's resources (sockets, timers) this process holds for such sockets. */
   resources(): number
 }
+
+/** Good for both kinds of socket. */
+export type Settings = Pick<SecuritySettings, 'protocol' | 'cert' | 'key' | 'ca'>
+
+export interface Ends {
+  readonly client: SecuritySettings
+  readonly server: SecuritySettings
+  /** The names that the client proves. */
+  readonly names: readonly string[]
+}
+
+/** A server that answers, and cannot be authenticated as SERVER_NAMES. */
+export interface Impostor {
+  readonly title: string
+  /** Makes it such, until the end of the test; gives its settings. */
+  prepare(t: Test): Promise<SecuritySettings>
+  /** Of the client that contacts it. */
+  readonly code: RegExp
+}
+
+/** What secures the packets in the place of the operating system, as a test sees and governs it. */
+export interface System {
+  /** It fails this call, after it has accepted it, until the end of the test. */
+  fails(t: Test, call: 'WSASetSocketSecurity' | 'WSASetSocketPeerTargetName'): void
+  /** It secures the packets of all connections, and encrypts none, until the end of the test. */
+  encryptsNothing(t: Test): void
+  /** From now on: the names that it is told, or told to forget (null), and for whom where it says so. */
+  names(t: Test): () => { address?: string; port?: number; name: string | null }[]
+  /** This thread acts as somebody else. */
+  readonly impersonating: boolean
+}
+
+/** What the tests' servers are called. */
+export const SERVER_NAMES = [
+  'db.example.com',
+  'localhost',
+  '127.0.0.1',
+  '::1',
+  'spiffe://example.org/db',
+]
 
 export interface SocketOptions {
   security?: SecuritySettings | null
