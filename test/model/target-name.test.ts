@@ -2,7 +2,11 @@ import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import t, { type Test } from 'tap'
 import { SocketSecurityError } from '../../src/model/errors.js'
-import { parseTargetName, type TargetName } from '../../src/model/target-name.js'
+import {
+  parseTargetName,
+  parseTargetNameFor,
+  type TargetName,
+} from '../../src/model/target-name.js'
 import { type Random, seededRandom } from './random.js'
 
 const PIN = `sha256/${createHash('sha256').update('key').digest('base64')}`
@@ -312,6 +316,8 @@ function complaint(text: string): string | undefined {
       return differs(name.text, text) ?? differs(`sha256/${name.digest}`, text)
     case 'ip':
       return differs(name.address, name.text)
+    case 'raw':
+      return `${shown} is raw, and nobody has asked for it`
     default:
       if (!/^[a-z0-9_.:-]+$/.test(name.host)) return `${shown}: the host is ${name.host}`
       return /[?#\\%]/.test(hostOf(text)) ? `${shown}: only ${name.host} is left` : undefined
@@ -391,3 +397,23 @@ function spelling(random: Random, groups: readonly number[]): string {
   if (!isIPv6(text)) throw new Error(`${text} is a mistake of this test`)
   return text
 }
+
+const RAW = { ipsec: { rawPeerName: true } }
+
+// A distinguished name, say: what its authority wrote is what the system compares.
+t.test('a raw name is what was written, for settings that ask for it', async t => {
+  for (const text of ['CN=DB 1, O=Example', 'HOST/Db.Example.com.', 'user@EXAMPLE.COM', 'a:b:c'])
+    t.strictSame(parseTargetNameFor(RAW, text), { kind: 'raw', text })
+  for (const settings of [null, undefined, {}, { ipsec: { rawPeerName: false } }]) {
+    t.throws(() => parseTargetNameFor(settings, 'CN=DB 1, O=Example'), { code: 'EINVAL' })
+    t.equal(parseTargetNameFor(settings, 'DB.example.com').text, 'db.example.com')
+  }
+  t.ok(Object.isFrozen(parseTargetNameFor(RAW, 'a')))
+})
+
+t.test('a raw name is a text that reaches the system whole', async t => {
+  for (const text of [undefined, null, ''])
+    t.throws(() => parseTargetNameFor(RAW, text), { code: 'EFAULT' })
+  for (const text of [5, {}, 'a\0b', 'a\nb', '\ud800', 'x'.repeat(2049)])
+    t.throws(() => parseTargetNameFor(RAW, text), { code: 'EINVAL' })
+})

@@ -3,7 +3,7 @@
  * has (a domain account, a certificate in its store), so the settings that a library of our own
  * would need are refused: none is ignored in silence.
  */
-import { SocketSecurityError } from '../../model/errors.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
 import {
   defaultDatagramPolicy,
   defaultDatagramSettings,
@@ -137,7 +137,7 @@ export function winsockPeerName(
 function refused(name: TargetName, why: string): SocketSecurityError {
   return new SocketSecurityError(
     'EINVAL',
-    `the peer target name ${name.text} cannot be used: ${why}`,
+    `the peer target name ${show(name.text)} cannot be used: ${why}`,
     { syscall: 'WSASetSocketPeerTargetName' },
   )
 }
