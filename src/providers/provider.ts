@@ -67,6 +67,12 @@ export interface NativeDescriptor {
   readonly descriptor: number
   /** Closes what no handle has taken. To be called once, and never after a handle has opened it. */
   discard(): void
+  /**
+   * Node's handle has taken it.
+   * @param alive whether that very handle still holds it: the system gives the numbers of closed
+   * sockets to others at once
+   */
+  adopted(alive: () => boolean): void
 }
 
 /**

@@ -1,123 +1,315 @@
 /**
  * Native mode: the SecureSocket is a plain socket of the operating system whose packets the system
- * secures. The provider's descriptor, with its security applied, is put under Node's handle in the
- * event 'connectionAttempt', just before connect(2): so every attempt of autoSelectFamily has its
- * own, and none is tried without.
+ * secures.
+ *
+ * The addresses are found first, and a secured socket is prepared for each. In the very call that
+ * connects, Node's handle opens the one of that address: so every attempt of autoSelectFamily has
+ * its own, and a handle without one refuses. When it is connected, the system is asked what secures
+ * it, and only then Node hears of it: 'connect' never fires, and nothing is read or written, before.
  */
-
-import type { Socket, TcpNetConnectOpts } from 'node:net'
-import { constants } from 'node:os'
+import dns from 'node:dns'
+import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { getSystemErrorMap } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
-import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
-import type { Connection, NativeProvider } from '../providers/provider.js'
-import { netSocket } from './net-internals.js'
+import { verificationTimeout } from '../providers/native-verification.js'
+import type { Connection, NativeProvider, NativeSocket } from '../providers/provider.js'
+import { verified } from './native-connection.js'
+import { type ConnectRequest, internals, netSocket, type TcpHandle } from './net-internals.js'
+import { PreparedSockets } from './prepared-sockets.js'
 import { stateOf } from './stream-state.js'
-
-/** What Node's TCP handle offers, as far as it is used here. */
-interface TcpHandle {
-  open(fd: number): number
-  connect(...args: unknown[]): number
-  connect6(...args: unknown[]): number
-}
 
 export interface NativeConnectRequest {
   readonly provider: NativeProvider
   readonly options: TcpNetConnectOpts
   readonly settings: ParsedSettings
   readonly targetName: TargetName
+  /** The application set the name itself. */
+  readonly targetNameSet: boolean
 }
 
-/** Connects `socket` with the provider's security under it. */
+/** A negotiation takes longer than the 250 ms that Node gives an attempt, and must not be cut off. */
+const MINIMUM_ATTEMPT_TIMEOUT = 10_000
+/** Addresses of each family that are prepared and tried. */
+const MAX_ADDRESSES = 4
+
+/**
+ * Connects `socket` with the provider's security under it.
+ * @throws what node:net throws for its own options
+ */
 export function connectNative(socket: Socket, request: NativeConnectRequest): void {
-  const { provider, settings, targetName } = request
-  // Node would bind first, and a bound handle takes no other descriptor: the provider binds.
-  const { localAddress, localPort, ...options } = request.options
+  const { provider, settings, targetName, targetNameSet } = request
+  const { localAddress, localPort, ...options } = nodeOptions(request)
   const state = stateOf(socket)
-  const secured = new WeakSet<object>()
+  const prepared = new PreparedSockets()
+  const opened = new WeakSet<object>()
+  let cancelled = false
 
+  const { host = 'localhost' } = options
+  const literal = isIP(host) !== 0
+  state.armHandle = arm
+  // Node checks its options and makes the handle, and waits for an address that never comes. In
+  // brackets an address is one that must be looked up.
+  netSocket.connect.call(socket, {
+    ...request.options,
+    ...(literal ? { host: `[${host}]` } : {}),
+    ...(typeof (options.lookup ?? dns.lookup) === 'function' ? { lookup: never } : {}),
+  })
+  internals(socket)._host = null
+  state.dial = { cancel }
   socket.on('connectionAttempt', onAttempt)
-  // First in line: nobody sees 'connect' on a handle that is not the secured one.
   socket.prependOnceListener('connect', onConnect)
-  socket.once('close', detach)
-  netSocket.connect.call(socket, options)
 
-  function onAttempt(address: string, port: number, family: 4 | 6): void {
-    const handle = currentHandle(socket)
-    // Until the next tick Node needs the handle, whatever the application does.
+  if (literal) {
+    prepare([{ address: host, family: isIP(host) }], () => connect(options))
+  } else {
+    connect({ ...options, lookup: lookUp as typeof dns.lookup })
+  }
+
+  function connect(nodeOptions: TcpNetConnectOpts): void {
+    try {
+      netSocket.connect.call(socket, nodeOptions)
+    } catch (error) {
+      cancel()
+      throw error
+    }
+  }
+
+  /** Answers Node when the sockets are prepared. */
+  function lookUp(name: string, wanted: dns.LookupOptions, answer: LookupAnswer): void {
+    const find = (options.lookup ?? dns.lookup) as Lookup
+    find(name, wanted, (error, found, family) => {
+      if (cancelled) return
+      if (error) {
+        answer(error, found, family)
+        return
+      }
+      const addresses = Array.isArray(found)
+        ? worthTrying(found as Address[])
+        : [{ address: found as string, family: family as number }]
+      prepare(addresses, () => answer(null, Array.isArray(found) ? addresses : found, family))
+    })
+  }
+
+  function prepare(addresses: readonly Address[], ready: () => void): void {
+    const peer = `${host}:${options.port}`
+    limit(peer, 'no socket could be secured')
+    const all = addresses
+      .filter(({ address, family }) => isIP(address) === family)
+      .map(({ address, family }) =>
+        prepared.prepare(address, () =>
+          provider.openSocket({
+            address,
+            port: Number(options.port),
+            family: family as 4 | 6,
+            localAddress,
+            localPort,
+            settings,
+            targetName,
+            targetNameSet,
+          }),
+        ),
+      )
+    Promise.all(all).then(() => {
+      if (cancelled) return
+      unlimit()
+      const error = prepared.failure()
+      if (error && !prepared.any) fail(error)
+      else process.nextTick(proceed)
+    })
+
+    function proceed(): void {
+      if (!cancelled) ready()
+    }
+  }
+
+  /** Every handle that Node makes for this socket comes by here before it connects. */
+  function arm(handle: Partial<TcpHandle>): void {
+    for (const name of ['connect', 'connect6'] as const) {
+      const original = handle[name]
+      handle[name] = (request, address, ...rest) => {
+        if (cancelled) return refusal()
+        if (typeof handle.open !== 'function' || typeof original !== 'function')
+          return refuse(unavailable('its handles'))
+        if (typeof request?.oncomplete !== 'function') return refuse(unavailable('its requests'))
+        const native = prepared.take(address)
+        if (!native) return refuse(prepared.failure(address) ?? notPrepared(address))
+        const status = handle.open(native.descriptor)
+        if (status !== 0) {
+          native.discard()
+          return refuse(notTaken(status))
+        }
+        native.adopted(() => state.handle === handle)
+        opened.add(handle)
+        verifyBeforeComplete(handle, native, request)
+        return original.call(handle, request, address, ...rest)
+      }
+    }
+  }
+
+  /** Puts the system's answer between the connection and Node's knowledge of it. */
+  function verifyBeforeComplete(
+    handle: object,
+    native: NativeSocket,
+    request: ConnectRequest,
+  ): void {
+    const complete = request.oncomplete as (...args: unknown[]) => void
+    request.oncomplete = completed
+
+    function completed(this: unknown, status: number, ...rest: unknown[]): void {
+      if (cancelled || status !== 0) {
+        complete.call(request, status, ...rest)
+        return
+      }
+      const peer = `${request.address}:${request.port}`
+      limit(peer, 'the system did not say what secures the connection')
+      verified(native, settings, peer).then(
+        connection => process.nextTick(succeed, connection),
+        error => process.nextTick(() => isCurrent() && fail(error)),
+      )
+
+      function succeed(connection: Connection): void {
+        if (!isCurrent()) return
+        if (state.handle !== handle) {
+          fail(exchanged())
+          return
+        }
+        finish(connection)
+        complete.call(request, status, ...rest)
+      }
+    }
+
+    /** Node takes an attempt away when its time is over, and closes its handle. */
+    function isCurrent(): boolean {
+      return !cancelled && request.oncomplete === completed
+    }
+  }
+
+  function finish(connection: Connection): void {
+    detach()
+    state.dial = null
+    state.outcome = null
+    state.established = state.securedBefore = true
+    state.connection = connection
+    state.secured?.resolve(connection.query())
+  }
+
+  /** The last look before anybody else sees 'connect'. */
+  function onConnect(): void {
+    const { handle, established } = state
+    if (established && typeof handle === 'object' && handle && opened.has(handle)) return
+    fail(exchanged())
+  }
+
+  /** Until the next tick Node needs the handle, whatever the application does. */
+  function onAttempt(): void {
     state.attempting = true
     process.nextTick(() => {
       state.attempting = false
     })
-    try {
-      if (!handle)
-        throw new SocketSecurityError(
-          'EPROTO',
-          'this version of Node has no handle to secure before connect()',
-        )
-      const fd = provider.openSocket({
-        address,
-        port,
-        family,
-        localAddress,
-        localPort,
-        settings,
-        targetName,
-      })
-      const status = handle.open(fd)
-      if (status !== 0)
-        throw new SocketSecurityError(
-          'EPROTO',
-          `Node did not take the secured socket (${status}): nothing is sent`,
-        )
-      secured.add(handle)
-    } catch (error) {
-      // Fail closed: this handle can no longer connect.
-      if (handle) handle.connect = handle.connect6 = () => -constants.errno.ECANCELED
-      state.outcome = error as Error
-    }
   }
 
-  function onConnect(): void {
-    const handle = currentHandle(socket)
+  function refuse(error: Error): number {
+    state.outcome = error
+    return refusal()
+  }
+
+  function fail(error: Error): void {
+    state.outcome = error
+    socket.destroy(error)
+  }
+
+  function limit(peer: string, what: string): void {
+    unlimit()
+    state.deadline = setTimeout(
+      () => fail(verificationTimeout(settings, peer, what)),
+      settings.handshakeTimeout,
+    )
+    if (state.unreferenced) state.deadline.unref()
+  }
+
+  function unlimit(): void {
+    clearTimeout(state.deadline)
+    state.deadline = undefined
+  }
+
+  /** Nothing comes of it any more; what Node still tries is refused. */
+  function cancel(): void {
+    cancelled = true
     detach()
-    state.outcome = null
-    if (!handle || !secured.has(handle)) {
-      const message = 'the socket that connected is not the one that was secured'
-      socket.destroy(new SocketSecurityError('EPROTO', message))
-      return
-    }
-    state.established = state.securedBefore = true
-    state.connection = nativeConnection(() => provider.query(socket))
-    state.secured?.resolve(state.connection.query())
+    socket.off('connect', onConnect)
   }
 
   function detach(): void {
+    unlimit()
+    prepared.discard()
     socket.off('connectionAttempt', onAttempt)
-    socket.off('connect', onConnect)
-    socket.off('close', detach)
   }
 }
 
-function currentHandle(socket: Socket): TcpHandle | null {
-  const { _handle } = socket as unknown as { _handle: Partial<TcpHandle> | null }
-  return typeof _handle?.open === 'function' && typeof _handle.connect === 'function'
-    ? (_handle as TcpHandle)
-    : null
+interface Address {
+  readonly address: string
+  readonly family: number
 }
+type LookupAnswer = (error: Error | null, found?: unknown, family?: unknown) => void
+type Lookup = (name: string, options: dns.LookupOptions, answer: LookupAnswer) => void
 
-function nativeConnection(query: () => SecurityInfo): Connection {
+function never(): void {}
+
+/** Node would bind first, and a bound handle takes no other descriptor: the provider binds. */
+function nodeOptions({ options, settings }: NativeConnectRequest): TcpNetConnectOpts {
+  const { host, localAddress, autoSelectFamilyAttemptTimeout = 0 } = options
+  const patience = Math.min(MINIMUM_ATTEMPT_TIMEOUT, settings.handshakeTimeout)
   return {
-    early: null,
-    overhead: { read: 0, written: 0 },
-    secured: true,
-    query,
-    authorized: true,
-    authorizationError: null,
-    alpnProtocol: false,
-    certificate: undefined,
-    endError: () => null,
-    explain: error => error,
+    ...options,
+    host: host || 'localhost',
+    autoSelectFamilyAttemptTimeout: Math.max(autoSelectFamilyAttemptTimeout, patience, 1),
+    // As Node does it: one local address has one family.
+    ...(localAddress ? { autoSelectFamily: false } : {}),
   }
+}
+
+/** A name may have very many addresses. */
+function worthTrying(found: readonly Address[]): Address[] {
+  const count = new Map<number, number>()
+  return found.filter(({ family }) => {
+    const earlier = count.get(family) ?? 0
+    count.set(family, earlier + 1)
+    return earlier < MAX_ADDRESSES
+  })
+}
+
+/** What a handle answers that does not connect: libuv's number of ECANCELED. */
+function refusal(): number {
+  for (const [number, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') return number
+  return -1
+}
+
+function unavailable(what: string): Error {
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    `this version of Node lets nothing be secured under ${what} before connect(): nothing is sent`,
+  )
+}
+
+function notPrepared(address: string): Error {
+  return new SocketSecurityError(
+    'EPROTO',
+    `no socket was secured for the address ${address}: nothing is sent`,
+  )
+}
+
+function notTaken(status: number): Error {
+  return new SocketSecurityError(
+    'EPROTO',
+    `Node did not take the secured socket (${status}): nothing is sent`,
+  )
+}
+
+function exchanged(): Error {
+  return new SocketSecurityError(
+    'EPROTO',
+    'the socket that connected is not the one that was secured',
+  )
 }

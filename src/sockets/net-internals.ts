@@ -23,6 +23,7 @@ export interface Internals {
   _pendingData: unknown
   _pendingEncoding: string
   _bytesDispatched: number
+  _host: string | null
   _unrefTimer(): void
   _undestroy?(): void
   _getpeername(): object
@@ -31,4 +32,19 @@ export interface Internals {
 
 export function internals(socket: object): Internals {
   return socket as Internals
+}
+
+/** Node's handle of a TCP socket, as far as it is used here. */
+export interface TcpHandle {
+  /** libuv's error number, or 0: the handle owns the descriptor. */
+  open(descriptor: number): number
+  connect(request: ConnectRequest, address: string, ...rest: unknown[]): number
+  connect6(request: ConnectRequest, address: string, ...rest: unknown[]): number
+}
+
+/** What tells Node that a handle is connected. */
+export interface ConnectRequest {
+  oncomplete?: ((...args: unknown[]) => void) | ((status: number, ...args: unknown[]) => void)
+  readonly address?: string
+  readonly port?: number
 }

@@ -18,7 +18,7 @@ import {
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import { parseSettings, type SecuritySettings } from '../model/settings.js'
-import { parseHostTargetName, parseTargetName } from '../model/target-name.js'
+import { parseHostTargetName, parseTargetNameFor } from '../model/target-name.js'
 import type { Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
@@ -82,7 +82,7 @@ class SecureSocketClass extends TlsReadingSide {
    */
   setPeerTargetName(name: string): Promise<void> {
     return completion(this, 'nameFailure', 'WSASetSocketPeerTargetName', state => {
-      const parsed = parseTargetName(name)
+      const parsed = parseTargetNameFor(state.settings, name)
       checkSetPeerTargetName(socketState(this))
       state.targetName = parsed
     })
@@ -106,7 +106,8 @@ class SecureSocketClass extends TlsReadingSide {
    */
   querySecurity(): Promise<SecurityInfo> {
     try {
-      return Promise.resolve(query(this, 'WSAQuerySocketSecurity'))
+      const connection = established(this, 'WSAQuerySocketSecurity')
+      return handled(connection.refresh?.() ?? Promise.resolve(connection.query()))
     } catch (error) {
       return handled(Promise.reject(error))
     }
@@ -118,7 +119,8 @@ class SecureSocketClass extends TlsReadingSide {
    * @throws SocketSecurityError ENOTSOCK, ENOTCONN, ERR_PEER_NOT_AUTHENTICATED
    */
   impersonatePeer<T>(fn: () => T): T {
-    const { peer } = query(this, 'WSAImpersonateSocketPeer')
+    const connection = established(this, 'WSAImpersonateSocketPeer')
+    const { peer } = connection.query()
     if (!peer) {
       throw new SocketSecurityError(
         'ERR_PEER_NOT_AUTHENTICATED',
@@ -128,7 +130,7 @@ class SecureSocketClass extends TlsReadingSide {
         },
       )
     }
-    return runAs(peer, fn)
+    return runAs(peer, () => (connection.impersonate ? connection.impersonate(fn) : fn()))
   }
 
   /** Settles when the connection is secured, or when it will not be. Never an unhandled rejection. */
@@ -258,6 +260,8 @@ class SecureSocketClass extends TlsReadingSide {
     state.connecting = state.established = false
     state.waiting = null
     if (channel) state.handle = release(state, channel)
+    state.dial?.cancel()
+    state.dial = null
     const end = () => netSocket._destroy.call(this, reason, callback)
     // In the event 'connectionAttempt' Node still needs its handle.
     if (attempting) process.nextTick(end)
@@ -328,7 +332,9 @@ class SecureSocketClass extends TlsReadingSide {
   }
 
   set _handle(handle: unknown) {
-    stateOf(this).handle = handle
+    const state = stateOf(this)
+    state.handle = handle
+    if (handle) state.armHandle?.(handle)
   }
 }
 
@@ -456,7 +462,7 @@ function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): voi
     state.settings = settings
   }
   if (options?.peerTargetName !== undefined) {
-    const name = parseTargetName(options.peerTargetName)
+    const name = parseTargetNameFor(state.settings, options.peerTargetName)
     checkSetPeerTargetName(socketState(socket))
     state.targetName = name
   }
@@ -509,7 +515,9 @@ function connectSecured(
   const provider = streamProvider(settings)
   const targetName = state.targetName ?? parseHostTargetName(options.host || 'localhost')
   if (provider.mode === 'native') {
-    connectNative(socket, { provider, options, settings, targetName })
+    if (state.onread) throw onreadTooLate()
+    const targetNameSet = state.targetName !== null
+    connectNative(socket, { provider, options, settings, targetName, targetNameSet })
   } else {
     connectChannel(socket, { provider, options, settings, targetName })
   }
@@ -523,6 +531,14 @@ function revive(socket: SecureSocketClass, state: StreamState): void {
   state.handle = state.channel = state.connection = null
   state.outcome = state.secured = null
   state.wanted = state.endHeld = false
+}
+
+/** Only node:net itself can read a native socket into the application's buffer, and must know at once. */
+function onreadTooLate(): Error {
+  return new SocketSecurityError(
+    'EINVAL',
+    "onread with protocol 'ipsec' needs the settings in the same options: give security to the constructor",
+  )
 }
 
 function neverConnected(): Error {
@@ -544,18 +560,19 @@ function neverSecured(): Error {
 
 // Asking.
 
-function query(socket: SecureSocketClass, syscall: string): SecurityInfo {
+function established(socket: SecureSocketClass, syscall: string): Connection {
   if (!(socket instanceof net.Socket)) throw notSocket(syscall)
   const { established, connection, channel } = stateOf(socket)
   checkQuery(socketState(socket), established, syscall)
   if (!connection || channel?.destroyed) throw ended()
-  return connection.query()
+  return connection
 }
 
 function reference(socket: SecureSocketClass, wanted: boolean): void {
   const state = stateOf(socket)
   state.unreferenced = !wanted
-  const { channel } = state
+  const { channel, deadline } = state
+  if (deadline) (wanted ? deadline.ref : deadline.unref).call(deadline)
   if (channel) (wanted ? channel.ref : channel.unref).call(channel)
   else (wanted ? netSocket.ref : netSocket.unref).call(socket)
 }

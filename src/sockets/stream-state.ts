@@ -9,6 +9,7 @@ import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { Connection, Dial } from '../providers/provider.js'
 import type { Deferred } from './completion.js'
+import type { TcpHandle } from './net-internals.js'
 import type { OnreadGate } from './onread.js'
 
 export class StreamState {
@@ -24,6 +25,10 @@ export class StreamState {
   /** connect() has been called, and the socket was not destroyed since. */
   connecting = false
   dial: Dial | null = null
+  /** In native mode: sees every handle that node:net makes, before it connects. */
+  armHandle: ((handle: Partial<TcpHandle>) => void) | null = null
+  /** In native mode: when what is waited for must have come. */
+  deadline: NodeJS.Timeout | undefined = undefined
   /** The stream that carries the protected bytes. */
   channel: Socket | null = null
   /** What the provider knows of the channel; kept after the end. */

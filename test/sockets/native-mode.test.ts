@@ -5,43 +5,19 @@
  */
 import net from 'node:net'
 import t from 'tap'
-import type { SecurityInfo } from '../../src/model/security-info.js'
 import { createConnection } from '../../src/net.js'
-import type { NativeProvider, NativeRequest } from '../../src/providers/provider.js'
+import type { NativeProvider } from '../../src/providers/provider.js'
 import { setIpsecProvider } from '../../src/providers/select.js'
 import { SecureSocket } from '../../src/sockets/secure-socket.js'
 import { closed, event, failure, text } from '../support/events.js'
+import { info, standIn, typeOfService, typeOfServiceOf } from './native-stand-in.js'
 
 if (process.platform !== 'linux') {
   t.plan(0, 'the stand-in provider makes sockets by Linux calls')
   process.exit()
 }
-const linux = await import('../../lib/linux-sockets.js')
 
-const typeOfService = 0x28
 const security = { protocol: 'ipsec' } as const
-const info: SecurityInfo = { secured: true, encrypted: true, protocol: 'ipsec', resumed: false }
-
-/** Makes sockets with the option set, and remembers what it was asked for. */
-function standIn(): NativeProvider & { requests: NativeRequest[] } {
-  const requests: NativeRequest[] = []
-  return {
-    mode: 'native',
-    requests,
-    openSocket(request) {
-      requests.push(request)
-      const [domain, level, option] =
-        request.family === 4
-          ? [linux.AF_INET, linux.IPPROTO_IP, linux.IP_TOS]
-          : [linux.AF_INET6, linux.IPPROTO_IPV6, linux.IPV6_TCLASS]
-      const type = linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
-      const fd = linux.socket(domain, type, 0)
-      t.equal(linux.setsockopt(fd, level, option, typeOfService), 0)
-      return fd
-    },
-    query: () => info,
-  }
-}
 
 async function server() {
   const received: string[] = []
@@ -69,8 +45,7 @@ t.test('the descriptor of the provider is the one that connects, with its option
     peerTargetName: 'host/a.example',
   })
   socket.on('connect', () => {
-    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle
-    t.equal(linux.getsockopt(fd, linux.IPPROTO_IP, linux.IP_TOS), typeOfService)
+    t.equal(typeOfServiceOf(socket), typeOfService)
   })
   t.equal(await socket.secured, info)
   t.equal(await socket.querySecurity(), info)
@@ -98,8 +73,7 @@ t.test('autoSelectFamily cannot lose it: every attempt has a descriptor of its o
     security,
   })
   socket.on('connect', () => {
-    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle
-    t.equal(linux.getsockopt(fd, linux.IPPROTO_IP, linux.IP_TOS), typeOfService)
+    t.equal(typeOfServiceOf(socket), typeOfService)
   })
   t.equal(await text(socket), 'hello')
   t.same(
@@ -133,7 +107,15 @@ t.test('fail closed: a provider that fails, or a descriptor that Node does not t
     'the provider throws': () => {
       throw new Error('no policy')
     },
-    'the descriptor is none': () => 1_000_000,
+    'the provider rejects': async () => {
+      throw new Error('no policy')
+    },
+    'the descriptor is none': async () => ({
+      descriptor: 1_000_000,
+      discard() {},
+      adopted() {},
+      query: async () => info,
+    }),
   }
   for (const [name, openSocket] of Object.entries(cases)) {
     setIpsecProvider({ ...standIn(), openSocket })

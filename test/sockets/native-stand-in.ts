@@ -1,0 +1,126 @@
+/**
+ * A native provider for tests on Linux: sockets of its own making, with a harmless option (the type
+ * of service) in the place of IPsec, because it is lost just as silently when Node replaces the handle.
+ */
+import * as linux from '../../lib/linux-sockets.js'
+import type { SecurityInfo } from '../../src/model/security-info.js'
+import type {
+  NativeDescriptor,
+  NativeListenRequest,
+  NativeProvider,
+  NativeRequest,
+} from '../../src/providers/provider.js'
+
+export const typeOfService = 0x28
+
+export const info: SecurityInfo = {
+  secured: true,
+  encrypted: true,
+  protocol: 'ipsec',
+  resumed: false,
+}
+
+/** What the tests change; each may fail, or never settle. */
+export interface Behaviour {
+  /** Before a socket is made. */
+  prepare(request: NativeRequest | NativeListenRequest): Promise<void> | void
+  /** What the system says of a connection. */
+  query(address: string): Promise<SecurityInfo>
+  impersonate?: <T>(fn: () => T) => T
+}
+
+export interface StandIn extends NativeProvider {
+  readonly requests: NativeRequest[]
+  readonly listeners: NativeListenRequest[]
+  /** How often it was asked what secures a connection. */
+  readonly queries: string[]
+  /** Sockets that were made, and neither discarded nor taken by a handle. */
+  readonly open: Set<number>
+  /** Discarded, or given to a handle, more than once. */
+  readonly mistakes: string[]
+  /** The accepted connections that were asked for. */
+  readonly accepts: unknown[]
+}
+
+export function standIn(behaviour: Partial<Behaviour> = {}): StandIn {
+  const requests: NativeRequest[] = []
+  const listeners: NativeListenRequest[] = []
+  const queries: string[] = []
+  const open = new Set<number>()
+  const mistakes: string[] = []
+  const accepts: unknown[] = []
+
+  function connection(address: string, alive: () => boolean) {
+    return {
+      query: async () => {
+        if (!alive()) mistakes.push(`${address} was queried on a handle that is gone`)
+        queries.push(address)
+        return (await behaviour.query?.(address)) ?? info
+      },
+      ...(behaviour.impersonate ? { impersonate: behaviour.impersonate } : {}),
+    }
+  }
+
+  function make(family: 4 | 6, isAlive: { alive: () => boolean }): NativeDescriptor {
+    const descriptor = newSocket(family)
+    open.add(descriptor)
+    return {
+      descriptor,
+      discard() {
+        if (!open.delete(descriptor)) mistakes.push(`${descriptor} was discarded twice`)
+        linux.close(descriptor)
+      },
+      adopted(alive) {
+        if (!open.delete(descriptor)) mistakes.push(`${descriptor} was adopted twice`)
+        isAlive.alive = alive
+      },
+    }
+  }
+
+  return {
+    mode: 'native',
+    requests,
+    listeners,
+    queries,
+    open,
+    mistakes,
+    accepts,
+    async openSocket(request) {
+      requests.push(request)
+      await behaviour.prepare?.(request)
+      const state = { alive: () => false }
+      return {
+        ...make(request.family, state),
+        ...connection(request.address, () => state.alive()),
+      }
+    },
+    async openListener(request) {
+      listeners.push(request)
+      await behaviour.prepare?.(request)
+      return make(request.family, { alive: () => false })
+    },
+    accepted(socket) {
+      accepts.push(socket)
+      return connection(String(socket.remoteAddress), () => !socket.destroyed)
+    },
+  }
+}
+
+function newSocket(family: 4 | 6): number {
+  const [domain, level, option] =
+    family === 4
+      ? [linux.AF_INET, linux.IPPROTO_IP, linux.IP_TOS]
+      : [linux.AF_INET6, linux.IPPROTO_IPV6, linux.IPV6_TCLASS]
+  const type = linux.SOCK_STREAM | linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC
+  const descriptor = linux.socket(domain, type, 0)
+  if (descriptor < 0 || linux.setsockopt(descriptor, level, option, typeOfService) !== 0) {
+    throw new Error(`no socket (${descriptor})`)
+  }
+  return descriptor
+}
+
+/** The type of service of the socket under a handle; 0 where it is no socket of ours. */
+export function typeOfServiceOf(socket: object): number {
+  const { _handle } = socket as { _handle: { fd: number } }
+  return linux.getsockopt(_handle.fd, linux.IPPROTO_IP, linux.IP_TOS)
+}
