@@ -8,18 +8,22 @@ import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
-import type { Acceptor, Connection } from '../providers/provider.js'
+import type { AcceptObserver, Acceptor, Connection, StreamProvider } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
+import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
-import { net } from './net-internals.js'
+import { checkListening, listenOn, type Open } from './listening.js'
+import { createNativeAcceptor } from './native-server.js'
+import { internals, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
 
 const base = net.Server.prototype
 const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
 const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown
+const baseListen2 = Reflect.get(base, '_listen2') as typeof baseListen
 
 export type SecureServerOptions = ServerOpts & { security?: SecuritySettings | null }
 export type ConnectionListener = (socket: SecureSocket) => void
@@ -63,6 +67,8 @@ class SecureServerClass extends net.Server {
       if (state.failure) throw state.failure
       checkListen(options as ListenOptions, settingsOf(state))
       state.acceptor ??= createAcceptor(this)
+      state.open = ownSocket(settingsOf(state))
+      if (state.open) checkListening()
     } catch (error) {
       process.nextTick(() => baseEmit.call(this, 'error', error))
       return this
@@ -73,9 +79,43 @@ class SecureServerClass extends net.Server {
     return this
   }
 
+  /** net.Server's own step: where to listen is known, and the socket is made now. */
+  _listen2(...where: unknown[]): void {
+    const state = stateOf(this)
+    const { open } = state
+    if (!open) {
+      baseListen2.apply(this, where)
+      return
+    }
+    const [address, port, family, backlog, fd, flags] = where as [string | null, ...number[]]
+    state.stopOpening?.()
+    if (internals(this)._handle || typeof fd === 'number') {
+      if (state.native) refuseListening(this, 'a handle or descriptor that exists already')
+      else baseListen2.apply(this, where)
+      return
+    }
+    const at = { address, port: Number(port), family: Number(family), backlog, flags }
+    state.stopOpening = listenOn(this, at, open, {
+      listens: handle => {
+        state.handle = handle
+      },
+      failed: error => process.nextTick(() => baseEmit.call(this, 'error', error)),
+    })
+  }
+
+  override close(callback?: (error?: Error) => void): this {
+    stateOf(this).stopOpening?.()
+    base.close.call(this, callback)
+    return this
+  }
+
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [raw] = args
     if (event === 'close') stateOf(this).closed = true
+    if (event === 'listening' && !listensOnItsOwn(this)) {
+      refuseListening(this, 'a socket that is not the one that was secured')
+      return true
+    }
     if (event !== 'connection' || (raw instanceof SecureSocket && isEstablished(raw))) {
       return baseEmit.call(this, event, ...args)
     }
@@ -134,6 +174,14 @@ interface ServerState {
   /** An asynchronous completion that failed; the listen that waits for it fails with it (R12). */
   failure: Error | null
   acceptor: Acceptor | null
+  /** Makes the socket to listen on, where it is not net.Server that makes it. */
+  open: Open | null
+  /** Gives up what is being opened. */
+  stopOpening: (() => void) | null
+  /** The handle that has taken it. */
+  handle: object | null
+  /** The system secures what is accepted. */
+  native: boolean
   listened: boolean
   closed: boolean
   pauseOnConnect: boolean
@@ -148,6 +196,10 @@ function stateOf(server: object): ServerState {
       settings: null,
       failure: null,
       acceptor: null,
+      open: null,
+      stopOpening: null,
+      handle: null,
+      native: false,
       listened: false,
       closed: false,
       pauseOnConnect: false,
@@ -208,17 +260,60 @@ function createAcceptor(server: SecureServerClass): Acceptor {
   const state = stateOf(server)
   const settings = settingsOf(state)
   const provider = streamProvider(settings)
-  if (provider.mode === 'native') {
-    throw new SocketSecurityError(
-      'ERR_PROVIDER_UNAVAILABLE',
-      'this version has no IPsec for servers: use protocol "default" or "tls"',
-    )
-  }
-  return provider.createAcceptor(settings, {
+  state.native = provider.mode === 'native'
+  const observer: AcceptObserver = {
     established: (channel, connection) => present(server as Foreign, state, channel, connection),
     refused: (error, channel) => baseEmit.call(server, 'tlsClientError', error, channel),
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
-  })
+  }
+  return provider.mode === 'native'
+    ? createNativeAcceptor(provider, settings, observer)
+    : provider.createAcceptor(settings, observer)
+}
+
+/** A socket that the system secures; and on Windows one that nobody else can bind to, whatever secures it (R9). */
+function ownSocket(settings: ParsedSettings): Open | null {
+  const provider = streamProvider(settings)
+  if (provider.mode === 'native') return nativeListener(provider, settings)
+  if (process.platform !== 'win32' || settings.sharePort) return null
+  return (family, done) => {
+    try {
+      done(null, exclusiveSocket('stream', family))
+    } catch (error) {
+      done(error as Error)
+    }
+  }
+}
+
+function nativeListener(
+  provider: Extract<StreamProvider, { mode: 'native' }>,
+  settings: ParsedSettings,
+): Open {
+  return (family, done) => {
+    const opening = (async () => provider.openListener({ family, settings }))()
+    opening.then(
+      descriptor => process.nextTick(done, null, descriptor),
+      error => process.nextTick(done, error),
+    )
+  }
+}
+
+/** Is the handle that listens the one that has taken our socket? */
+function listensOnItsOwn(server: object): boolean {
+  const { open, native, handle } = stateOf(server)
+  return open === null || !native || internals(server)._handle === handle
+}
+
+function refuseListening(server: SecureServerClass, what: string): void {
+  const error = new SocketSecurityError(
+    'EINVAL',
+    `${what} cannot be secured by the system: let listen() make the socket, from a port and a host`,
+    { syscall: 'WSASetSocketSecurity' },
+  )
+  const { _handle } = internals(server) as { _handle: { close?(): void } | null }
+  _handle?.close?.()
+  internals(server)._handle = null
+  process.nextTick(() => baseEmit.call(server, 'error', error))
 }
 
 /** Shows a secured connection to the application. */

@@ -1,0 +1,163 @@
+/**
+ * Listening on a socket of our own making: prepared, taken by a handle of Node's, bound, and then
+ * net.Server's. It happens inside of net.Server's own listen(), which has read its arguments, looked
+ * up the host, and says in its own words what goes wrong.
+ */
+import type { Server } from 'node:net'
+import { SocketSecurityError } from '../model/errors.js'
+import type { NativeDescriptor } from '../providers/provider.js'
+import { internals, net, netSocket, type TcpHandle } from './net-internals.js'
+
+/** What net.Server calls when it knows where to listen. */
+export interface Where {
+  /** None: all addresses of both families, else of IPv4. */
+  readonly address: string | null
+  readonly port: number
+  readonly family: number
+  readonly backlog: unknown
+  /** libuv's UV_TCP_IPV6ONLY and UV_TCP_REUSEPORT. */
+  readonly flags: unknown
+}
+
+/** Makes a socket of a family; at once, or later. */
+export type Open = (
+  family: 4 | 6,
+  done: (error: Error | null, descriptor?: NativeDescriptor) => void,
+) => void
+
+export interface ListenObserver {
+  /** The handle that listens; net.Server's from now on. */
+  listens(handle: object): void
+  failed(error: Error): void
+}
+
+/** net.Server's own step, which looks whether there is a handle already. */
+type Listen2 = (this: object, ...where: unknown[]) => void
+
+interface ServerHandle extends TcpHandle {
+  bind(address: string, port: number, flags?: unknown): number
+  bind6(address: string, port: number, flags?: unknown): number
+  listen(backlog: number): number
+  close(): void
+}
+
+/**
+ * Can a socket of our own be put there?
+ * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
+ */
+export function checkListening(): void {
+  if (typeof Reflect.get(net.Server.prototype, '_listen2') === 'function') return
+  throw unavailable('the step of listen() in which a socket of ours is put under the server')
+}
+
+/**
+ * Opens, binds and listens.
+ * @returns what gives it up, and closes what comes late
+ */
+export function listenOn(
+  server: Server,
+  where: Where,
+  open: Open,
+  observer: ListenObserver,
+): () => void {
+  let cancelled = false
+  const { address, port, family, backlog, flags } = where
+  // As net.Server does it.
+  const candidates = address
+    ? [{ address, family: family === 6 ? 6 : 4 } as const]
+    : ([
+        { address: '::', family: 6 },
+        { address: '0.0.0.0', family: 4 },
+      ] as const)
+  attempt(0)
+  return () => {
+    cancelled = true
+  }
+
+  function attempt(index: number): void {
+    const candidate = candidates[index]
+    if (!candidate) return
+    const isLast = index === candidates.length - 1
+    open(candidate.family, (error, descriptor) => {
+      if (cancelled) {
+        descriptor?.discard()
+        return
+      }
+      if (!descriptor) {
+        // A machine without IPv6 listens on IPv4.
+        if (!isLast && (error as { code?: string }).code === 'EAFNOSUPPORT') attempt(index + 1)
+        else observer.failed(error as Error)
+        return
+      }
+      const handle = take(descriptor)
+      if (!handle) return
+      const bind = candidate.family === 6 ? handle.bind6 : handle.bind
+      const status = bind.call(handle, candidate.address, port, flags)
+      if (status !== 0 && !isLast) {
+        handle.close()
+        attempt(index + 1)
+        return
+      }
+      // It is net.Server that says what is wrong with an address.
+      if (status !== 0) handle.listen = () => status
+      Reflect.set(server, '_handle', handle)
+      observer.listens(handle)
+      const listen2 = Reflect.get(net.Server.prototype, '_listen2') as Listen2
+      listen2.call(server, candidate.address, port, candidate.family, backlog, undefined, flags)
+    })
+  }
+
+  function take(descriptor: NativeDescriptor): ServerHandle | undefined {
+    try {
+      const handle = new (tcpHandle())(SERVER)
+      const status = handle.open(descriptor.descriptor)
+      if (status === 0) {
+        descriptor.adopted(() => Reflect.get(server, '_handle') === handle)
+        return handle
+      }
+      handle.close()
+      throw notTaken(status)
+    } catch (error) {
+      descriptor.discard()
+      observer.failed(error as Error)
+      return undefined
+    }
+  }
+}
+
+/** tcp_wrap's TCPConstants.SERVER. */
+const SERVER = 1
+
+let Handle: (new (type: number) => ServerHandle) | undefined
+
+/**
+ * Node does not give its TCP handles away: one of them says what it was made by.
+ * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
+ */
+function tcpHandle(): new (type: number) => ServerHandle {
+  if (Handle) return Handle
+  const socket = new net.Socket()
+  netSocket.connect.call(socket, { host: 'x.invalid', port: 1, lookup() {} })
+  const handle = internals(socket)._handle as Partial<ServerHandle> | null
+  socket.destroy()
+  const { open, bind, bind6, listen, close } = handle ?? {}
+  if ([open, bind, bind6, listen, close].some(each => typeof each !== 'function')) {
+    throw unavailable('a handle that takes a socket of ours')
+  }
+  Handle = (handle as object).constructor as new (type: number) => ServerHandle
+  return Handle
+}
+
+function unavailable(what: string): Error {
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    `this version of Node has not ${what}: nothing listens`,
+  )
+}
+
+function notTaken(status: number): Error {
+  return new SocketSecurityError(
+    'EPROTO',
+    `Node did not take the secured socket (${status}): nothing listens`,
+  )
+}

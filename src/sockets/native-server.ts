@@ -1,0 +1,96 @@
+/**
+ * The server's side of native mode: what a listening socket has accepted is shown to the
+ * application once the system has said what secures it.
+ */
+import type { Socket } from 'node:net'
+import { SocketSecurityError } from '../model/errors.js'
+import { unsupportedFamily } from '../model/lifecycle.js'
+import type { ParsedSettings } from '../model/settings.js'
+import { verificationTimeout } from '../providers/native-verification.js'
+import type { AcceptObserver, Acceptor, NativeProvider } from '../providers/provider.js'
+import { verified } from './native-connection.js'
+import { internals } from './net-internals.js'
+
+/** Verifies what a native listener accepts. */
+export function createNativeAcceptor(
+  provider: NativeProvider,
+  settings: ParsedSettings,
+  observer: AcceptObserver,
+): Acceptor {
+  return { accept }
+
+  function accept(raw: Socket): void {
+    const handle = internals(raw)._handle as Reading | null
+    if (typeof handle?.getpeername !== 'function' || typeof handle.readStop !== 'function') {
+      refuse(unsupportedFamily('what was accepted'))
+      return
+    }
+    // Nothing is read before the peer is known; net.Socket starts again when it is asked to read.
+    handle.readStop()
+    handle.reading = false
+    const peer = `${raw.remoteAddress}:${raw.remotePort}`
+    const deadline = setTimeout(
+      () =>
+        refuse(
+          verificationTimeout(
+            settings,
+            peer,
+            'the system did not say what secures the accepted connection',
+          ),
+        ),
+      settings.handshakeTimeout,
+    )
+    let pending = true
+    raw.on('error', refuse)
+    raw.on('close', onClose)
+    verify().then(
+      connection =>
+        process.nextTick(() => {
+          if (!pending) return
+          done()
+          observer.established(raw, connection)
+        }),
+      error => process.nextTick(refuse, error),
+    )
+
+    async function verify() {
+      return await verified(provider.accepted(raw, settings), settings, peer)
+    }
+
+    function onClose(): void {
+      refuse(closedEarly(peer))
+    }
+
+    function refuse(error: Error): void {
+      if (pending) {
+        done()
+        // What is still to come of it concerns nobody any more.
+        raw.on('error', () => {})
+        observer.refused(error, raw)
+      }
+      raw.destroy()
+    }
+
+    function done(): void {
+      pending = false
+      clearTimeout(deadline)
+      raw.off('error', refuse)
+      raw.off('close', onClose)
+    }
+  }
+}
+
+/** Node's handle, as far as its reading is concerned. */
+interface Reading {
+  getpeername?: unknown
+  readStop?(): number
+  reading: boolean
+}
+
+function closedEarly(peer: string): Error {
+  return new SocketSecurityError(
+    'ECONNRESET',
+    `${peer} was gone before the system had said what secures its connection`,
+    { peer },
+  )
+}
