@@ -1,0 +1,48 @@
+// Node for Windows finds packages for Linux here, and no loader for TypeScript. So the tests run in a
+// copy of the tree, file by file, which lies beside the packages for Windows.
+
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { transformSync } from 'esbuild'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const compiled = ['src', 'lib', 'test']
+const hidden = ['node_modules', '.git', '.winsock', '.node-versions', '.tap']
+
+/**
+ * Makes JavaScript of every TypeScript file, under its own path, so that imports, addresses of files
+ * and child processes work as they are. Nothing is bundled, and what is no program is linked.
+ * @param {string} folder exists; packages are looked up from there
+ */
+export function mirror(folder) {
+  for (const name of readdirSync(root)) {
+    if (compiled.includes(name)) copyFolder(name, folder)
+    else if (!hidden.includes(name)) symlinkSync(join(root, name), join(folder, name))
+  }
+}
+
+function copyFolder(name, folder) {
+  mkdirSync(join(folder, name))
+  for (const entry of readdirSync(join(root, name), { withFileTypes: true })) {
+    const path = join(name, entry.name)
+    if (entry.isDirectory()) copyFolder(path, folder)
+    else if (!path.endsWith('.ts')) copyFileSync(join(root, path), join(folder, path))
+    else writeFileSync(join(folder, path.replace(/ts$/, 'js')), javascript(path))
+  }
+}
+
+function javascript(path) {
+  const source = readFileSync(join(root, path), 'utf8')
+  const options = { loader: 'ts', format: 'esm', target: 'node20', sourcefile: path }
+  const { code } = transformSync(source, { ...options, sourcemap: 'inline' })
+  // What is started by its address, and not imported, has the name of its source.
+  return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
+}

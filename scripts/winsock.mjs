@@ -1,0 +1,159 @@
+// npm run test:winsock: the tests of the Winsock provider, run by Node for Windows under Wine, with a
+// test double in the place of the system's Fwpuclnt.dll. For Debian; installs what is missing.
+// node scripts/winsock.mjs [--node 20,22] [FILE…]: with those versions only, those files only.
+
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { summary } from './tap.mjs'
+import { mirror } from './winsock-mirror.mjs'
+import {
+  cache,
+  endWine,
+  makePrefix,
+  setUp,
+  versions,
+  windowsNode,
+  wine,
+  wineEnvironment,
+} from './winsock-setup.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** What runs when no file is named: all of test/winsock, and these. */
+const chosen = []
+
+const jobs = 2
+const secondsPerFile = 90
+
+const { values, positionals } = parseArgs({
+  options: { node: { type: 'string' } },
+  allowPositionals: true,
+})
+const wanted = values.node?.split(',') ?? versions
+for (const version of wanted) {
+  if (!versions.includes(version)) throw new Error(`--node: one of ${versions}, not ${version}`)
+}
+const named = positionals.map(file => resolve(file).slice(root.length))
+const files = named.length > 0 ? named : [...tests('test/winsock'), ...chosen]
+
+const run = join(cache, `run-${process.pid}`)
+const tree = join(run, 'tree')
+const running = new Set()
+const prefixes = []
+const total = { passed: 0, failed: 0, skipped: 0 }
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const prefix of prefixes) endWine(prefix)
+  rmSync(run, { recursive: true, force: true })
+})
+
+try {
+  setUp()
+  mkdirSync(tree, { recursive: true })
+  mirror(tree)
+  const tasks = queue()
+  await Promise.all(Array.from({ length: jobs }, (_, index) => work(tasks, `prefix-${index}`)))
+} catch (error) {
+  // What could not be had is one failure: the tests that did not run must not look passed.
+  console.error(error.message)
+  total.failed++
+}
+console.log(`\n${summary(total)}`)
+process.exitCode = total.failed === 0 ? 0 : 1
+
+function* queue() {
+  for (const version of wanted) for (const file of files) yield { version, file }
+}
+
+/** Files that run at the same time have a Wine each, so that no one's end is another's. */
+async function work(tasks, name) {
+  const prefix = join(run, name)
+  prefixes.push(prefix)
+  makePrefix(prefix)
+  for (const task of tasks) show(task, await runFile(task, prefix))
+}
+
+/** @returns {Promise<{output: string, code: number | null, late: boolean, seconds: number}>} */
+function runFile({ version, file }, prefix) {
+  const started = performance.now()
+  const script = join(tree, file.replace(/\.ts$/, '.js'))
+  // A file, because Node ends with EBADF under Wine when this is a pipe.
+  const path = join(run, `${version}-${file.replaceAll('/', '-')}.tap`)
+  const output = openSync(path, 'w')
+  const env = { ...wineEnvironment(prefix), WINSOCK_DOUBLE: 'true' }
+  const args = [windowsNode(version), '--enable-source-maps', windowsPath(script)]
+  const child = spawn(wine, args, { stdio: ['ignore', output, output], env, cwd: tree })
+  closeSync(output)
+  running.add(child)
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    child.kill('SIGKILL')
+  }, secondsPerFile * 1000)
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', code => {
+      clearTimeout(timer)
+      running.delete(child)
+      const seconds = (performance.now() - started) / 1000
+      resolve({ output: readFileSync(path, 'utf8'), code, late, seconds })
+    })
+  })
+}
+
+/** One line for a file that passes, with what it skipped; all that it said where one fails. */
+function show({ version, file }, { output, code, late, seconds }) {
+  const counts = count(output)
+  const complaint = complaintAbout(counts, code, late)
+  if (complaint) counts.failed++
+  for (const key in total) total[key] += counts[key]
+
+  const failed = counts.failed > 0
+  const title = `${failed ? 'not ok' : 'ok'} - Node ${version} ${file}`
+  console.log(`${title} # ${seconds.toFixed(1)} s, ${summary(counts)}`)
+  const lines = output.split(/\r?\n/)
+  for (const line of failed ? lines : lines.filter(isSkip)) console.log(`    ${line}`)
+  if (complaint) console.log(`    not ok - ${complaint}`)
+}
+
+function complaintAbout({ passed, failed, skipped }, code, late) {
+  if (late) return `it did not end within ${secondsPerFile} s`
+  if (code !== 0 && failed === 0) return `it ended with code ${code}`
+  if (passed + failed + skipped === 0) return 'it tested nothing'
+  return undefined
+}
+
+/** What TAP's last comment says, or the points themselves where the program did not get that far. */
+function count(output) {
+  const end = /^# \{ (total: .*) \}\r?$/m.exec(output)?.[1]
+  if (end) {
+    const number = key => Number(new RegExp(`\\b${key}: (\\d+)`).exec(end)?.[1] ?? 0)
+    const skipped = number('skip') + number('todo')
+    return { passed: number('pass'), failed: number('fail'), skipped }
+  }
+  const points = output.split(/\r?\n/).filter(line => /^ *(not )?ok /.test(line))
+  const failed = points.filter(line => /^ *not ok /.test(line) && !isSkip(line)).length
+  const skipped = points.filter(isSkip).length
+  return { passed: points.length - failed - skipped, failed, skipped }
+}
+
+function isSkip(line) {
+  return /^ *(not )?ok .*# (SKIP|TODO)/i.test(line)
+}
+
+function tests(folder) {
+  const names = readdirSync(join(root, folder), { recursive: true })
+  return names
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => join(folder, name))
+    .sort()
+}
+
+function windowsPath(path) {
+  return `Z:${path.replaceAll('/', '\\')}`
+}
