@@ -35,11 +35,12 @@ function reason({ ipsec }: SecurityInfo): string {
   return ipsec?.negotiationError ? ` (Windows error ${ipsec.negotiationError})` : ''
 }
 
-/** Nothing was heard of the system in time. */
-export function verificationTimeout(settings: ParsedSettings, peer: string, what: string): Error {
+/** The system was not heard of in time. */
+export function nativeTimeout(settings: ParsedSettings, what: string, peer?: string): Error {
+  const where = peer === undefined ? '' : `${peer}: `
   return new SocketSecurityError(
-    'ERR_TLS_HANDSHAKE_TIMEOUT',
-    `${peer}: ${what} within ${settings.handshakeTimeout} ms: nothing was sent`,
+    'ETIMEDOUT',
+    `${where}${what} within ${settings.handshakeTimeout} ms: nothing was sent`,
     { peer },
   )
 }

@@ -29,6 +29,8 @@ export interface ChannelProvider {
  */
 export interface NativeProvider {
   readonly mode: 'native'
+  /** @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings that the system cannot honour */
+  checkSettings?(settings: ParsedSettings): void
   /**
    * Makes an unconnected socket for one address that will be tried: its security and the peer's name
    * are applied, and it is bound where a local address or port is asked for.
@@ -54,11 +56,15 @@ export interface NativeRequest {
   readonly targetName: TargetName
   /** The application set the name itself. */
   readonly targetNameSet: boolean
+  /** Nobody waits for it any more. */
+  readonly signal: AbortSignal
 }
 
 export interface NativeListenRequest {
   readonly family: 4 | 6
   readonly settings: ParsedSettings
+  /** Nobody waits for it any more. */
+  readonly signal: AbortSignal
 }
 
 /** A socket of the operating system. */

@@ -5,6 +5,8 @@ import type { DatagramProvider } from './datagram-provider.js'
 import { dtlsProvider } from './dtls/dtls-provider.js'
 import type { NativeProvider, StreamProvider } from './provider.js'
 import { tlsProvider } from './tls/tls-provider.js'
+import { winsockDatagramProvider } from './winsock/datagrams.js'
+import { winsockProvider } from './winsock/winsock-provider.js'
 
 let ipsec: NativeProvider | null = null
 let ipsecDatagrams: DatagramProvider | null = null
@@ -16,7 +18,18 @@ let ipsecDatagrams: DatagramProvider | null = null
 export function streamProvider(settings: ParsedSettings): StreamProvider {
   if (settings.protocol === 'tls') return tlsProvider
   if (ipsec) return ipsec
+  if (process.platform === 'win32') return windows(winsockProvider)
   throw noIpsec()
+}
+
+/** Of 64 bits: the structures of Winsock are laid out for those, and nobody has seen the others. */
+function windows<T>(provider: T): T {
+  if (process.arch === 'x64' || process.arch === 'arm64') return provider
+  throw new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    `IPsec on Windows needs Node for x64 or arm64, this is ${process.arch}: install that, or use protocol 'default' or 'tls'`,
+    { syscall: 'WSASetSocketSecurity' },
+  )
 }
 
 /**
@@ -26,6 +39,7 @@ export function streamProvider(settings: ParsedSettings): StreamProvider {
 export function datagramProvider(settings: ParsedSettings): DatagramProvider {
   if (settings.protocol === 'tls') return dtlsProvider
   if (ipsecDatagrams) return ipsecDatagrams
+  if (process.platform === 'win32') return windows(winsockDatagramProvider)
   throw noIpsec()
 }
 

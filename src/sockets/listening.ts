@@ -20,10 +20,8 @@ export interface Where {
 }
 
 /** Makes a socket of a family; at once, or later. */
-export type Open = (
-  family: 4 | 6,
-  done: (error: Error | null, descriptor?: NativeDescriptor) => void,
-) => void
+export type Open = (family: 4 | 6, signal: AbortSignal, done: Opened) => void
+export type Opened = (error: Error | null, descriptor?: NativeDescriptor) => void
 
 export interface ListenObserver {
   /** The handle that listens; net.Server's from now on. */
@@ -60,7 +58,7 @@ export function listenOn(
   open: Open,
   observer: ListenObserver,
 ): () => void {
-  let cancelled = false
+  const abort = new AbortController()
   const { address, port, family, backlog, flags } = where
   // As net.Server does it.
   const candidates = address
@@ -70,16 +68,14 @@ export function listenOn(
         { address: '0.0.0.0', family: 4 },
       ] as const)
   attempt(0)
-  return () => {
-    cancelled = true
-  }
+  return () => abort.abort()
 
   function attempt(index: number): void {
     const candidate = candidates[index]
     if (!candidate) return
     const isLast = index === candidates.length - 1
-    open(candidate.family, (error, descriptor) => {
-      if (cancelled) {
+    open(candidate.family, abort.signal, (error, descriptor) => {
+      if (abort.signal.aborted) {
         descriptor?.discard()
         return
       }

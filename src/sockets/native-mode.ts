@@ -13,7 +13,7 @@ import { getSystemErrorMap } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
-import { verificationTimeout } from '../providers/native-verification.js'
+import { nativeTimeout } from '../providers/native-verification.js'
 import type { Connection, NativeProvider, NativeSocket } from '../providers/provider.js'
 import { verified } from './native-connection.js'
 import { type ConnectRequest, internals, netSocket, type TcpHandle } from './net-internals.js'
@@ -98,7 +98,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     const all = addresses
       .filter(({ address, family }) => isIP(address) === family)
       .map(({ address, family }) =>
-        prepared.prepare(address, () =>
+        prepared.prepare(address, signal =>
           provider.openSocket({
             address,
             port: Number(options.port),
@@ -108,6 +108,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
             settings,
             targetName,
             targetNameSet,
+            signal,
           }),
         ),
       )
@@ -223,7 +224,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   function limit(peer: string, what: string): void {
     unlimit()
     state.deadline = setTimeout(
-      () => fail(verificationTimeout(settings, peer, what)),
+      () => fail(nativeTimeout(settings, what, peer)),
       settings.handshakeTimeout,
     )
     if (state.unreferenced) state.deadline.unref()

@@ -7,13 +7,17 @@ import type { NativeSocket } from '../providers/provider.js'
 export class PreparedSockets {
   readonly #ready = new Map<string, NativeSocket>()
   readonly #failures = new Map<string, Error>()
-  #discarded = false
+  readonly #abort = new AbortController()
 
   /** Prepares the socket of an address; its failure is kept for whoever takes it. */
-  async prepare(address: string, open: () => Promise<NativeSocket>): Promise<void> {
+  async prepare(
+    address: string,
+    open: (signal: AbortSignal) => Promise<NativeSocket>,
+  ): Promise<void> {
+    const { signal } = this.#abort
     try {
-      const socket = await open()
-      if (this.#discarded) socket.discard()
+      const socket = await open(signal)
+      if (signal.aborted) socket.discard()
       else this.#ready.set(address, socket)
     } catch (error) {
       this.#failures.set(address, error as Error)
@@ -41,7 +45,7 @@ export class PreparedSockets {
 
   /** Closes what no handle has taken, also what is still to come. */
   discard(): void {
-    this.#discarded = true
+    this.#abort.abort()
     for (const socket of this.#ready.values()) socket.discard()
     this.#ready.clear()
   }

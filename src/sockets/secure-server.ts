@@ -8,14 +8,14 @@ import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
-import type { AcceptObserver, Acceptor, Connection, StreamProvider } from '../providers/provider.js'
+import type { AcceptObserver, Acceptor, Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { checkListening, listenOn, type Open } from './listening.js'
-import { createNativeAcceptor } from './native-server.js'
+import { createNativeAcceptor, openNativeListener } from './native-server.js'
 import { internals, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
@@ -266,17 +266,18 @@ function createAcceptor(server: SecureServerClass): Acceptor {
     refused: (error, channel) => baseEmit.call(server, 'tlsClientError', error, channel),
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
   }
-  return provider.mode === 'native'
-    ? createNativeAcceptor(provider, settings, observer)
-    : provider.createAcceptor(settings, observer)
+  if (provider.mode === 'channel') return provider.createAcceptor(settings, observer)
+  if (settings.sharePort) throw notShared()
+  provider.checkSettings?.(settings)
+  return createNativeAcceptor(provider, settings, observer)
 }
 
 /** A socket that the system secures; and on Windows one that nobody else can bind to, whatever secures it (R9). */
 function ownSocket(settings: ParsedSettings): Open | null {
   const provider = streamProvider(settings)
-  if (provider.mode === 'native') return nativeListener(provider, settings)
+  if (provider.mode === 'native') return openNativeListener(provider, settings)
   if (process.platform !== 'win32' || settings.sharePort) return null
-  return (family, done) => {
+  return (family, _signal, done) => {
     try {
       done(null, exclusiveSocket('stream', family))
     } catch (error) {
@@ -285,23 +286,18 @@ function ownSocket(settings: ParsedSettings): Open | null {
   }
 }
 
-function nativeListener(
-  provider: Extract<StreamProvider, { mode: 'native' }>,
-  settings: ParsedSettings,
-): Open {
-  return (family, done) => {
-    const opening = (async () => provider.openListener({ family, settings }))()
-    opening.then(
-      descriptor => process.nextTick(done, null, descriptor),
-      error => process.nextTick(done, error),
-    )
-  }
-}
-
 /** Is the handle that listens the one that has taken our socket? */
 function listensOnItsOwn(server: object): boolean {
   const { open, native, handle } = stateOf(server)
   return open === null || !native || internals(server)._handle === handle
+}
+
+function notShared(): Error {
+  return new SocketSecurityError(
+    'EOPNOTSUPP',
+    "security.sharePort cannot be used with protocol 'ipsec': the system secures a socket for one process, which has its port for itself",
+    { syscall: 'WSASetSocketSecurity' },
+  )
 }
 
 function refuseListening(server: SecureServerClass, what: string): void {

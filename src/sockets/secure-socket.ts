@@ -516,6 +516,7 @@ function connectSecured(
   const targetName = state.targetName ?? parseHostTargetName(options.host || 'localhost')
   if (provider.mode === 'native') {
     if (state.onread) throw onreadTooLate()
+    provider.checkSettings?.(settings)
     const targetNameSet = state.targetName !== null
     connectNative(socket, { provider, options, settings, targetName, targetNameSet })
   } else {
