@@ -34,20 +34,31 @@ export interface ChannelDatagramProvider {
  */
 export interface NativeDatagramProvider {
   readonly mode: 'native'
+  /** @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings that the system cannot honour */
+  checkSettings?(settings: ParsedSettings): void
+  /** @throws SocketSecurityError EINVAL for a name that was set and that the system cannot check */
+  checkTargetName?(name: TargetName, settings: ParsedSettings): void
   /**
    * Makes a socket whose security is applied, to be taken by Node's handle before it is bound.
    * @throws (rejects) where it cannot be secured; the binding fails then, and nothing is sent
    */
-  openSocket(request: {
-    readonly family: 4 | 6
-    readonly settings: ParsedSettings
-  }): Promise<NativeDatagramSocket>
+  openSocket(request: NativeDatagramRequest): Promise<NativeDatagramSocket>
+}
+
+export interface NativeDatagramRequest {
+  readonly family: 4 | 6
+  readonly settings: ParsedSettings
+  /** Nobody waits any longer. */
+  readonly signal: AbortSignal
 }
 
 /** As NativeSocket of streams, with many peers. To be asked only while the handle lives that has opened it. */
 export interface NativeDatagramSocket extends NativeDescriptor {
-  /** Before the first datagram to that peer leaves; port 0: all ports of the address. */
-  setTargetName(address: string, port: number, name: TargetName): Promise<void>
+  /**
+   * Before the first datagram to that peer leaves; port 0: all ports of the address.
+   * @param isSet the application set it; else it is the host that a message is sent to
+   */
+  setTargetName(address: string, port: number, name: TargetName, isSet: boolean): Promise<void>
   deleteTargetName(address: string, port: number): Promise<void>
   /** After the first datagram to or from that peer. */
   query(address: string, port: number): Promise<SecurityInfo>
@@ -97,22 +108,35 @@ export interface DatagramEndpoint {
    */
   send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void
 
-  /** Handshakes ahead of the first message. Resolves when the peer is secured, rejects when it will not be. */
+  /**
+   * Handshakes ahead of the first message. Resolves when the peer is secured, rejects when it will
+   * not be; with EOPNOTSUPP where only a message can secure it (native mode).
+   */
   secure(address: string, port: number, host: string): Promise<SecurityInfo>
 
   /**
-   * Sets whom a peer must prove to be; port 0 means all ports of the address.
+   * Sets whom a peer must prove to be; port 0 means all ports of the address. A promise where the
+   * system is told at once (native mode); what is sent to the peer waits for it.
    * @throws SocketSecurityError EISCONN after the first send to the peer, or while it is secured (R18)
    */
-  setTargetName(address: string, port: number, name: TargetName): void
+  setTargetName(address: string, port: number, name: TargetName): void | Promise<void>
 
   /** The name serves no future handshake (R21). False where none was set. */
-  deleteTargetName(address: string, port: number): boolean
+  deleteTargetName(address: string, port: number): boolean | Promise<boolean>
 
   /** Undefined where the peer is not secured now. */
   query(address: string, port: number): SecurityInfo | undefined
 
-  /** RFC 5705. Undefined where the peer is not secured now. */
+  /** The same as the system says it now (native mode). */
+  refresh?(address: string, port: number): Promise<SecurityInfo | undefined>
+
+  /** Runs `fn`, which must be synchronous, as that peer in the eyes of the system (native mode). */
+  impersonate?<T>(address: string, port: number, fn: () => T): T
+
+  /**
+   * RFC 5705. Undefined where the peer is not secured now.
+   * @throws SocketSecurityError EOPNOTSUPP where there is none (native mode)
+   */
   exportKeyingMaterial(
     address: string,
     port: number,

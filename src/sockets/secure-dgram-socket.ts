@@ -20,6 +20,7 @@ import {
   bindImplicitly,
   closePeers,
   disconnected,
+  failBinding,
   leaveOthers,
   onError,
   onIcmpError,
@@ -44,8 +45,16 @@ import {
   connectArgumentsError,
   dgram,
   dgramSocket,
+  isConnected as isConnectedError,
   notRunning,
 } from './dgram/internals.js'
+import {
+  beforeBind,
+  beforeBindSync,
+  beforeConnect,
+  notAtOnce,
+  strangeHandle,
+} from './dgram/opening.js'
 import {
   baseOptions,
   type Given,
@@ -54,7 +63,7 @@ import {
   type SecureDgramSocketOptions,
 } from './dgram/options.js'
 import { literalPeer, notConnected, peerOr, withAddress } from './dgram/peer-arguments.js'
-import { query, secured } from './dgram/peers.js'
+import { query, refreshed, secured } from './dgram/peers.js'
 import { loopback, typeOf } from './dgram/resolver.js'
 import { type SentCallback, sendArguments } from './dgram/send-arguments.js'
 import { sendTo } from './dgram/sending.js'
@@ -136,7 +145,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     return promised(this, syscall, state => {
       checkSocket(socketState(state), syscall)
       const { address, port } = peerOr(this, state, peer, syscall)
-      return withAddress(this, state, address, each => query(state, each, port, syscall))
+      return withAddress(this, state, address, each => refreshed(state, each, port, syscall))
     })
   }
 
@@ -155,6 +164,9 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     checkSocket(socketState(state), syscall)
     const { address, port } = literalPeer(this, state, given, syscall)
     const { peer } = query(state, address, port, syscall)
+    const run = peer ? () => runAs(peer, fn) : fn
+    const native = state.native?.endpoint
+    if (native) return native.impersonate(address, port, run)
     if (!peer) {
       throw new SocketSecurityError(
         'ERR_PEER_NOT_AUTHENTICATED',
@@ -162,7 +174,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         { syscall, peer: peerText(address, port) },
       )
     }
-    return runAs(peer, fn)
+    return run()
   }
 
   // Peers.
@@ -251,11 +263,15 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       state.chosenPort = !portOf(args[0])
       state.bind = 'binding'
     }
+    const { resolver } = state
+    resolver.before = beforeBind(this, state)
     try {
       dgramSocket.bind.apply(this, args)
     } catch (error) {
       if (state.bind === 'binding') state.bind = 'unbound'
       throw error
+    } finally {
+      resolver.before = null
     }
     return this
   }
@@ -305,18 +321,29 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       return
     }
     const host = typeof address === 'string' && address !== '' ? address : loopback(typeOf(this))
+    const { native } = state
+    if (native && state.connect !== 'none') throw isConnectedError()
     leaveOthers(this, state, host, Number(port))
     const connected = (...outcome: unknown[]) => {
       if (outcome[0]) disconnected(state, outcome[0] as Error)
       callback?.apply(this, outcome as [Error])
     }
-    state.bindingImplicitly = true
-    try {
-      const to = typeof address === 'function' ? undefined : address
-      dgramSocket.connect.call(this, port, to, ...(callback ? [connected] : []))
-    } finally {
-      state.bindingImplicitly = false
+    const begin = () => {
+      state.bindingImplicitly = true
+      try {
+        const to = typeof address === 'function' ? undefined : address
+        state.resolver.before = native && beforeConnect(state, native, Number(port), host)
+        dgramSocket.connect.call(this, port, to, ...(callback ? [connected] : []))
+      } finally {
+        state.resolver.before = null
+        state.bindingImplicitly = false
+      }
     }
+    if (native && state.bind !== 'bound') {
+      // Node would let the socket wait in a queue, and its close() too.
+      state.afterBinding = begin
+      if (state.bind === 'unbound') bindImplicitly(this, state)
+    } else begin()
     state.connect = 'connecting'
     state.connection = deferred()
     state.host = host
@@ -402,9 +429,12 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         // What the network brings: never the application's before the endpoint has opened it.
         receive(this, state, args[0] as Buffer, args[1] as RemoteInfo)
         return true
-      case 'listening':
+      case 'listening': {
+        const strange = strangeHandle(this, state)
+        if (strange) return failBinding(this, state, strange)
         onListening(this, state)
         break
+      }
       case 'connect':
         onConnected(this, state)
         break
@@ -420,7 +450,12 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         break
     }
     const emitted = dgramSocket.emit.call(this, event, ...args)
-    if (event === 'listening') runWaiting(state)
+    if (event === 'listening') {
+      const { afterBinding } = state
+      state.afterBinding = null
+      if (!state.closing) afterBinding?.()
+      runWaiting(state)
+    }
     if (state.closing && !state.closed) finishWhenDone(this, state)
     return emitted
   }
@@ -435,6 +470,7 @@ if (dgramSocket.bindSync) {
       if (state.bind === 'unbound') {
         endpointOf(this)
         checkBind(state, { ...options, exclusive: true })
+        beforeBindSync(this, state)
       }
       const address = dgramSocket.bindSync?.call(this, ...(options === undefined ? [] : [options]))
       state.boundExplicitly = !state.bindingImplicitly
@@ -452,6 +488,7 @@ if (dgramSocket.connectSync) {
       const state = stateOf(this)
       if (state.closing) throw notRunning()
       endpointOf(this)
+      if (state.native) throw notAtOnce('connectSync', 'connect')
       leaveOthers(this, state, address || loopback(typeOf(this)), port)
       state.bindingImplicitly = true
       try {

@@ -13,6 +13,18 @@ export class TargetNames {
     return names && (names.get(port) ?? names.get(ALL_PORTS))
   }
 
+  /** The name that was set for just this. */
+  exact(host: string, port: number): TargetName | undefined {
+    return this.#hosts.get(host)?.get(port)
+  }
+
+  /** All of them. */
+  *[Symbol.iterator](): Generator<[host: string, port: number, name: TargetName]> {
+    for (const [host, names] of this.#hosts) {
+      for (const [port, name] of names) yield [host, port, name]
+    }
+  }
+
   set(host: string, port: number, name: TargetName): void {
     const names = this.#hosts.get(host)
     if (names === undefined) this.#hosts.set(host, new Map([[port, name]]))

@@ -16,6 +16,11 @@ export function hostKey(host: string): string {
   return (domainToASCII(host) || host.toLowerCase()).replace(/\.$/, '')
 }
 
+/** One text for one peer; port 0 for all ports of the host. */
+export function nameKey(host: string, port: number): string {
+  return `${hostKey(host)} ${port}`
+}
+
 /** Is it a multicast address, or the limited broadcast address? IPv4-mapped ones count as IPv4. */
 export function standsForMany(address: string): boolean {
   if (isIP(address) === 4) return Number.parseInt(address, 10) >= 224 && manyHosts.check(address)

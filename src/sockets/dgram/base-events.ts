@@ -23,10 +23,19 @@ export function ownAddress(socket: Socket): AddressOfSocket | null {
   }
 }
 
+/** What Node has bound is not what was secured: nothing may come of it. */
+export function failBinding(socket: Socket, state: DgramState, error: Error): boolean {
+  state.closing = true
+  state.waiting.fail(error)
+  finish(socket, state)
+  return dgramSocket.emit.call(socket, 'error', error)
+}
+
 export function onError(socket: Socket, state: DgramState, error: Error): void {
   if (state.connect === 'connecting') disconnected(state, error)
   if (state.bind !== 'binding') return
   state.bind = 'unbound'
+  state.afterBinding = null
   state.waiting.fail(error)
   if (state.closing) finish(socket, state)
 }

@@ -8,18 +8,20 @@ import type { RemoteInfo, Socket } from 'node:dgram'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
-import { parseSettings } from '../../model/settings.js'
+import { type ParsedSettings, parseSettings } from '../../model/settings.js'
 import type {
   DatagramEndpoint,
   EndpointObserver,
   PeerAddress,
   SendCallback,
 } from '../../providers/datagram-provider.js'
+import { NativeEndpoint } from '../../providers/native-endpoint.js'
 import { datagramProvider } from '../../providers/select.js'
-import { sameAddress } from './addresses.js'
+import { nameKey, sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
-import { hasIcmpCode, unsupported } from './errors.js'
+import { hasIcmpCode } from './errors.js'
 import { dgramSocket } from './internals.js'
+import { strangeHandle } from './opening.js'
 import type { SentCallback } from './send-arguments.js'
 import { type DgramState, stateOf } from './state.js'
 
@@ -43,15 +45,35 @@ export function endpointOf(socket: Socket): DatagramEndpoint {
   if (state.securityFailure) throw state.securityFailure
   state.settings ??= parseSettings(null, 'datagram') // R1
   const { settings } = state
-  const provider = datagramProvider(settings)
-  if (provider.mode === 'native') throw unsupported('IPsec') // Its endpoint is still to come.
-  const endpoint = provider.createEndpoint({ settings, clock }, observer(socket, state))
+  const endpoint = makeEndpoint(socket, state, settings)
   state.alarm = new Alarm(() => within(socket, state, () => endpoint.tick()))
   state.endpoint = endpoint
-  for (const { address, port, name } of state.earlyNames)
-    endpoint.setTargetName(address, port, name)
+  const { earlyNames } = state
   state.earlyNames = []
+  for (const { address, port, name } of earlyNames) {
+    try {
+      endpoint.setTargetName(address, port, name)
+    } catch (error) {
+      // One peer's name is no affair of the others.
+      state.nameFailures ??= new Map()
+      state.nameFailures.set(nameKey(address, port), error as Error)
+    }
+  }
   updateAcceptance(state)
+  return endpoint
+}
+
+function makeEndpoint(
+  socket: Socket,
+  state: DgramState,
+  settings: ParsedSettings,
+): DatagramEndpoint {
+  const provider = datagramProvider(settings)
+  const request = { settings, clock }
+  if (provider.mode === 'channel') return provider.createEndpoint(request, observer(socket, state))
+  const enter = (call: () => void) => within(socket, state, call)
+  const endpoint = new NativeEndpoint({ ...request, provider, enter }, observer(socket, state))
+  state.native = { provider, endpoint }
   return endpoint
 }
 
@@ -137,6 +159,7 @@ export function finish(socket: Socket, state: DgramState): void {
   } finally {
     state.depth -= 1
     state.closed = true
+    state.giveUp?.()
     state.alarm?.clear()
     clearTimeout(state.linger)
     dgramSocket.close.call(socket)
@@ -215,6 +238,11 @@ function transmit(
   port: number,
   sent: ((error: Error | null) => void) | undefined,
 ): void {
+  const strange = state.native && strangeHandle(socket, state)
+  if (strange) {
+    sent?.(strange)
+    return
+  }
   const { resolver } = state
   resolver.literal = true
   try {

@@ -67,7 +67,7 @@ export function withAddress<T>(
   socket: Socket,
   state: DgramState,
   host: string,
-  call: (address: string) => T,
+  call: (address: string) => T | Promise<T>,
 ): T | Promise<T> {
   return isIP(host) === 0 ? lookedUp(socket, state, host).then(call) : call(host)
 }

@@ -43,6 +43,21 @@ export async function secured(
   }
 }
 
+/** What the system says now, where only it knows; else what is known. */
+export async function refreshed(
+  state: DgramState,
+  address: string,
+  port: number,
+  syscall: string,
+): Promise<SecurityInfo> {
+  const known = query(state, address, port, syscall)
+  const { endpoint } = state
+  if (!endpoint?.refresh) return known
+  const info = await endpoint.refresh(address, port)
+  checkPeerQuery(socketState(state), peerText(address, port), info !== undefined, syscall)
+  return info as SecurityInfo
+}
+
 export function query(
   state: DgramState,
   address: string,

@@ -7,6 +7,7 @@ import type { Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../../model/errors.js'
+import type { BeforeUse } from './opening.js'
 
 export type LookupCallback = (error: Error | null, address: string, family?: number) => void
 export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void
@@ -16,11 +17,28 @@ export class Resolver {
   custom: Lookup | null = null
   /** What is looked up now is an address, for a datagram of ours. */
   literal = false
+  /** What has to be done between the next look-up of Node's own and the use of its answer. */
+  before: BeforeUse | null = null
 
   /** For the base constructor. */
   readonly base: Lookup = (hostname, family, callback) => {
-    if (this.literal) callback(null, hostname, family)
-    else lookUp(this.custom, hostname, family, callback)
+    if (this.literal) {
+      callback(null, hostname, family)
+      return
+    }
+    const { before } = this
+    this.before = null
+    if (before === null) {
+      lookUp(this.custom, hostname, family, callback)
+      return
+    }
+    let answered = false
+    lookUp(this.custom, hostname, family, (error, address, ...rest) => {
+      if (answered) return
+      answered = true
+      if (error) callback(error, address, ...rest)
+      else before(address, failure => callback(failure, address, ...rest))
+    })
   }
 
   /**

@@ -10,7 +10,9 @@ import type { TargetName } from '../../model/target-name.js'
 import type { DatagramEndpoint, PeerAddress } from '../../providers/datagram-provider.js'
 import type { Deferred } from '../completion.js'
 import type { Alarm } from './alarm.js'
+import type { UdpHandle } from './handle.js'
 import type { AddressOfSocket } from './internals.js'
+import type { NativeMode } from './opening.js'
 import { Resolver } from './resolver.js'
 import { WaitingCalls } from './waiting.js'
 
@@ -26,6 +28,8 @@ export class DgramState {
   /** The same of target names, by the address as it was given and the port. */
   nameFailures: Map<string, Error> | null = null
   endpoint: DatagramEndpoint | null = null
+  /** Where the system secures the packets. */
+  native: NativeMode | null = null
   earlyNames: EarlyName[] = []
   /** Names that were set for a host: they hold for every address that it is found at. */
   hostNames: Map<string, TargetName> | null = null
@@ -41,6 +45,12 @@ export class DgramState {
   bindingImplicitly = false
   /** The application has called bind(): strangers may come. */
   boundExplicitly = false
+  /** Node's handle with the socket that was prepared for it, where one had to be. */
+  handle: UdpHandle | null = null
+  /** Gives up waiting for what the system does before the socket is bound or connected. */
+  giveUp: (() => void) | null = null
+  /** What is done next when the socket is bound. */
+  afterBinding: (() => void) | null = null
   /** The system has chosen the port. */
   chosenPort = false
   own: AddressOfSocket | null = null

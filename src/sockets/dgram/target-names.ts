@@ -6,8 +6,8 @@ import { SocketSecurityError, show } from '../../model/errors.js'
 import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../model/lifecycle.js'
 import { peerText } from '../../model/peer-text.js'
 import { parseSettings } from '../../model/settings.js'
-import { parseTargetName, type TargetName } from '../../model/target-name.js'
-import { hostKey, sameAddress } from './addresses.js'
+import { parseTargetNameFor, type TargetName } from '../../model/target-name.js'
+import { hostKey, nameKey, sameAddress } from './addresses.js'
 import { runWaiting } from './binding.js'
 import { finishWhenDone, within } from './endpoint.js'
 import { givenPeer, lookedUp, withAddress } from './peer-arguments.js'
@@ -36,12 +36,12 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
   }
   let name: TargetName
   try {
-    name = parseTargetName(peer.targetName)
+    name = parseTargetNameFor(state.settings, peer.targetName)
     checkSetPeerTargetName(socketState(state))
     if (isIP(address) !== 0) {
-      applyName(socket, state, address, port, name)
+      const applied = applyName(socket, state, address, port, name)
       state.nameFailures?.delete(key)
-      return
+      return applied?.catch(failed)
     }
   } catch (error) {
     const { code } = error as { code?: string }
@@ -51,9 +51,9 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
   }
   holdUp(state, address, 1)
   return inTime(state, address, lookedUp(socket, state, address))
-    .then(ip => {
+    .then(async ip => {
       checkSocket(socketState(state), syscall)
-      applyName(socket, state, ip, port, name)
+      await applyName(socket, state, ip, port, name)
       state.hostNames ??= new Map()
       state.hostNames.set(key, name)
       state.nameFailures?.delete(key)
@@ -77,7 +77,7 @@ export function deleteName(
   const { address: host, port } = givenPeer(peer, syscall)
   state.hostNames?.delete(nameKey(host, port))
   state.nameFailures?.delete(nameKey(host, port))
-  return withAddress(socket, state, host, address => {
+  return withAddress<void>(socket, state, host, address => {
     checkPeerAddress(address, port, syscall)
     state.earlyNames = state.earlyNames.filter(
       each => each.port !== port || !sameAddress(each.address, address),
@@ -85,7 +85,9 @@ export function deleteName(
     state.addressNames?.delete(nameKey(address, port))
     state.nameFailures?.delete(nameKey(address, port))
     const { endpoint } = state
-    if (endpoint) within(socket, state, () => endpoint.deleteTargetName(address, port))
+    const deleted =
+      endpoint && within(socket, state, () => endpoint.deleteTargetName(address, port))
+    if (deleted instanceof Promise) return deleted.then(() => {})
   })
 }
 
@@ -105,7 +107,8 @@ export function applyHostName(
   if (!name) return undefined
   if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
   try {
-    applyName(socket, state, address, port, name)
+    // What is sent to the peer waits for it, and fails with it.
+    applyName(socket, state, address, port, name)?.catch(() => {})
     return undefined
   } catch (error) {
     return error as Error
@@ -154,7 +157,7 @@ function applyName(
   address: string,
   port: number,
   name: TargetName,
-): void {
+): Promise<void> | undefined {
   const syscall = 'WSASetSocketPeerTargetName'
   checkPeerAddress(address, port, syscall) // R17
   const { endpoint } = state
@@ -171,17 +174,15 @@ function applyName(
       { syscall, peer: peerText(address, port) },
     ) // R18
   }
-  if (endpoint) within(socket, state, () => endpoint.setTargetName(address, port, name))
-  else state.earlyNames.push({ address, port, name })
+  const applied = endpoint
+    ? within(socket, state, () => endpoint.setTargetName(address, port, name))
+    : void state.earlyNames.push({ address, port, name })
   state.addressNames ??= new Map()
   state.addressNames.set(nameKey(address, port), name)
+  return applied ?? undefined
 }
 
 /** What is known of a port, or else of the whole host. */
 function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
   return names.get(nameKey(host, port)) ?? names.get(nameKey(host, 0))
-}
-
-function nameKey(address: string, port: number): string {
-  return `${hostKey(address)} ${port}`
 }

@@ -1,0 +1,332 @@
+/**
+ * The endpoint of a socket whose packets the operating system secures (IPsec): the same for every
+ * provider that prepares such sockets. Messages go as they are; what is kept here is which peers the
+ * system has said to be secured, and what waits for it to say so.
+ */
+import { SocketSecurityError, show } from '../model/errors.js'
+import { peerText } from '../model/peer-text.js'
+import type { SecurityInfo } from '../model/security-info.js'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
+import { Counters } from './datagram-counters.js'
+import type {
+  Clock,
+  DatagramEndpoint,
+  EndpointObserver,
+  EndpointRequest,
+  EndpointStats,
+  NativeDatagramProvider,
+  NativeDatagramSocket,
+  PeerAddress,
+  PeerStats,
+  SendCallback,
+} from './datagram-provider.js'
+import type { QueueTotals } from './datagrams/message-queue.js'
+import { canonicalAddress } from './datagrams/peer-key.js'
+import { TargetNames } from './datagrams/target-names.js'
+import { Timers } from './datagrams/timers.js'
+import { NativeNames } from './native-names.js'
+import { NativePeer, type NativePeerContext } from './native-peer.js'
+
+/** Addresses whose canonical text is remembered. */
+const SPELLING_LIMIT = 4096
+
+export interface NativeEndpointRequest extends EndpointRequest {
+  readonly provider: NativeDatagramProvider
+  /** Runs what follows a call of the system, and does afterwards what its answer asks for. */
+  enter(call: () => void): void
+}
+
+export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
+  acceptsStrangers = false
+  readonly settings: ParsedSettings
+  readonly clock: Clock
+  readonly observer: EndpointObserver
+  readonly provider: NativeDatagramProvider
+  readonly names = new NativeNames()
+  readonly timers = new Timers<NativePeer>()
+  readonly totals = new Counters()
+  readonly queued: QueueTotals = { datagrams: 0, bytes: 0 }
+  readonly held: QueueTotals = { datagrams: 0, bytes: 0 }
+  readonly enter: (call: () => void) => void
+
+  #socket: NativeDatagramSocket | undefined
+  /** The names that the application has set. */
+  readonly #names = new TargetNames()
+  /** The one that was used least lately first. */
+  readonly #peers = new Map<string, NativePeer>()
+  /** How many peers each address has. */
+  readonly #hosts = new Map<string, number>()
+  readonly #texts = new Map<string, string>()
+  #closed = false
+
+  /** @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings that the system cannot honour */
+  constructor(
+    { settings, clock, provider, enter }: NativeEndpointRequest,
+    observer: EndpointObserver,
+  ) {
+    if (settings.sharePort) {
+      throw new SocketSecurityError(
+        'EOPNOTSUPP',
+        'a socket that the system secures has its port for itself: leave security.sharePort out',
+        { syscall: 'WSASetSocketSecurity' },
+      )
+    }
+    provider.checkSettings?.(settings)
+    this.settings = settings
+    this.clock = clock
+    this.provider = provider
+    this.enter = enter
+    this.observer = observer
+  }
+
+  /**
+   * Node's handle has taken the socket. What is known of names is told to the system before anything
+   * can be sent; a peer whose name it does not take is told so when it is sent to.
+   */
+  attach(socket: NativeDatagramSocket): void {
+    this.#socket = socket
+    this.names.attach(socket)
+    for (const [host, port, name] of this.#names)
+      this.names.apply(host, port, name, true).catch(() => {})
+  }
+
+  /**
+   * Before the socket is connected to a peer, after which the system takes no name.
+   * @throws (rejects) where the name cannot be set: nothing may go to the peer then
+   */
+  async beforeConnect(address: string, port: number, host: string): Promise<void> {
+    const text = this.#text(address)
+    const peer = this.#peers.get(peerText(text, port)) ?? this.#newPeer(text, address, port)
+    await peer.nameBeforeConnect(host)
+  }
+
+  get socket(): NativeDatagramSocket {
+    if (this.#socket === undefined || this.#closed) throw closed()
+    return this.#socket
+  }
+
+  receive(datagram: Buffer, address: string, port: number): void {
+    if (this.#closed) return
+    const text = this.#text(address)
+    const peer = this.#peers.get(peerText(text, port)) ?? this.#welcome(text, address, port)
+    peer?.receive(datagram)
+  }
+
+  #welcome(text: string, address: string, port: number): NativePeer | undefined {
+    if (!this.acceptsStrangers) {
+      this.totals.dropped.unknownPeer += 1
+      return undefined
+    }
+    const { maxSessions, maxSessionsPerHost } = this.settings
+    if (this.#peers.size >= maxSessions || (this.#hosts.get(text) ?? 0) >= maxSessionsPerHost) {
+      this.totals.dropped.limit += 1
+      return undefined
+    }
+    return this.#addPeer(text, address, port)
+  }
+
+  send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
+    let peer: NativePeer
+    try {
+      if (this.#closed) throw closed()
+      peer = this.#peerFor(address, port)
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    peer.send(message, host, callback)
+  }
+
+  async secure(address: string, port: number): Promise<SecurityInfo> {
+    const peer = this.#find(address, port)
+    if (peer !== undefined && (peer.isSecured || peer.isBeingSecured)) return await peer.secure()
+    const text = peerText(address, port)
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      `the system secures ${text} with the first datagram to it, and not ahead: send one, and await secure() or 'secure' then`,
+      { syscall: 'WSAQuerySocketSecurity', peer: text },
+    )
+  }
+
+  setTargetName(address: string, port: number, name: TargetName): void | Promise<void> {
+    const text = this.#text(address)
+    this.provider.checkTargetName?.(name, this.settings)
+    const committed = this.#peersAt(text, port).find(peer => peer.isSecured || peer.isBeingSecured)
+    if (committed !== undefined) {
+      throw new SocketSecurityError(
+        'EISCONN',
+        `the target name of ${committed.text} must be set before the first message to it, and before it is secured`,
+        { peer: committed.text, syscall: 'WSASetSocketPeerTargetName' },
+      ) // R18
+    }
+    this.#names.set(text, port, name)
+    return this.#socket && this.names.apply(text, port, name, true)
+  }
+
+  deleteTargetName(address: string, port: number): boolean | Promise<boolean> {
+    const text = this.#text(address)
+    if (this.#names.delete(text, port) === undefined) return false
+    // A peer's own copy of a name for all ports goes with it.
+    const ports = port === 0 ? this.#peersAt(text, port).map(({ where }) => where.port) : []
+    const own = ports.filter(each => this.#names.exact(text, each) === undefined)
+    const removed = [port, ...own].map(each => this.names.remove(text, each))
+    return Promise.all(removed).then(() => true)
+  }
+
+  setName(peer: NativePeer): { name: TargetName; port: number } | undefined {
+    const exact = this.#names.exact(peer.host, peer.where.port)
+    if (exact !== undefined) return { name: exact, port: peer.where.port }
+    const ofHost = this.#names.exact(peer.host, 0)
+    return ofHost && { name: ofHost, port: 0 }
+  }
+
+  query(address: string, port: number): SecurityInfo | undefined {
+    return this.#find(address, port)?.info
+  }
+
+  async refresh(address: string, port: number): Promise<SecurityInfo | undefined> {
+    return await this.#find(address, port)?.refresh()
+  }
+
+  impersonate<T>(address: string, port: number, fn: () => T): T {
+    const { socket } = this
+    return socket.impersonate ? socket.impersonate(this.#text(address), port, fn) : fn()
+  }
+
+  exportKeyingMaterial(): never {
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      'IPsec exports no keying material: its keys are the system’s',
+    )
+  }
+
+  peers(): PeerAddress[] {
+    return [...this.#peers.values()].filter(peer => peer.isSecured).map(({ where }) => where)
+  }
+
+  get deadline(): number {
+    return this.timers.deadline
+  }
+
+  tick(): void {
+    if (this.#closed) return
+    const now = this.clock.now()
+    const due: NativePeer[] = []
+    for (let peer = this.timers.take(now); peer !== undefined; peer = this.timers.take(now))
+      due.push(peer)
+    for (const peer of due) peer.tick(now)
+  }
+
+  closePeer(address: string, port: number): void {
+    const peer = this.#find(address, port)
+    peer?.close('ECANCELED', `the security of ${peer.text} was ended`)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.names.close()
+    for (const peer of [...this.#peers.values()]) peer.close('ECANCELED', 'the socket was closed')
+  }
+
+  sendFailed(error: Error, address: string, port: number): void {
+    const peer = this.#find(address, port)
+    if (peer !== undefined) peer.sendFailed(error)
+    else this.totals.dropped.icmp += 1
+  }
+
+  get stats(): EndpointStats {
+    const peers = [...this.#peers.values()]
+    return {
+      ...this.totals.snapshot(),
+      cookiesSent: 0,
+      peers: peers.filter(peer => peer.isSecured).length,
+      handshaking: peers.filter(peer => peer.isBeingSecured).length,
+    }
+  }
+
+  peerStats(address: string, port: number): PeerStats | undefined {
+    return this.#find(address, port)?.counters.snapshot()
+  }
+
+  touched(peer: NativePeer): void {
+    const key = peerText(peer.host, peer.where.port)
+    if (this.#peers.get(key) !== peer) return
+    this.#peers.delete(key)
+    this.#peers.set(key, peer)
+  }
+
+  forget(peer: NativePeer): void {
+    const { host, where } = peer
+    this.timers.remove(peer)
+    const key = peerText(host, where.port)
+    if (this.#peers.get(key) !== peer) return
+    this.#peers.delete(key)
+    const ofHost = (this.#hosts.get(host) ?? 0) - 1
+    if (ofHost > 0) this.#hosts.set(host, ofHost)
+    else this.#hosts.delete(host)
+    // What the application has set stays; a name that came with the peer goes with it.
+    if (this.#closed || this.#names.exact(host, where.port) !== undefined) return
+    this.names.remove(host, where.port).catch(() => {})
+  }
+
+  #peerFor(address: string, port: number): NativePeer {
+    const text = this.#text(address)
+    const known = this.#peers.get(peerText(text, port))
+    if (known !== undefined) return known
+    if (this.#peers.size >= this.settings.maxSessions) this.#makeRoom()
+    return this.#addPeer(text, address, port)
+  }
+
+  /** The peer goes that was used least lately; it is asked for anew when it is used again. */
+  #makeRoom(): void {
+    for (const peer of this.#peers.values()) {
+      if (peer.isBeingSecured) continue
+      peer.close('ECANCELED', `${peer.text} made room for another`)
+      return
+    }
+    throw new SocketSecurityError(
+      'ENOBUFS',
+      `${this.settings.maxSessions} peers are being secured already: send to fewer, or raise security.maxSessions`,
+    )
+  }
+
+  #addPeer(text: string, address: string, port: number): NativePeer {
+    const peer = this.#newPeer(text, address, port)
+    this.#peers.set(peerText(text, port), peer)
+    this.#hosts.set(text, (this.#hosts.get(text) ?? 0) + 1)
+    return peer
+  }
+
+  #newPeer(text: string, address: string, port: number): NativePeer {
+    return new NativePeer(this, text, { address, port })
+  }
+
+  #find(address: string, port: number): NativePeer | undefined {
+    return this.#peers.get(peerText(this.#text(address), port))
+  }
+
+  /** The peers that a name is for; port 0 means all of the address. */
+  #peersAt(text: string, port: number): NativePeer[] {
+    if (port === 0) return [...this.#peers.values()].filter(peer => peer.host === text)
+    const peer = this.#peers.get(peerText(text, port))
+    return peer ? [peer] : []
+  }
+
+  /** One text for one address, however it is written. */
+  #text(address: string): string {
+    const known = this.#texts.get(address)
+    if (known !== undefined) return known
+    const canonical = canonicalAddress(address)
+    if (canonical === undefined)
+      throw new SocketSecurityError('EINVAL', `${show(address)} is no address of a peer`)
+    if (this.#texts.size >= SPELLING_LIMIT) this.#texts.clear()
+    this.#texts.set(address, canonical.text)
+    return canonical.text
+  }
+}
+
+function closed(): SocketSecurityError {
+  return new SocketSecurityError('ENOTSOCK', 'the socket is closed')
+}

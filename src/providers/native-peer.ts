@@ -1,0 +1,484 @@
+/**
+ * One peer of a native datagram socket. The system secures its packets; what is done here is to tell
+ * the system whom the peer must prove to be before the first datagram leaves, to hold what comes and
+ * all else that is to leave until the system says that the peer is secured, and to give it up in time.
+ */
+import { SocketSecurityError, type SocketSecurityErrorCode } from '../model/errors.js'
+import { peerText } from '../model/peer-text.js'
+import type { SecurityInfo } from '../model/security-info.js'
+import type { ParsedSettings } from '../model/settings.js'
+import { parseHostTargetName, type TargetName } from '../model/target-name.js'
+import { Counters } from './datagram-counters.js'
+import type {
+  Clock,
+  DropReason,
+  EndpointObserver,
+  NativeDatagramSocket,
+  PeerAddress,
+  SendCallback,
+} from './datagram-provider.js'
+import { MessageQueue, type QueueTotals } from './datagrams/message-queue.js'
+import { rethrowLater, safely } from './datagrams/safely.js'
+import type { Sleeper, Timers } from './datagrams/timers.js'
+import type { NativeNames } from './native-names.js'
+
+/** Milliseconds until the system is asked again that says "not secured" while it negotiates; doubled each time. */
+const FIRST_PAUSE = 20
+const LONGEST_PAUSE = 1000
+/** Milliseconds for which nothing is asked about a peer again that was not secured. */
+const REFUSAL = 1000
+/** Milliseconds between two notes of when a peer was last used. */
+const TOUCH = 1000
+/** All peers together hold at most what so many of them may hold. */
+const HOLDERS = 64
+
+/** What a peer needs of its endpoint. */
+export interface NativePeerContext {
+  readonly settings: ParsedSettings
+  readonly clock: Clock
+  readonly observer: EndpointObserver
+  readonly names: NativeNames
+  readonly timers: Timers<NativePeer>
+  readonly totals: Counters
+  readonly queued: QueueTotals
+  /** What has come of peers that are not secured yet. */
+  readonly held: QueueTotals
+  /** The socket under Node's handle: there is one wherever something is sent or has come. */
+  readonly socket: NativeDatagramSocket
+  /** Runs what follows a call of the system, and does afterwards what its answer asks for. */
+  enter(call: () => void): void
+  /** The name that the application set for the peer, and the port that it was set for. */
+  setName(peer: NativePeer): { readonly name: TargetName; readonly port: number } | undefined
+  touched(peer: NativePeer): void
+  forget(peer: NativePeer): void
+}
+
+/** One try to have the peer secured. */
+interface Attempt {
+  readonly endsAt: number
+  /** What is waited for. */
+  step: 'name' | 'send' | 'query' | 'pause'
+  /** The first message has left, or is leaving. */
+  spoken: boolean
+  pause: number
+  nextQuery: number
+  /** The name that the system checks the peer against. */
+  name: TargetName | undefined
+}
+
+interface Waiter {
+  resolve(info: SecurityInfo): void
+  reject(error: Error): void
+}
+
+export class NativePeer implements Sleeper {
+  readonly where: PeerAddress
+  /** The canonical text of the address. */
+  readonly host: string
+  /** `address:port`, for messages. */
+  readonly text: string
+  readonly counters = new Counters()
+  wakeAt = Number.POSITIVE_INFINITY
+  heapIndex = -1
+  /** What secures it; undefined while nothing does. */
+  info: SecurityInfo | undefined
+  /** The target name that was set, and that it has proved. */
+  targetName: string | undefined
+
+  readonly #context: NativePeerContext
+  readonly #queue: MessageQueue
+  /** What came before the peer was secured. */
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #waiters: Waiter[] = []
+  #attempt: Attempt | undefined
+  /** The application has sent to it. */
+  #spokenTo = false
+  #lastUsed = 0
+  #refusedUntil = Number.NEGATIVE_INFINITY
+  /** An ICMP error that came meanwhile: perhaps why it does not answer. */
+  #unreachable: Error | undefined
+
+  constructor(context: NativePeerContext, host: string, where: PeerAddress) {
+    this.#context = context
+    this.host = host
+    this.where = where
+    this.text = peerText(where.address, where.port)
+    this.#queue = new MessageQueue(context.queued)
+  }
+
+  get isSecured(): boolean {
+    return this.info !== undefined
+  }
+
+  get isBeingSecured(): boolean {
+    return this.#attempt !== undefined
+  }
+
+  /** Nothing of it waits: it can make room for another. */
+  get isIdle(): boolean {
+    return this.#attempt === undefined
+  }
+
+  receive(message: Buffer): void {
+    const now = this.#context.clock.now()
+    if (this.info !== undefined) {
+      this.#touch(now)
+      this.#deliver(message)
+      return
+    }
+    if (this.#attempt === undefined && now < this.#refusedUntil) {
+      this.drop('unauthenticated')
+      return
+    }
+    if (!this.#hold(message)) this.drop('limit')
+    else if (this.#attempt === undefined) this.#begin(undefined)
+    else if (this.#attempt.step === 'pause') this.#ask(this.#attempt)
+  }
+
+  #hold(message: Buffer): boolean {
+    const { maxQueuedDatagrams, maxQueuedBytes } = this.#context.settings
+    const { held } = this.#context
+    const { length } = message
+    if (this.#held.length >= maxQueuedDatagrams || this.#heldBytes + length > maxQueuedBytes)
+      return false
+    if (held.bytes + length > HOLDERS * maxQueuedBytes) return false
+    this.#held.push(message)
+    this.#heldBytes += length
+    held.datagrams += 1
+    held.bytes += length
+    return true
+  }
+
+  /** What was held, which is so no longer. */
+  #release(): Buffer[] {
+    const released = this.#held
+    const { held } = this.#context
+    held.datagrams -= released.length
+    held.bytes -= this.#heldBytes
+    this.#held = []
+    this.#heldBytes = 0
+    return released
+  }
+
+  send(message: Buffer, host: string, callback: SendCallback): void {
+    this.#spokenTo = true
+    if (this.info !== undefined) {
+      this.#touch(this.#context.clock.now())
+      this.#transmit(message, callback)
+      return
+    }
+    const full = this.#queue.push({ message, host, callback }, this.#context.settings, this.text)
+    if (full) safely(() => callback(full))
+    else if (this.#attempt === undefined) this.#begin(host)
+  }
+
+  /** The system takes no name for a socket that is connected. */
+  async nameBeforeConnect(host: string): Promise<void> {
+    if (this.#attempt === undefined && this.info === undefined) await this.#tellName(host)
+  }
+
+  secure(): Promise<SecurityInfo> {
+    if (this.info !== undefined) return Promise.resolve(this.info)
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject })
+    })
+  }
+
+  /** What the system says now; undefined where the peer is not secured any more. */
+  async refresh(): Promise<SecurityInfo | undefined> {
+    const before = this.info
+    if (before === undefined) return undefined
+    const info = await this.#context.socket.query(this.host, this.where.port)
+    if (this.info !== before) return this.info
+    const insufficient = this.#insufficient(info)
+    if (insufficient === undefined) {
+      this.info = this.#named(info, this.targetName)
+      return this.info
+    }
+    this.#context.enter(() => this.close('EPROTO', insufficient))
+    return undefined
+  }
+
+  sendFailed(error: Error): void {
+    this.#unreachable = error
+    this.drop('icmp')
+  }
+
+  drop(reason: DropReason): void {
+    this.counters.dropped[reason] += 1
+    this.#context.totals.dropped[reason] += 1
+  }
+
+  tick(now: number): void {
+    const attempt = this.#attempt
+    if (attempt !== undefined) {
+      if (now >= attempt.endsAt) this.#fail(this.#tooLate(attempt))
+      else if (attempt.step === 'pause' && now >= attempt.nextQuery) this.#ask(attempt)
+      else this.#wakeFor(attempt)
+    } else if (this.info === undefined) {
+      if (now >= this.#refusedUntil) this.#context.forget(this)
+      else this.#context.timers.wake(this, this.#refusedUntil)
+    } else {
+      const idleAt = this.#lastUsed + this.#context.settings.idleTimeout
+      if (now >= idleAt) this.close('ECANCELED', `nothing came from ${this.text}`)
+      else this.#context.timers.wake(this, idleAt)
+    }
+  }
+
+  /** Lets it go. What waits for it fails. */
+  close(code: SocketSecurityErrorCode, message: string): void {
+    const { info } = this
+    this.#attempt = this.info = this.targetName = undefined
+    this.#context.forget(this)
+    this.#giveUp(new SocketSecurityError(code, message, { peer: this.text }))
+    if (info !== undefined) safely(() => this.#context.observer.peerClosed(this.where))
+  }
+
+  /**
+   * First the name, then the first message, then the question.
+   * @param host what the application called it; undefined where the peer has spoken first
+   */
+  #begin(host: string | undefined): void {
+    const { clock, settings } = this.#context
+    const attempt: Attempt = {
+      endsAt: clock.now() + settings.handshakeTimeout,
+      step: 'name',
+      spoken: false,
+      pause: FIRST_PAUSE,
+      nextQuery: Number.POSITIVE_INFINITY,
+      name: undefined,
+    }
+    this.#attempt = attempt
+    this.#unreachable = undefined
+    this.#wakeFor(attempt)
+    this.#after(attempt, this.#tellName(host), name => {
+      attempt.name = name
+      this.#speak(attempt)
+    })
+  }
+
+  /**
+   * The system is told whom the peer must prove to be: the name that was set, or else the host.
+   * @returns the name; none where none was set and the peer has spoken first
+   */
+  async #tellName(host: string | undefined): Promise<TargetName | undefined> {
+    const { names } = this.#context
+    const { port } = this.where
+    const set = this.#context.setName(this)
+    const name = set?.name ?? (host === undefined ? undefined : parseHostTargetName(host))
+    if (name === undefined) return undefined
+    if (set !== undefined && set.port !== port) await names.settled(this.host, set.port)
+    await names.apply(this.host, port, name, set !== undefined)
+    return name
+  }
+
+  /** One message leaves, since the system secures a peer with the first datagram. */
+  #speak(attempt: Attempt): void {
+    const { first } = this.#queue
+    if (first === undefined) {
+      this.#ask(attempt)
+      return
+    }
+    attempt.step = 'send'
+    attempt.spoken = true
+    const { address, port } = this.where
+    this.#context.observer.datagram(first.message, address, port, error =>
+      this.#context.enter(() => {
+        if (this.#attempt !== attempt) return
+        if (error === null) this.#ask(attempt)
+        else this.#notSent(attempt, error)
+      }),
+    )
+  }
+
+  /** That message failed; the next one may not, and what has come waits as well. */
+  #notSent(attempt: Attempt, error: Error): void {
+    const failed = this.#queue.shift()
+    attempt.spoken = false
+    if (failed) safely(() => failed.callback(error))
+    if (this.#queue.length > 0 || this.#held.length > 0) this.#speak(attempt)
+    else this.#fail(error, false)
+  }
+
+  #ask(attempt: Attempt): void {
+    const { socket, clock } = this.#context
+    attempt.step = 'query'
+    const asked = async () => socket.query(this.host, this.where.port)
+    this.#after(attempt, asked(), info => {
+      const insufficient = this.#insufficient(info)
+      if (insufficient === undefined) {
+        this.#secured(attempt, info)
+      } else if (isUndecided(info) && attempt.spoken) {
+        // The negotiation that our datagram has begun may take its time.
+        attempt.step = 'pause'
+        attempt.nextQuery = clock.now() + attempt.pause
+        attempt.pause = Math.min(2 * attempt.pause, LONGEST_PAUSE)
+        this.#wakeFor(attempt)
+      } else {
+        this.#fail(this.#error('EPROTO', insufficient))
+      }
+    })
+  }
+
+  #secured(attempt: Attempt, info: SecurityInfo): void {
+    const { clock, totals, observer } = this.#context
+    const set = this.#context.setName(this)
+    this.#attempt = undefined
+    this.targetName = set?.name.text === attempt.name?.text ? set?.name.text : undefined
+    const known = this.#named(info, attempt.name?.text)
+    this.info = known
+    this.#lastUsed = Number.NEGATIVE_INFINITY
+    this.#touch(clock.now())
+    this.counters.handshakes += 1
+    totals.handshakes += 1
+    const waiters = this.#waiters.splice(0)
+    for (const { resolve } of waiters) resolve(known)
+    // Before anybody hears of it and sends more: they come first.
+    this.#flush(attempt.spoken)
+    safely(() => observer.secured(this.where, known))
+    for (const message of this.#release()) {
+      if (this.info === undefined) this.drop('unauthenticated')
+      else this.#deliver(message)
+    }
+  }
+
+  #flush(firstHasLeft: boolean): void {
+    if (firstHasLeft) {
+      const first = this.#queue.shift()
+      if (first) this.#sent(first.message.length, first.callback)
+    }
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift())
+      this.#transmit(next.message, next.callback)
+  }
+
+  #transmit(message: Buffer, callback: SendCallback): void {
+    const { address, port } = this.where
+    const { length } = message
+    this.#context.observer.datagram(message, address, port, error => {
+      if (error) callback(error)
+      else this.#sent(length, callback)
+    })
+  }
+
+  #sent(bytes: number, callback: SendCallback): void {
+    for (const counters of [this.counters, this.#context.totals]) {
+      counters.datagramsSent += 1
+      counters.bytesSent += bytes
+    }
+    safely(() => callback(null, bytes))
+  }
+
+  #deliver(message: Buffer): void {
+    const { totals, observer } = this.#context
+    for (const counters of [this.counters, totals]) {
+      counters.datagramsReceived += 1
+      counters.bytesReceived += message.length
+    }
+    const source = { ...this.where, peer: this.info?.peer, targetName: this.targetName }
+    safely(() => observer.message(message, source))
+  }
+
+  /** @param isOfPeer it is the peer's failure, and not that of one message */
+  #fail(error: Error, isOfPeer = true): void {
+    const { clock, totals, observer } = this.#context
+    const heard = this.#held.length > 0
+    this.#attempt = undefined
+    if (isOfPeer) {
+      this.counters.handshakesFailed += 1
+      totals.handshakesFailed += 1
+    }
+    const tells = isOfPeer && this.#spokenTo
+    this.#spokenTo = false
+    if (heard) {
+      this.#refusedUntil = clock.now() + REFUSAL
+      this.#context.timers.wake(this, this.#refusedUntil)
+    } else {
+      this.#context.forget(this)
+    }
+    this.#giveUp(error)
+    if (tells) safely(() => observer.peerError(error, this.where))
+  }
+
+  #giveUp(error: Error): void {
+    for (const _ of this.#release()) this.drop('unauthenticated')
+    for (const { reject } of this.#waiters.splice(0)) reject(error)
+    this.#queue.fail(error)
+  }
+
+  /** What follows a call of the system, where nobody has given up meanwhile. */
+  #after<T>(attempt: Attempt, call: Promise<T>, next: (value: T) => void): void {
+    const enter = (then: () => void) =>
+      this.#context.enter(() => {
+        if (this.#attempt === attempt) then()
+      })
+    call
+      .then(
+        value => enter(() => next(value)),
+        error => enter(() => this.#fail(error as Error)),
+      )
+      .catch(rethrowLater)
+  }
+
+  #touch(now: number): void {
+    if (now - this.#lastUsed < TOUCH) return
+    this.#lastUsed = now
+    this.#context.touched(this)
+    this.#context.timers.wake(this, now + this.#context.settings.idleTimeout)
+  }
+
+  #wakeFor(attempt: Attempt): void {
+    const at = attempt.step === 'pause' ? attempt.nextQuery : attempt.endsAt
+    this.#context.timers.wake(this, Math.min(at, attempt.endsAt))
+  }
+
+  /** R14: why what the system says is not enough. */
+  #insufficient({ secured, encrypted, ipsec }: SecurityInfo): string | undefined {
+    if (!secured) {
+      const why = ipsec?.negotiationError
+      return `the system says that ${this.text} is not secured${why ? ` (its error ${why})` : ''}: nothing more is sent to it, and nothing delivered from it`
+    }
+    if (!encrypted && this.#context.settings.guaranteeEncryption)
+      return `the system secures ${this.text} without encrypting: set guaranteeEncryption: false to allow it, or have the policies of both machines propose encryption`
+    return undefined
+  }
+
+  #named(info: SecurityInfo, targetName: string | undefined): SecurityInfo {
+    if (targetName === undefined || info.peer?.targetName !== undefined) return info
+    if (this.#context.settings.ipsec?.optionalPeerNameVerification) return info
+    return { ...info, peer: { names: [], ...info.peer, targetName } }
+  }
+
+  #tooLate({ step }: Attempt): Error {
+    const { handshakeTimeout } = this.#context.settings
+    const hint = this.#unreachable ? ` (a hint: ${this.#unreachable.message})` : ''
+    const late = `within ${handshakeTimeout} ms${hint}`
+    switch (step) {
+      case 'name':
+        return this.#error(
+          'ETIMEDOUT',
+          `the system did not take the target name of ${this.text} ${late}: nothing was sent`,
+          'WSASetSocketPeerTargetName',
+        )
+      case 'send':
+        return this.#error('ETIMEDOUT', `the first datagram to ${this.text} did not leave ${late}`)
+      case 'query':
+        return this.#error(
+          'ETIMEDOUT',
+          `the system did not say ${late} whether ${this.text} is secured`,
+          'WSAQuerySocketSecurity',
+        )
+      case 'pause':
+        return this.#error('EPROTO', `${this.text} was not secured ${late}`)
+    }
+  }
+
+  #error(code: SocketSecurityErrorCode, message: string, syscall?: string): SocketSecurityError {
+    return new SocketSecurityError(code, message, { peer: this.text, syscall })
+  }
+}
+
+/** Nothing is secured, and nothing has failed: it may still be negotiated. */
+function isUndecided({ secured, ipsec }: SecurityInfo): boolean {
+  return !secured && !ipsec?.negotiationError
+}
