@@ -17,6 +17,7 @@ import type {
 } from '../../src/sockets/secure-dgram-socket.js'
 import { failure } from '../support/events.js'
 import { expiredIdentity, strangerIdentity, testIdentity } from '../support/identities.js'
+import { noDouble } from '../support/winsock-double.js'
 import { dtlsDatagram } from './dtls-datagram.js'
 import {
   type Endpoint,
@@ -26,8 +27,12 @@ import {
   type System,
 } from './subject.js'
 import { tlsStream } from './tls-stream.js'
+import { winsockDatagram } from './winsock-datagram.js'
+import { winsockStream } from './winsock-stream.js'
 
-const subjects: readonly Subject[] = [tlsStream, dtlsDatagram]
+const subjects: readonly Subject[] = noDouble
+  ? [tlsStream, dtlsDatagram]
+  : [tlsStream, dtlsDatagram, winsockStream, winsockDatagram]
 
 /** What the process held before any of the tests. */
 const idle = new Map(subjects.map(subject => [subject, subject.resources()]))
@@ -400,11 +405,13 @@ const rules: readonly Rule[] = [
         title: 'on Windows another program cannot take it either (SO_EXCLUSIVEADDRUSE)',
         inapplicable: process.platform === 'win32' ? {} : { stream: UNIX, datagram: UNIX },
         async run(t, subject) {
-          const { takesPort } = await import('./windows-port.js')
-          const port = await subject
-            .server(t, { security: await subject.serverSettings() })
-            .listen()
-          t.equal(await takesPort(subject.kind, port), false)
+          const { isExclusive, takesPort } = await import('./windows-port.js')
+          const peer = await subject.clearPeer(t, 'is silent')
+          t.equal(isExclusive(subject.kind, peer.port), false, 'where nobody asks for it')
+          const server = subject.server(t, { security: await subject.serverSettings() })
+          const port = await server.listen()
+          t.equal(isExclusive(subject.kind, port), true)
+          t.equal(takesPort(subject.kind, port), false)
         },
       },
     ],
@@ -1765,6 +1772,11 @@ for (const subject of subjects) {
       })
     }
   })
+}
+
+if (noDouble) {
+  for (const { name } of [winsockStream, winsockDatagram])
+    t.test(name, { skip: noDouble }, () => {})
 }
 
 t.test('the table has every rule once, and says the same as the documentation', async t => {

@@ -1,0 +1,31 @@
+/** The Winsock provider's streams in the table of rules. */
+import { winsockDouble } from '../support/winsock-double.js'
+import { streams } from './streams.js'
+import type { Subject } from './subject.js'
+import * as winsock from './winsock.js'
+
+export const winsockStream: Subject = {
+  ...streams,
+  name: 'winsock stream',
+  provider: 'winsock',
+  inapplicable: {},
+  serverSettings: winsock.settings,
+  clientSettings: winsock.settings,
+  defaults: winsock.defaults,
+  mutual: winsock.mutual,
+  anonymous: winsock.anonymous,
+  choice: winsock.choice,
+  impostors: winsock.impostors,
+  system: winsock.system,
+  codes: { clear: /^EPROTO$/, reusePort: /^EOPNOTSUPP$/, cluster: 'EOPNOTSUPP' },
+  derivedName: '127.0.0.1',
+  clearPeer(t, behaviour) {
+    winsock.negotiatesNothing(t, behaviour)
+    return streams.clearPeer(t, behaviour)
+  },
+  clearClient(t, port) {
+    winsock.negotiatesNothing(t, 'answers')
+    return streams.clearClient(t, port)
+  },
+  resources: () => streams.resources() + winsockDouble().outstanding(),
+}
