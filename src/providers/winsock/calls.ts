@@ -133,11 +133,11 @@ export async function deletePeerTargetName(target: CallTarget, peer: Peer): Prom
   requireSecureSocketExtensions()
   const syscall = 'WSADeleteSocketPeerTargetName'
   const memory = Buffer.alloc(sizeofSockaddrStorage)
-  const length = writeSockaddr(memory, peer, syscall)
+  writeSockaddr(memory, peer, syscall)
   await overlapped(target, {
     syscall,
     memory,
-    call: (socket, at, ovl) => WSADeleteSocketPeerTargetName(socket, at, length, ovl),
+    call: (socket, at, ovl) => WSADeleteSocketPeerTargetName(socket, at, memory.length, ovl),
   })
 }
 

@@ -42,7 +42,7 @@ export function writeSockaddr(
 ): number {
   const size = family === 4 ? sizeofSockaddrIn : sizeofSockaddrIn6
   room(into, size, family === 4 ? 'SOCKADDR_IN' : 'SOCKADDR_IN6', syscall)
-  into.fill(0, 0, sizeofSockaddrStorage)
+  into.subarray(0, sizeofSockaddrStorage).fill(0)
   into.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0)
   into.writeUInt16BE(port, 2)
   if (family === 4) {
