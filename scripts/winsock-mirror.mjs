@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { transformSync } from 'esbuild'
 
@@ -41,7 +41,7 @@ function copyFolder(name, folder) {
 
 function javascript(path) {
   const source = readFileSync(join(root, path), 'utf8')
-  const options = { loader: 'ts', format: 'esm', target: 'node20', sourcefile: path }
+  const options = { loader: 'ts', format: 'esm', target: 'node20', sourcefile: basename(path) }
   const { code } = transformSync(source, { ...options, sourcemap: 'inline' })
   // What is started by its address, and not imported, has the name of its source.
   return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')

@@ -116,8 +116,8 @@ function show({ version, file }, { output, code, late, seconds }) {
   const failed = counts.failed > 0
   const title = `${failed ? 'not ok' : 'ok'} - Node ${version} ${file}`
   console.log(`${title} # ${seconds.toFixed(1)} s, ${summary(counts)}`)
-  const lines = output.split(/\r?\n/)
-  for (const line of failed ? lines : lines.filter(isSkip)) console.log(`    ${line}`)
+  for (const line of failed ? troubles(output) : lines(output).filter(isSkip))
+    console.log(`    ${line}`)
   if (complaint) console.log(`    not ok - ${complaint}`)
 }
 
@@ -136,10 +136,28 @@ function count(output) {
     const skipped = number('skip') + number('todo')
     return { passed: number('pass'), failed: number('fail'), skipped }
   }
-  const points = output.split(/\r?\n/).filter(line => /^ *(not )?ok /.test(line))
+  const points = lines(output).filter(line => /^ *(not )?ok /.test(line))
   const failed = points.filter(line => /^ *not ok /.test(line) && !isSkip(line)).length
   const skipped = points.filter(isSkip).length
   return { passed: points.length - failed - skipped, failed, skipped }
+}
+
+/** What a file has said, but of the tests that passed only the verdict. */
+function troubles(output) {
+  const shown = []
+  let start = 0
+  for (const line of lines(output)) {
+    if (line.startsWith('# Subtest: ')) start = shown.length
+    shown.push(line)
+    if (!line.startsWith('ok ')) continue
+    shown.splice(start, shown.length, line)
+    start = shown.length
+  }
+  return shown
+}
+
+function lines(output) {
+  return output.split(/\r?\n/)
 }
 
 function isSkip(line) {

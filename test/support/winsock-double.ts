@@ -35,7 +35,7 @@ export interface Behaviour {
   readonly mode: 'default' | 'succeed' | 'fail' | 'pend' | 'pendFail' | 'never' | 'stuck' | 'block'
   /** Milliseconds. */
   readonly delay?: number
-  /** A number of Winsock. */
+  /** A number of Winsock. Wine can tell only the common ones by an OVERLAPPED ('pendFail'). */
   readonly error?: number
   /** For so many calls that meet the preconditions; then 'default' again. Otherwise for all. */
   readonly times?: number
@@ -116,7 +116,8 @@ function load() {
   return {
     /** How the function behaves from now on. */
     behave(name: WinsockFunction, { mode, delay = 0, error = 10022, times = -1 }: Behaviour): void {
-      if (behave(name, mode, delay, error, times) !== 0) throw new Error(`no ${name} or no ${mode}`)
+      if (behave(name, mode, delay, error, times) === 0) return
+      throw new Error(`the double cannot do this: ${name}, ${mode}, error ${error}`)
     },
 
     /** What WSAQuerySocketSecurity says of secured sockets; of others it says 0, always. */
@@ -148,6 +149,9 @@ function load() {
     /** How many of the tokens that queries gave are not closed yet, and how many were given ever. */
     openTokens: number('double_open_tokens'),
     givenTokens: number('double_given_tokens'),
+
+    /** How many handles this process has open. */
+    handles: number('double_handles'),
 
     /** Whether this thread runs as somebody else. */
     impersonating: (): boolean => impersonating() === 1,

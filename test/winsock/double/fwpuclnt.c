@@ -564,6 +564,7 @@ static UINT64 give_token(DWORD access) {
 
 /* ---- Completion. ---- */
 
+/* What the system writes to an OVERLAPPED, and Wine's WSAGetOverlappedResult() makes of it again. */
 static ULONG_PTR status_of(int error) {
   switch (error) {
     case 0: return 0;
@@ -571,10 +572,9 @@ static ULONG_PTR status_of(int error) {
     case WSAEINVAL: return 0xC000000D;
     case WSAENOTSOCK: return 0xC0000024;
     case WSAEMSGSIZE: return 0x80000005;
-    case WSAEAFNOSUPPORT: return 0xC00000CA;
     case WSAECONNRESET: return 0xC000020D;
     case WSAEISCONN: return 0xC000023B;
-    case WSAENOTCONN: return 0xC000020C;
+    case WSAENOTCONN: return 0xC0000140;
     case WSAETIMEDOUT: return 0xC00000B5;
     case WSAECONNREFUSED: return 0xC0000236;
     case WSAEHOSTUNREACH: return 0xC000023D;
@@ -939,10 +939,11 @@ static int index_of(const char *text, const char *const *list, int count) {
   return -1;
 }
 
-/* 0, or -1 where a name is unknown. */
+/* 0, or -1 where a name is unknown, or where Wine can tell no such error later. */
 EXPORT int double_behave(const char *function, const char *mode, int delay, int error, int times) {
   const int which = index_of(function, names, FUNCTIONS), how = index_of(mode, modes, MODES);
   if (which < 0 || how < 0) return -1;
+  if (how == PEND_FAIL && status_of(error) == status_of(-1)) return -1;
   EnterCriticalSection(&lock);
   behaviours[which] = (struct behaviour){(enum mode)how, delay, error, times};
   LeaveCriticalSection(&lock);
@@ -1027,6 +1028,12 @@ EXPORT int double_impersonating(void) {
   if (!OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, &token)) return 0;
   CloseHandle(token);
   return 1;
+}
+
+/* How many handles the process has open. */
+EXPORT int double_handles(void) {
+  DWORD count = 0;
+  return GetProcessHandleCount(GetCurrentProcess(), &count) ? (int)count : -1;
 }
 
 EXPORT void double_reset(void) {
