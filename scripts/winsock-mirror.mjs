@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 import { transformSync } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const compiled = ['src', 'lib', 'test']
+const compiled = ['src', 'lib', 'test', 'examples']
 const hidden = ['node_modules', '.git', '.winsock', '.node-versions', '.tap']
 
 /**
@@ -42,7 +42,12 @@ function copyFolder(name, folder) {
 function javascript(path) {
   const source = readFileSync(join(root, path), 'utf8')
   const options = { loader: 'ts', format: 'esm', target: 'node20', sourcefile: basename(path) }
-  const { code } = transformSync(source, { ...options, sourcemap: 'inline' })
-  // What is started by its address, and not imported, has the name of its source.
-  return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
+  try {
+    const { code } = transformSync(source, { ...options, sourcemap: 'inline' })
+    // What is started by its address, and not imported, has the name of its source.
+    return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
+  } catch (error) {
+    // It fails what imports it, and nothing else.
+    return `throw new SyntaxError(${JSON.stringify(`${path}: ${error.message}`)})\n`
+  }
 }

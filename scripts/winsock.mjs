@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { summary } from './tap.mjs'
+import { startForeignPrograms } from './winsock-foreign.mjs'
 import { mirror } from './winsock-mirror.mjs'
 import {
   cache,
@@ -75,17 +76,25 @@ async function work(tasks, name) {
   const prefix = join(run, name)
   prefixes.push(prefix)
   makePrefix(prefix)
-  for (const task of tasks) show(task, await runFile(task, prefix))
+  const programs = await startForeignPrograms(prefix)
+  const env = { ...wineEnvironment(prefix), FOREIGN_PROGRAMS: programs.address }
+  for (const task of tasks) show(task, await runFile(task, env))
+  programs.close()
 }
 
 /** @returns {Promise<{output: string, code: number | null, late: boolean, seconds: number}>} */
-function runFile({ version, file }, prefix) {
+function runFile({ version, file }, wineEnv) {
   const started = performance.now()
   const script = join(tree, file.replace(/\.ts$/, '.js'))
   // A file, because Node ends with EBADF under Wine when this is a pipe.
   const path = join(run, `${version}-${file.replaceAll('/', '-')}.tap`)
   const output = openSync(path, 'w')
-  const env = { ...wineEnvironment(prefix), WINSOCK_DOUBLE: 'true' }
+  const env = {
+    ...wineEnv,
+    WINSOCK_DOUBLE: 'true',
+    // Else tap ends the file after 30 s by itself.
+    TAP_TIMEOUT: String(secondsPerFile),
+  }
   const args = [windowsNode(version), '--enable-source-maps', windowsPath(script)]
   const child = spawn(wine, args, { stdio: ['ignore', output, output], env, cwd: tree })
   closeSync(output)

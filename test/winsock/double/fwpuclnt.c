@@ -167,6 +167,7 @@ struct secured {
   SOCKET socket;
   uint64_t identity;
   int inherited;
+  int wrong_name;
 };
 
 struct operation {
@@ -227,7 +228,7 @@ static struct {
   int ipsec, ipsec2;                                                  /* WINSOCK_DOUBLE_SETTINGS=ipsec|ipsec2|both */
   int accepted_secured;                                               /* WINSOCK_DOUBLE_ACCEPTED=secured|clear */
   int impersonate;                                                    /* WINSOCK_DOUBLE_IMPERSONATE=ok|ERROR */
-  WCHAR wrong_name[128];                                              /* WINSOCK_DOUBLE_WRONG_NAME=TEXT:ERROR */
+  WCHAR wrong_name[128];                                              /* WINSOCK_DOUBLE_WRONG_NAME=TEXT:ERROR, 0: not secured */
   int wrong_name_error;
   int probe_error; /* WINSOCK_DOUBLE_PROBE=fault|msgsize */
 } variant = {NAME_BYTES, 1, 0, 1, WSAEOPNOTSUPP, L"", 0, WSAEMSGSIZE};
@@ -362,13 +363,14 @@ static struct secured *find_secured(SOCKET socket, uint64_t identity) {
 
 static void remember_secured(SOCKET socket, uint64_t identity, int inherited) {
   struct secured *it = calloc(1, sizeof *it);
-  *it = (struct secured){secured_sockets, socket, identity, inherited};
+  *it = (struct secured){secured_sockets, socket, identity, inherited, 0};
   secured_sockets = it;
 }
 
 /* An accepted socket has its listener's security. (Windows does not say; ask it.) */
 static int is_secured(SOCKET socket, const struct facts *facts) {
-  if (find_secured(socket, facts->identity)) return 1;
+  const struct secured *known = find_secured(socket, facts->identity);
+  if (known) return !known->wrong_name;
   if (!variant.accepted_secured) return 0;
   if (facts->type != SOCK_STREAM || !facts->connected) return 0;
   for (struct secured *it = secured_sockets; it; it = it->next) {
@@ -456,7 +458,7 @@ static int contains(const WCHAR *text, uint64_t length, const WCHAR *part) {
   return 0;
 }
 
-static int check_name(const struct facts *facts, const SOCKET_PEER_TARGET_NAME *name, ULONG length) {
+static int check_name(SOCKET socket, const struct facts *facts, const SOCKET_PEER_TARGET_NAME *name, ULONG length) {
   int error = family_and_type(facts);
   if (error) return error;
   if (!name) return WSAEFAULT;
@@ -469,8 +471,12 @@ static int check_name(const struct facts *facts, const SOCKET_PEER_TARGET_NAME *
   const uint64_t bytes = (uint64_t)name->PeerTargetNameStringLen * (in_bytes ? 1 : sizeof(WCHAR));
   if (bytes == 0 || bytes % sizeof(WCHAR)) return WSAEINVAL;
   if (offsetof(SOCKET_PEER_TARGET_NAME, AllStrings) + bytes > length) return WSAEMSGSIZE;
-  if (variant.wrong_name_error && contains(name->AllStrings, bytes / sizeof(WCHAR), variant.wrong_name))
-    return variant.wrong_name_error;
+  struct secured *secured = find_secured(socket, facts->identity);
+  if (*variant.wrong_name && contains(name->AllStrings, bytes / sizeof(WCHAR), variant.wrong_name)) {
+    if (variant.wrong_name_error) return variant.wrong_name_error;
+    /* Windows finds it in the negotiation, so only the query can tell here. */
+    if (secured) secured->wrong_name = 1;
+  }
   if (facts->type == SOCK_DGRAM) {
     error = check_peer(facts, (const struct sockaddr *)&name->PeerAddress, 0);
     if (error) return error;
@@ -869,7 +875,7 @@ EXPORT INT WSAAPI WSASetSocketPeerTargetName(SOCKET Socket, const SOCKET_PEER_TA
   struct call call = {NAME, Socket, PeerTargetName, PeerTargetNameLen, Overlapped, CompletionRoutine, 0, 0, {0}};
   EnterCriticalSection(&lock);
   int error = examine(Socket, &call.facts);
-  if (!error) error = check_name(&call.facts, PeerTargetName, PeerTargetNameLen);
+  if (!error) error = check_name(Socket, &call.facts, PeerTargetName, PeerTargetNameLen);
   return conclude(&call, error);
 }
 
