@@ -7,7 +7,7 @@ export interface SecurityInfo {
   readonly secured: boolean
   /** Packets are encrypted; implies `secured` (SOCKET_INFO_CONNECTION_ENCRYPTED). */
   readonly encrypted: boolean
-  /** What secures the packets; `'none'` only where allowInsecure let a connection stay clear. */
+  /** What secures the packets; `'none'` only where allowInsecure let a connection stay clear, or where Windows says that nothing secures it any more. */
   readonly protocol: 'tls' | 'dtls' | 'ipsec' | 'none'
   /** The negotiated version, e.g. `TLSv1.3`. */
   readonly version?: string
