@@ -62,6 +62,19 @@ export function cancelIo(file: Handle, overlapped: Pointer): number {
   return CancelIoEx(file, overlapped) === 0 ? GetLastError() : 0
 }
 
+/** Ends this process, now: no handler of an exit runs, and no further line of any thread. */
+export function terminateProcess(code: number): void {
+  calls().TerminateProcess(currentProcess, code)
+}
+
+/** What GetCurrentProcess() always returns. */
+const currentProcess = -1
+
+/** The error of the last call in this thread that keeps one; to be asked at once. */
+export function getLastError(): number {
+  return calls().GetLastError()
+}
+
 /** What Windows says about an error number, in the system's language; '' where it says nothing. */
 export function describeError(number: number): string {
   const flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS
@@ -97,6 +110,7 @@ function declare() {
     WaitForSingleObject: from<(object: Handle, milliseconds: number) => number>('uint32_t __stdcall WaitForSingleObject(intptr_t object, uint32_t milliseconds)'),
     CloseHandle: from<(handle: Handle) => number>('int __stdcall CloseHandle(intptr_t handle)'),
     CancelIoEx: from<(file: Handle, overlapped: Pointer) => number>('int __stdcall CancelIoEx(intptr_t file, intptr_t overlapped)'),
+    TerminateProcess: from<(process: Handle, code: number) => number>('int __stdcall TerminateProcess(intptr_t process, uint32_t code)'),
     FormatMessageW: from<(flags: number, source: Pointer, number: number, language: number, text: Buffer, characters: number, args: Pointer) => number>('uint32_t __stdcall FormatMessageW(uint32_t flags, intptr_t source, uint32_t number, uint32_t language, void *text, uint32_t characters, intptr_t args)'),
   }
 }
