@@ -41,7 +41,6 @@ const named = positionals.map(file => resolve(file).slice(root.length))
 const files = named.length > 0 ? named : [...tests('test/winsock'), ...chosen]
 
 const run = join(cache, `run-${process.pid}`)
-const tree = join(run, 'tree')
 const running = new Set()
 const prefixes = []
 const total = { passed: 0, failed: 0, skipped: 0 }
@@ -55,10 +54,8 @@ process.once('exit', () => {
 
 try {
   setUp()
-  mkdirSync(tree, { recursive: true })
-  mirror(tree)
   const tasks = queue()
-  await Promise.all(Array.from({ length: jobs }, (_, index) => work(tasks, `prefix-${index}`)))
+  await Promise.all(Array.from({ length: jobs }, (_, index) => work(tasks, `${run}/${index}`)))
 } catch (error) {
   // What could not be had is one failure: the tests that did not run must not look passed.
   console.error(error.message)

@@ -1,20 +1,20 @@
 /** Certificates as code that is not ours sees them: the openssl command, and node:tls. */
-import { execFile, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tls from 'node:tls'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { createAuthority } from '../../src/identity/authority.js'
 import { createIdentity, type Identity } from '../../src/identity/identity.js'
+import { requireProgram } from '../support/foreign-program.js'
 import {
   selfSignedIdentity,
   strangerIdentity,
   testAuthority,
   testIdentity,
 } from '../support/identities.js'
+import { run } from '../support/program.js'
 
 const algorithms = ['ecdsa-p256', 'ecdsa-p384', 'ed25519', 'rsa-2048'] as const
 const names = [
@@ -25,12 +25,11 @@ const names = [
   'spiffe://example.com/db',
 ]
 
-const noOpenssl = spawnSync('openssl', ['version']).error ? 'no openssl here' : false
-const run = promisify(execFile)
+const noOpenssl = !requireProgram(t, 'openssl')
 
 /** Runs openssl in a directory and gives what it says. */
 const openssl = async (cwd: string, commandLine: string) =>
-  (await run('openssl', commandLine.split(' '), { cwd })).stdout.trim()
+  (await run('openssl', commandLine.split(' '), { cwd })).trim()
 
 t.test('openssl verifies chains strictly', { skip: noOpenssl }, async t => {
   for (const algorithm of algorithms) {
@@ -89,17 +88,26 @@ t.test('openssl reads the extensions as they are meant', { skip: noOpenssl }, as
   ])
 })
 
+/** In full, because no configuration file gives them. */
+const ofAuthority = [
+  'basicConstraints=critical,CA:TRUE',
+  'keyUsage=critical,keyCertSign',
+  'subjectKeyIdentifier=hash',
+]
+  .map(extension => `-addext ${extension}`)
+  .join(' ')
+
 t.test('an authority that openssl made, an intermediate one', { skip: noOpenssl }, async t => {
-  const usage = 'keyUsage=critical,keyCertSign'
   const directory = t.testdir({
-    'ca.ext': `basicConstraints=critical,CA:true\n${usage}\nsubjectKeyIdentifier=hash\n`,
+    'ca.ext':
+      'basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n',
   })
   const read = (file: string) => readFileSync(join(directory, file), 'utf8')
   for (const commandLine of [
     // These keys are "BEGIN EC PRIVATE KEY", not PKCS #8 like ours.
     'ecparam -name prime256v1 -genkey -noout -out root.key',
     'ecparam -name secp521r1 -genkey -noout -out middle.key',
-    `req -x509 -new -key root.key -subj /CN=root -addext ${usage} -days 30 -out root.crt`,
+    `req -x509 -new -key root.key -subj /CN=root ${ofAuthority} -days 30 -out root.crt`,
     // A name of several parts, and of other string types than ours: it must be copied exactly.
     'req -new -key middle.key -subj /C=DE/O=Example/CN=middle -out middle.csr',
     'x509 -req -in middle.csr -CA root.crt -CAkey root.key -CAcreateserial -extfile ca.ext -days 30 -out middle.crt',
@@ -126,7 +134,7 @@ t.test('an authority that openssl made, an intermediate one', { skip: noOpenssl 
 t.test('an authority whose kind of key TLS 1.3 does not know', { skip: noOpenssl }, async t => {
   const directory = t.testdir()
   const key = '-newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout k1.key'
-  await openssl(directory, `req -x509 ${key} -subj /CN=k1 -out k1.crt`)
+  await openssl(directory, `req -x509 ${key} -subj /CN=k1 ${ofAuthority} -out k1.crt`)
   const [cert, k1] = ['k1.crt', 'k1.key'].map(file => readFileSync(join(directory, file)))
   const authority = { cert: cert as Buffer, key: k1 as Buffer }
   await t.rejects(createIdentity({ authority, names }), {

@@ -1,14 +1,11 @@
 /** What an authority does beyond making identities, done by the openssl command. */
-import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { testAuthority } from '../support/identities.js'
+import { run } from '../support/program.js'
 import { ownDirectory } from './files.js'
-
-const run = promisify(execFile)
 
 /** A revocation list of the test authority with the given certificates on it; PEM. */
 export async function revocationList(t: Test, ...certificates: string[]): Promise<string> {

@@ -1,18 +1,16 @@
 /** Credentials of datagram sockets in the forms that the openssl command writes, given to the settings as they are. */
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { DatagramSecuritySettings } from '../../src/model/settings.js'
 import { createEnd, handshake, say } from '../providers/dtls/pair.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { testIdentity } from '../support/identities.js'
+import { run } from '../support/program.js'
 import { revocationList } from './authority.js'
 import { ownDirectory } from './files.js'
 
 const skip = !requireProgram(t, 'openssl')
-const run = promisify(execFile)
 const passphrase = 'correct horse'
 const client = await identityOf(['client.example'])
 const server = await identityOf(['localhost'])

@@ -10,7 +10,7 @@ import type { Program } from '../support/program.js'
 import { trust } from '../support/secured.js'
 import { until } from '../support/until.js'
 import { revocationList } from './authority.js'
-import { at, type Listening, LOOPBACK, listening, sent } from './dtls-sockets.js'
+import { at, hasSrtp, type Listening, LOOPBACK, listening, sent } from './dtls-sockets.js'
 import { files, ownDirectory } from './files.js'
 import { sClient } from './openssl.js'
 
@@ -304,13 +304,14 @@ t.test(
   { skip },
   async t => {
     const profile = 'SRTP_AES128_CM_SHA1_80'
-    const us = await listening(t, { ...own, srtp: [profile] })
+    const srtp = hasSrtp() ? [profile] : []
+    const us = await listening(t, { ...own, srtp })
     const label = ['-keymatexport', 'EXTRACTOR-dtls_srtp', '-keymatexportlen', '60']
-    const srtp = ['-use_srtp', `SRTP_AEAD_AES_128_GCM:${profile}`]
-    const client = sClient(t, us.port, ...dtls, ...known, ...label, ...srtp)
+    const offered = ['-use_srtp', `SRTP_AEAD_AES_128_GCM:${profile}`]
+    const client = sClient(t, us.port, ...dtls, ...known, ...label, ...offered)
     const port = await spoken(us, client)
-    t.match(client.output, `SRTP Extension negotiated, profile=${profile}`)
-    t.equal((await us.socket.querySecurity(at(port))).srtp, profile)
+    if (hasSrtp()) t.match(client.output, `SRTP Extension negotiated, profile=${profile}`)
+    t.equal((await us.socket.querySecurity(at(port))).srtp, srtp[0])
     const [, theirs] = await client.said(/Keying material: ([0-9A-F]+)/)
     const ours = us.socket.exportKeyingMaterial(at(port), 60, 'EXTRACTOR-dtls_srtp')
     t.equal(ours.toString('hex').toUpperCase(), theirs)

@@ -4,6 +4,7 @@ import { createSocket, type Socket } from '../../src/dgram.js'
 import type { PeerIdentity } from '../../src/model/peer-identity.js'
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type { DatagramSecuritySettings } from '../../src/model/settings.js'
+import { openssl } from '../../src/providers/dtls/openssl.js'
 import { event } from '../support/events.js'
 import { testIdentity } from '../support/identities.js'
 
@@ -33,6 +34,11 @@ export function speaking(t: Test, security: DatagramSecuritySettings): Socket {
   const socket = createSocket({ type: 'udp4', security })
   t.teardown(() => closed(socket))
   return socket
+}
+
+/** Does the OpenSSL of this Node have SRTP? That of Node for Windows exports none of it. */
+export function hasSrtp(): boolean {
+  return openssl().lib.srtp !== null
 }
 
 export interface Listening {

@@ -1,19 +1,17 @@
 /** Credentials in the forms that the openssl command writes, given to the settings as they are. */
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { SecuritySettings } from '../../src/model/settings.js'
 import { createConnection } from '../../src/net.js'
 import { event, failure } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { testIdentity } from '../support/identities.js'
+import { run } from '../support/program.js'
 import { listening, trust } from '../support/secured.js'
 import { ownDirectory } from './files.js'
 
 const skip = !requireProgram(t, 'openssl')
-const run = promisify(execFile)
 const { ca } = await trust()
 const passphrase = 'correct horse'
 

@@ -1,10 +1,8 @@
 /** Our SecureSocket against `openssl s_server`: what we accept of a stranger's server, and what not. */
-import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { Identity } from '../../src/identity/identity.js'
 import type { SecuritySettings } from '../../src/model/settings.js'
@@ -18,6 +16,7 @@ import {
   strangerIdentity,
   testIdentity,
 } from '../support/identities.js'
+import { run } from '../support/program.js'
 import { clientIdentity, trust } from '../support/secured.js'
 import { until } from '../support/until.js'
 import { wireTap } from '../support/wire-tap.js'
@@ -27,7 +26,6 @@ import { sServer, sServerAt } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
 const save = files(t)
-const run = promisify(execFile)
 const versions = ['TLSv1.3', 'TLSv1.2'] as const
 const { ca } = await trust()
 const server = await testIdentity()

@@ -1,6 +1,6 @@
 /** Foreign programs: started with a test, awaited by what they say, and ended with the test. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import type { Test } from 'tap'
+import { type Process, startProcess } from './process.js'
 
 export interface Exit {
   readonly code: number | null
@@ -19,8 +19,20 @@ export function launch(
   return program
 }
 
+/** Runs a program to its end and gives what it said; fails with that where it ends with an error. */
+export async function run(
+  path: string,
+  args: readonly string[],
+  options: { cwd?: string } = {},
+): Promise<string> {
+  const program = new Program(path, args, options.cwd)
+  const { code } = await program.ended()
+  if (code !== 0) throw new Error(`${path} ${args.join(' ')}: code ${code}\n${program.output}`)
+  return program.output
+}
+
 export class Program {
-  readonly #child: ChildProcess
+  readonly #process: Process
   readonly #command: string
   readonly #listeners = new Set<() => void>()
   #output = ''
@@ -28,21 +40,16 @@ export class Program {
 
   constructor(path: string, args: readonly string[], cwd?: string) {
     this.#command = [path, ...args].join(' ')
-    // What the machine's administrator has set for OpenSSL must not decide what a test meets.
-    const env = { ...process.env, OPENSSL_CONF: '/dev/null', LC_ALL: 'C' }
-    this.#child = spawn(path, args, { cwd, env, stdio: 'pipe' })
-    this.#child.stdout?.setEncoding('utf8').on('data', text => this.#hear(text))
-    this.#child.stderr?.setEncoding('utf8').on('data', text => this.#hear(text))
-    // A program that has gone does not read what the test still types.
-    this.#child.stdin?.on('error', () => {})
-    this.#child.on('error', error => this.#hear(`\n${error.message}`))
     // A test that runs out of time has no teardown.
-    const abandoned = () => this.#child.kill('SIGKILL')
+    const abandoned = () => this.#process.kill('SIGKILL')
     process.once('exit', abandoned)
-    this.#child.on('close', (code, signal) => {
-      process.off('exit', abandoned)
-      this.#exit = { code, signal }
-      this.#hear('')
+    this.#process = startProcess(path, args, cwd, {
+      heard: text => this.#hear(text),
+      closed: (code, signal) => {
+        process.off('exit', abandoned)
+        this.#exit = { code, signal }
+        this.#hear('')
+      },
     })
   }
 
@@ -58,12 +65,12 @@ export class Program {
 
   /** Types at its standard input. */
   type(text: string | Uint8Array): void {
-    this.#child.stdin?.write(text)
+    this.#process.write(text)
   }
 
   /** Ends its standard input, and waits until it has ended by itself. */
   finish(milliseconds = 10_000): Promise<Exit> {
-    this.#child.stdin?.end()
+    this.#process.end()
     return this.ended(milliseconds)
   }
 
@@ -75,8 +82,8 @@ export class Program {
   /** Ends it, by force where it does not listen. */
   async stop(): Promise<void> {
     if (this.#exit) return
-    this.#child.kill()
-    const force = setTimeout(() => this.#child.kill('SIGKILL'), 2000)
+    this.#process.kill()
+    const force = setTimeout(() => this.#process.kill('SIGKILL'), 2000)
     await this.ended()
     clearTimeout(force)
   }
