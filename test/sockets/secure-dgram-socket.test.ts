@@ -19,6 +19,7 @@ import {
 } from '../support/secured-datagrams.js'
 import { bound, udpTap } from '../support/udp-tap.js'
 import { until } from '../support/until.js'
+import { exceptUnderWine } from '../support/wine.js'
 
 t.test('the first send handshakes, then delivers; both know who the other is', async t => {
   const server = await boundSocket(t)
@@ -402,9 +403,9 @@ t.test('secure() handshakes ahead, and rejects with what is wrong', async t => {
   t.match(info, { secured: true, peer: { names: ['localhost', LOOPBACK, '::1'] } })
   t.match(await secured, [{ address: LOOPBACK, port: server.port }, { secured: true }])
   t.equal(server.heard.all.length, 0)
-  await client.setPeerTargetName({ address: '127.0.0.2', targetName: 'host/other.example' })
-  const wild = await boundSocket(t, undefined, '127.0.0.2')
-  t.match(await failure(client.secure({ address: '127.0.0.2', port: wild.port })), {
+  const { port } = await boundSocket(t)
+  await client.setPeerTargetName({ address: LOOPBACK, port, targetName: 'host/other.example' })
+  t.match(await failure(client.secure({ address: LOOPBACK, port })), {
     code: 'ERR_PEER_TARGET_NAME_MISMATCH',
   })
   t.match(await failure(client.secure()), { code: 'ENOTCONN' })
@@ -603,7 +604,8 @@ t.test('what secures the socket fails closed: bind, connect, send and secure', a
   const { cert } = await testIdentity()
   for (const spoil of [
     (socket: SecureDgramSocket) => void socket.setSecurity({ nonsense: 1 } as never),
-    (socket: SecureDgramSocket) => void socket.setSecurity({ protocol: 'ipsec' }),
+    // A provider of IPsec that takes certificates wants the key too; that of Windows takes none.
+    (socket: SecureDgramSocket) => void socket.setSecurity({ protocol: 'ipsec', cert }),
     (socket: SecureDgramSocket) => void socket.setSecurity({ cert, key: 'no key' }),
   ]) {
     const fresh = () => {
@@ -611,7 +613,7 @@ t.test('what secures the socket fails closed: bind, connect, send and secure', a
       spoil(socket)
       return socket
     }
-    const codes = /^(EINVAL|ERR_PROVIDER_UNAVAILABLE|ERR_OSSL|ERR_SSL)/
+    const codes = /^(EINVAL|EOPNOTSUPP|ERR_PROVIDER_UNAVAILABLE|ERR_OSSL|ERR_SSL)/
     t.match(await failure(sent(fresh(), 'x', port)), { code: codes })
     t.match(await failure(fresh().secure({ address: LOOPBACK, port })), { code: codes })
     const binding = fresh()
@@ -725,7 +727,9 @@ t.test('peers without an authority know each other by their pins', async t => {
   t.equal(rinfo.peer?.pin, two.pin)
 })
 
-t.test('a name that was set for a host holds wherever the host is found', async t => {
+const oneLoopback = exceptUnderWine('what is sent from 127.0.0.2 comes from 127.0.0.1')
+
+t.test('a name set for a host holds wherever it is found', { skip: oneLoopback }, async t => {
   const good = await boundSocket(t, await identified(['spiffe://example.org/db']))
   const impostor = await boundSocket(t, await identified(['peer.example']), '127.0.0.2')
   let address = LOOPBACK

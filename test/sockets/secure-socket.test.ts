@@ -15,6 +15,7 @@ import { SecureSocket } from '../../src/sockets/secure-socket.js'
 import { closed, event, failure, text } from '../support/events.js'
 import { testIdentity } from '../support/identities.js'
 import { clientIdentity, listening, trust } from '../support/secured.js'
+import { exceptUnderWine } from '../support/wine.js'
 
 const echo = (socket: SecureSocket) => socket.on('error', () => {}).pipe(socket)
 
@@ -457,20 +458,23 @@ t.test('await using destroys the socket', async t => {
 
 t.test('resetAndDestroy() resets the connection and harms no memory', async t => {
   const { port, server } = await listening(t, {}, () => {})
+  const atOnce = exceptUnderWine('a client that resets right after a read ends, with node:net too')
   for (const side of ['client', 'server']) {
-    const accepted = event(server, 'connection') as Promise<[SecureSocket]>
-    const socket = createConnection({ port, host: '127.0.0.1', security: await trust() })
-    const [peer] = await accepted
-    if (socket.connecting) await event(socket, 'connect')
-    // Everything of the handshake has arrived: a write of it would meet the reset before a read does.
-    peer.write('server')
-    await event(socket, 'data')
-    socket.write('client')
-    await event(peer, 'data')
-    const [resetting, other] = side === 'client' ? [socket, peer] : [peer, socket]
-    const failed = event(other.resume(), 'error')
-    resetting.resetAndDestroy()
-    t.match((await failed)[0], { code: 'ECONNRESET' }, `reset by the ${side}`)
+    await t.test(`by the ${side}`, { skip: side === 'client' && atOnce }, async t => {
+      const accepted = event(server, 'connection') as Promise<[SecureSocket]>
+      const socket = createConnection({ port, host: '127.0.0.1', security: await trust() })
+      const [peer] = await accepted
+      if (socket.connecting) await event(socket, 'connect')
+      // Everything of the handshake has arrived: a write of it would meet the reset before a read does.
+      peer.write('server')
+      await event(socket, 'data')
+      socket.write('client')
+      await event(peer, 'data')
+      const [resetting, other] = side === 'client' ? [socket, peer] : [peer, socket]
+      const failed = event(other.resume(), 'error')
+      resetting.resetAndDestroy()
+      t.match((await failed)[0], { code: 'ECONNRESET' })
+    })
   }
 })
 

@@ -5,23 +5,12 @@
  * So it counts only if the program says at its end what it has seen.
  */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { build } from 'esbuild'
 import t from 'tap'
+import { inOneFile } from '../../support/one-file.js'
 
 const run = promisify(execFile)
-// As one file of JavaScript: a dozen processes and threads that each strip types would take a minute.
-const program = join(t.testdir(), 'crash-attempts.mjs')
-await build({
-  entryPoints: [fileURLToPath(new URL('crash-attempts.ts', import.meta.url))],
-  outfile: program,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['koffi'],
-})
+const program = await inOneFile(t, new URL('crash-attempts.ts', import.meta.url))
 
 const attempts: Record<string, string | RegExp> = {
   'use after free': [

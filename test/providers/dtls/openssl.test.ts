@@ -1,9 +1,6 @@
 /** Which OpenSSL is called: the one inside the process, else the system's, else none and why. */
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { build } from 'esbuild'
 import t from 'tap'
 import { loadKoffi } from '../../../lib/koffi.js'
 import {
@@ -12,6 +9,7 @@ import {
   findOpenssl,
   openssl,
 } from '../../../src/providers/dtls/openssl.js'
+import { inOneFile } from '../../support/one-file.js'
 
 /** A library that has nothing but its version, if that. */
 function library(text?: string, number = 0) {
@@ -109,15 +107,7 @@ t.test("the system's, where the process exports none", async t => {
     return
   }
   // In a process of its own, whose own OpenSSL is hidden.
-  const program = join(t.testdir(), 'system-openssl.mjs')
-  await build({
-    entryPoints: [fileURLToPath(new URL('system-openssl.ts', import.meta.url))],
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['koffi'],
-  })
+  const program = await inOneFile(t, new URL('system-openssl.ts', import.meta.url))
   const { stdout } = await promisify(execFile)(process.execPath, [program])
   t.match(stdout, /^OpenSSL 3\..*: question, answer\n$/)
 })
