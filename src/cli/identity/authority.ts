@@ -24,7 +24,8 @@ Options:
   --json           print one JSON object: cert and key (the files), pin, notBefore, notAfter
   -h, --help
 
-Nothing is overwritten. The key's file can be read by its owner alone (mode 0600).
+Nothing is overwritten. The key's file can be read by its owner alone (mode 0600; on Windows, by
+whoever may read its folder).
 Exit codes: 0 done, 1 failed, 2 the command line was wrong
 `
 
