@@ -11,6 +11,7 @@ import dns from 'node:dns'
 import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { getSystemErrorMap } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
+import { peerText } from '../model/peer-text.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import { nativeTimeout } from '../providers/native-verification.js'
@@ -93,7 +94,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   }
 
   function prepare(addresses: readonly Address[], ready: () => void): void {
-    const peer = `${host}:${options.port}`
+    const peer = peerText(host, Number(options.port))
     limit(peer, 'no socket could be secured')
     const all = addresses
       .filter(({ address, family }) => isIP(address) === family)
@@ -163,8 +164,8 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
         complete.call(request, status, ...rest)
         return
       }
-      const peer = `${request.address}:${request.port}`
-      limit(peer, 'the system did not say what secures the connection')
+      const peer = peerText(String(request.address), Number(request.port))
+      limit(peer, 'the system did not say what secures the connection', isCurrent)
       verified(native, settings, peer).then(
         connection => process.nextTick(succeed, connection),
         error => process.nextTick(() => isCurrent() && fail(error)),
@@ -221,12 +222,11 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     socket.destroy(error)
   }
 
-  function limit(peer: string, what: string): void {
+  function limit(peer: string, what: string, isWanted = () => true): void {
     unlimit()
-    state.deadline = setTimeout(
-      () => fail(nativeTimeout(settings, what, peer)),
-      settings.handshakeTimeout,
-    )
+    state.deadline = setTimeout(() => {
+      if (isWanted()) fail(nativeTimeout(settings, what, peer))
+    }, settings.handshakeTimeout)
     if (state.unreferenced) state.deadline.unref()
   }
 

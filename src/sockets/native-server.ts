@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
 import { unsupportedFamily } from '../model/lifecycle.js'
+import { peerText } from '../model/peer-text.js'
 import type { ParsedSettings } from '../model/settings.js'
 import { nativeTimeout } from '../providers/native-verification.js'
 import type {
@@ -62,7 +63,7 @@ export function createNativeAcceptor(
     // Nothing is read before the peer is known; net.Socket starts again when it is asked to read.
     handle.readStop()
     handle.reading = false
-    const peer = `${raw.remoteAddress}:${raw.remotePort}`
+    const peer = peerText(raw.remoteAddress ?? '', raw.remotePort ?? 0)
     const deadline = setTimeout(
       () =>
         refuse(

@@ -124,7 +124,9 @@ class SecureSocketClass extends TlsReadingSide {
     if (!peer) {
       throw new SocketSecurityError(
         'ERR_PEER_NOT_AUTHENTICATED',
-        'the peer has no identity: ask for one with security.requestCert',
+        connection.impersonate
+          ? 'the system knows no identity of the peer: the IPsec policy must authenticate its user or its machine'
+          : 'the peer has no identity: ask for one with security.requestCert',
         {
           syscall: 'WSAImpersonateSocketPeer',
         },
@@ -334,6 +336,8 @@ class SecureSocketClass extends TlsReadingSide {
   set _handle(handle: unknown) {
     const state = stateOf(this)
     state.handle = handle
+    // Node writes to what it has kept itself.
+    Reflect.set(netSocket, '_handle', handle, this)
     if (handle) state.armHandle?.(handle)
   }
 }
@@ -529,7 +533,8 @@ function revive(socket: SecureSocketClass, state: StreamState): void {
   internals(socket)._undestroy?.()
   internals(socket)._peername = null
   internals(socket)._sockname = null
-  state.handle = state.channel = state.connection = null
+  internals(socket)._handle = null
+  state.channel = state.connection = null
   state.outcome = state.secured = null
   state.wanted = state.endHeld = false
 }

@@ -119,6 +119,24 @@ function newSocket(family: 4 | 6): number {
   return descriptor
 }
 
+/** A `lookup` that finds these addresses, whatever it is asked for. */
+export function lookupOf(...addresses: string[]) {
+  const found = addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }))
+  return ((_host: string, options: { all?: boolean }, callback: (...args: unknown[]) => void) => {
+    if (options.all) setImmediate(callback, null, found)
+    else setImmediate(callback, null, found[0]?.address, found[0]?.family)
+  }) as never
+}
+
+/** A promise, and what settles it. */
+export function pending<T = void>() {
+  let settle!: { resolve(value: T): void; reject(error: Error): void }
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  return { promise, ...settle }
+}
+
 /** The type of service of the socket under a handle; 0 where it is no socket of ours. */
 export function typeOfServiceOf(socket: object): number {
   const { _handle } = socket as { _handle: { fd: number } }

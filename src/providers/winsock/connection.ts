@@ -5,17 +5,17 @@ import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 import type { NativeConnection } from '../provider.js'
+import type { AcceptedSocket } from './accepted-socket.js'
 import { querySecurity } from './calls.js'
-
-/** A SOCKET that Node's handle has opened; `alive` while that very handle holds it. */
-export interface AdoptedSocket {
-  readonly socket: number
-  alive(): boolean
-}
+import { impersonatePeer } from './impersonation.js'
+import { IDENTIFY, securityInfo } from './tokens.js'
 
 export interface StreamConnectionRequest {
-  /** Looks for the SOCKET, which may take a few milliseconds. @throws SocketSecurityError */
-  find(): AdoptedSocket
+  /**
+   * The SOCKET, which is looked for when it is asked about: that may take some milliseconds.
+   * @throws SocketSecurityError
+   */
+  find(): AcceptedSocket
   readonly settings: ParsedSettings
   /** As `address:port`. */
   readonly peer: string
@@ -24,24 +24,23 @@ export interface StreamConnectionRequest {
 }
 
 export function streamConnection(request: StreamConnectionRequest): NativeConnection {
-  const { find, settings, peer } = request
-  let found: AdoptedSocket | undefined
+  const { find, settings, peer, targetName } = request
+  let known: AcceptedSocket | undefined
   return {
     async query(): Promise<SecurityInfo> {
-      const { socket, alive } = located()
+      const { socket, alive } = found()
       const target = { socket, adopted: true, alive, timeout: settings.handshakeTimeout, peer }
-      const { flags } = await querySecurity(target)
-      return {
-        secured: (flags & 1) !== 0,
-        encrypted: (flags & 2) !== 0,
-        protocol: 'ipsec',
-        resumed: false,
-      }
+      const info = await querySecurity(target, { tokenAccess: IDENTIFY })
+      return await securityInfo(info, targetName?.text)
+    },
+    impersonate<T>(fn: () => T): T {
+      const { socket, alive } = found()
+      return impersonatePeer({ socket, alive, peer }, fn)
     },
   }
 
-  function located(): AdoptedSocket {
-    found ??= find()
-    return found
+  function found(): AcceptedSocket {
+    known ??= find()
+    return known
   }
 }

@@ -2,6 +2,7 @@
  * Streams on Windows: SOCKETs with security and the peer's name applied, before a handle of Node's
  * opens them.
  */
+import { peerText } from '../../model/peer-text.js'
 import type {
   NativeDescriptor,
   NativeListenRequest,
@@ -18,7 +19,7 @@ export async function openStream(request: NativeRequest): Promise<NativeSocket> 
   const { address, port, family, localAddress, localPort } = request
   const { settings, targetName, targetNameSet } = request
   const name = winsockPeerName(targetName, targetNameSet, settings)
-  const peer = `${address}:${port}`
+  const peer = peerText(address, port)
   return await made(family, async socket => {
     const target = unadopted(socket, request, peer)
     await setSecurity(target, settings)

@@ -1,5 +1,7 @@
 /** IPsec on Windows, for streams: Winsock's secure socket extensions. */
+import { peerText } from '../../model/peer-text.js'
 import type { NativeProvider } from '../provider.js'
+import { findAcceptedSocket } from './accepted-socket.js'
 import { streamConnection } from './connection.js'
 import { checkWinsockSettings } from './settings.js'
 import { openListener, openStream } from './stream.js'
@@ -11,10 +13,8 @@ export const winsockProvider: NativeProvider = {
   openListener,
   accepted: (socket, settings) =>
     streamConnection({
-      find: () => {
-        throw new Error('to come')
-      },
+      find: () => findAcceptedSocket(socket),
       settings,
-      peer: `${socket.remoteAddress}:${socket.remotePort}`,
+      peer: peerText(socket.remoteAddress ?? '', socket.remotePort ?? 0),
     }),
 }
