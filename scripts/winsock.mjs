@@ -68,30 +68,32 @@ function* queue() {
   for (const version of wanted) for (const file of files) yield { version, file }
 }
 
-/** Files that run at the same time have a Wine each, so that no one's end is another's. */
-async function work(tasks, name) {
-  const prefix = join(run, name)
+/** Files that run at the same time have a tree and a Wine each, so that they do not meet. */
+async function work(tasks, folder) {
+  const [tree, prefix] = [join(folder, 'tree'), join(folder, 'prefix')]
+  mkdirSync(tree, { recursive: true })
+  mirror(tree)
   prefixes.push(prefix)
   makePrefix(prefix)
   const programs = await startForeignPrograms(prefix)
-  const env = { ...wineEnvironment(prefix), FOREIGN_PROGRAMS: programs.address }
-  for (const task of tasks) show(task, await runFile(task, env))
+  const env = {
+    ...wineEnvironment(prefix),
+    FOREIGN_PROGRAMS: programs.address,
+    WINSOCK_DOUBLE: 'true',
+    // Else tap ends the file after 30 s by itself.
+    TAP_TIMEOUT: String(secondsPerFile),
+  }
+  for (const task of tasks) show(task, await runFile(task, tree, env))
   programs.close()
 }
 
 /** @returns {Promise<{output: string, code: number | null, late: boolean, seconds: number}>} */
-function runFile({ version, file }, wineEnv) {
+function runFile({ version, file }, tree, env) {
   const started = performance.now()
   const script = join(tree, file.replace(/\.ts$/, '.js'))
   // A file, because Node ends with EBADF under Wine when this is a pipe.
   const path = join(run, `${version}-${file.replaceAll('/', '-')}.tap`)
   const output = openSync(path, 'w')
-  const env = {
-    ...wineEnv,
-    WINSOCK_DOUBLE: 'true',
-    // Else tap ends the file after 30 s by itself.
-    TAP_TIMEOUT: String(secondsPerFile),
-  }
   const args = [windowsNode(version), '--enable-source-maps', windowsPath(script)]
   const child = spawn(wine, args, { stdio: ['ignore', output, output], env, cwd: tree })
   closeSync(output)
