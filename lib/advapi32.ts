@@ -3,7 +3,7 @@
  * without state. Functions and constants have the names of the Windows headers; handles are numbers,
  * and 0 is none; whoever opens one closes it (closeHandle() in kernel32.ts).
  */
-import { type Handle, type Pointer, readMemory } from './kernel32.js'
+import { getLastError, type Handle, type Pointer, readMemory } from './kernel32.js'
 import { declareFunction, loadSystemLibrary } from './windows-library.js'
 
 /** winnt.h: access to tokens */
@@ -26,37 +26,37 @@ const currentThread = -2
 
 /** The token that the calling thread acts by: a handle of it, or the error (ERROR_NO_TOKEN: its own process's). */
 export function openThreadToken(access: number): { token: Handle; error: number } {
-  const { OpenThreadToken, GetLastError } = calls()
+  const { OpenThreadToken } = calls()
   const token = [0]
   // As the process, not as whom the thread acts for: that one need not have the right to look.
   const opened = OpenThreadToken(currentThread, access, 1, token) !== 0
-  return { token: token[0] as number, error: opened ? 0 : GetLastError() }
+  return { token: token[0] as number, error: opened ? 0 : getLastError() }
 }
 
 /** The calling thread acts by this token, which may be a primary one. 0 or the error. */
 export function impersonateLoggedOnUser(token: Handle): number {
-  const { ImpersonateLoggedOnUser, GetLastError } = calls()
-  return ImpersonateLoggedOnUser(token) === 0 ? GetLastError() : 0
+  const { ImpersonateLoggedOnUser } = calls()
+  return ImpersonateLoggedOnUser(token) === 0 ? getLastError() : 0
 }
 
 /** The calling thread acts by this token, which it has opened of itself before. 0 or the error. */
 export function setThreadToken(token: Handle): number {
-  const { SetThreadToken, GetLastError } = calls()
-  return SetThreadToken(0, token) === 0 ? GetLastError() : 0
+  const { SetThreadToken } = calls()
+  return SetThreadToken(0, token) === 0 ? getLastError() : 0
 }
 
 /** The calling thread acts as its process again. 0 or the error. */
 export function revertToSelf(): number {
-  const { RevertToSelf, GetLastError } = calls()
-  return RevertToSelf() === 0 ? GetLastError() : 0
+  const { RevertToSelf } = calls()
+  return RevertToSelf() === 0 ? getLastError() : 0
 }
 
 /** The SID of a token's user, as bytes; null where the system does not tell. */
 export function tokenUser(token: Handle): Buffer | null {
-  const { GetTokenInformation, GetLengthSid, GetLastError } = calls()
+  const { GetTokenInformation, GetLengthSid } = calls()
   const needed = [0]
   GetTokenInformation(token, TokenUser, null, 0, needed)
-  if (GetLastError() !== ERROR_INSUFFICIENT_BUFFER) return null
+  if (getLastError() !== ERROR_INSUFFICIENT_BUFFER) return null
   const information = Buffer.alloc(needed[0] as number)
   if (GetTokenInformation(token, TokenUser, information, information.length, needed) === 0)
     return null
@@ -117,10 +117,11 @@ function calls() {
 
 // biome-ignore format: a declaration a line
 function declare() {
+  // Loading a library would overwrite the error that is asked for.
+  getLastError()
   const library = loadSystemLibrary('advapi32.dll')
   const from = <T>(signature: string) => declareFunction<T>(library, 'advapi32.dll', signature)
   return {
-    GetLastError: declareFunction<() => number>(loadSystemLibrary('kernel32.dll'), 'kernel32.dll', 'uint32_t __stdcall GetLastError()'),
     OpenThreadToken: from<(thread: Handle, access: number, asSelf: number, token: Handle[]) => number>('int __stdcall OpenThreadToken(intptr_t thread, uint32_t access, int asSelf, _Out_ intptr_t *token)'),
     ImpersonateLoggedOnUser: from<(token: Handle) => number>('int __stdcall ImpersonateLoggedOnUser(intptr_t token)'),
     SetThreadToken: from<(thread: Pointer, token: Handle) => number>('int __stdcall SetThreadToken(intptr_t thread, intptr_t token)'),

@@ -1,12 +1,12 @@
 /** The SOCKET of an accepted connection: the right one of many, or an error; never somebody else's. */
 import net, { type Socket } from 'node:net'
+import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { loadKoffi } from '../../lib/koffi.js'
 import { getsockname } from '../../lib/winsock.js'
 import { findAcceptedSocket } from '../../src/providers/winsock/accepted-socket.js'
 import { event } from '../support/events.js'
-import { noDouble } from '../support/winsock-double.js'
-import { handles } from './handles.js'
+import { noDouble, winsockDouble } from '../support/winsock-double.js'
 
 const skip = noDouble
 
@@ -130,9 +130,30 @@ t.test('looking costs no handle of the system, and little time', { skip }, async
   const { server, port } = await listening(t, '127.0.0.1')
   const pairs = []
   for (let i = 0; i < 200; i++) pairs.push(await connected(t, port, '127.0.0.1', server))
-  const before = handles()
+  const before = winsockDouble().handles()
   const start = performance.now()
   for (const { accepted } of pairs) findAcceptedSocket(accepted)
   t.comment(`among 400 handles: ${((performance.now() - start) / pairs.length).toFixed(2)} ms`)
-  t.equal(handles(), before)
+  t.equal(winsockDouble().handles(), before)
+})
+
+// Each thread has a loop of its own; what is asked in one must not be answered by another.
+t.test('a worker thread finds its own, and none of the others', { skip }, async t => {
+  const { server, port } = await listening(t, '127.0.0.1')
+  const { accepted, client } = await connected(t, port, '127.0.0.1', server)
+  const ends = ({ localAddress, localPort, remoteAddress, remotePort }: Socket) => ({
+    localAddress,
+    localPort,
+    remoteAddress,
+    remotePort,
+  })
+  const worker = new Worker(new URL('accepted-worker.ts', import.meta.url), {
+    workerData: ends(accepted),
+  })
+  const [answer] = await event(worker, 'message')
+  t.match(answer, { own: 10, foreign: 'EPROTO' })
+  t.ok(findAcceptedSocket(accepted).socket !== findAcceptedSocket(client).socket)
+  // Ended in the middle of its work, it takes nothing with it.
+  await worker.terminate()
+  t.ok(findAcceptedSocket(accepted).alive())
 })
