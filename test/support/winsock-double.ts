@@ -19,6 +19,17 @@ export type WinsockFunction =
   | 'WSAImpersonateSocketPeer'
   | 'WSARevertImpersonation'
 
+type Mode =
+  | 'default'
+  | 'succeed'
+  | 'fail'
+  | 'pend'
+  | 'pendFail'
+  | 'never'
+  | 'stuck'
+  | 'block'
+  | 'pretend'
+
 /**
  * - `default`: as documented; at once
  * - `succeed`: the same, but WSAImpersonateSocketPeer accepts overlapped sockets, which the
@@ -28,11 +39,12 @@ export type WinsockFunction =
  * - `never`: WSA_IO_PENDING, until it is cancelled or the socket closed
  * - `stuck`: the same, but CancelIoEx does not end it
  * - `block`: the call itself takes `delay`
+ * - `pretend`: returns success and does nothing
  *
  * What breaks a precondition fails with the documented error before any of these.
  */
 export interface Behaviour {
-  readonly mode: 'default' | 'succeed' | 'fail' | 'pend' | 'pendFail' | 'never' | 'stuck' | 'block'
+  readonly mode: Mode
   /** Milliseconds. */
   readonly delay?: number
   /** A number of Winsock. Wine can tell only the common ones by an OVERLAPPED ('pendFail'). */
@@ -69,7 +81,7 @@ export interface Call {
   /** What was given, in hex: the settings, the name, the template, the address. */
   readonly bytes?: string
   readonly length: number
-  readonly mode: Behaviour['mode']
+  readonly mode: Mode
   /** 0 or -1. Of CancelIoEx: whether it ended something. */
   readonly result: number
   /** A number of Winsock; 997 where it pends. */

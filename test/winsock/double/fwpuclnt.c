@@ -150,9 +150,9 @@ static const char *const names[FUNCTIONS] = {
     "WSASetSocketSecurity",         "WSAQuerySocketSecurity",  "WSASetSocketPeerTargetName",
     "WSADeleteSocketPeerTargetName", "WSAImpersonateSocketPeer", "WSARevertImpersonation"};
 
-enum mode { BY_DOCUMENT, SUCCEED, FAIL, PEND, PEND_FAIL, NEVER, STUCK, BLOCK, MODES };
+enum mode { BY_DOCUMENT, SUCCEED, FAIL, PEND, PEND_FAIL, NEVER, STUCK, BLOCK, PRETEND, MODES };
 static const char *const modes[MODES] = {"default", "succeed", "fail",  "pend",
-                                         "pendFail", "never",  "stuck", "block"};
+                                         "pendFail", "never",  "stuck", "block", "pretend"};
 
 struct behaviour {
   enum mode mode;
@@ -230,8 +230,9 @@ static struct {
   int impersonate;                                                    /* WINSOCK_DOUBLE_IMPERSONATE=ok|ERROR */
   WCHAR wrong_name[128];                                              /* WINSOCK_DOUBLE_WRONG_NAME=TEXT:ERROR, 0: not secured */
   int wrong_name_error;
+  int revert_fails; /* WINSOCK_DOUBLE_REVERT=fails: RevertToSelf() too */
   int probe_error; /* WINSOCK_DOUBLE_PROBE=fault|msgsize */
-} variant = {NAME_BYTES, 1, 0, 1, WSAEOPNOTSUPP, L"", 0, WSAEMSGSIZE};
+} variant = {NAME_BYTES, 1, 0, 1, WSAEOPNOTSUPP, L"", 0, 0, WSAEMSGSIZE};
 
 static void reset(void) {
   for (int i = 0; i < FUNCTIONS; i++) behaviours[i] = (struct behaviour){BY_DOCUMENT, 0, 0, -1};
@@ -829,7 +830,7 @@ static int conclude(struct call *call, int error) {
     EnterCriticalSection(&lock);
   }
   ULONG bytes = 0;
-  error = behaviour.mode == PEND_FAIL ? behaviour.error : perform(operation, &bytes);
+  error = behaviour.mode == PEND_FAIL ? behaviour.error : behaviour.mode == PRETEND ? 0 : perform(operation, &bytes);
   if (overlapped) {
     HANDLE event = (HANDLE)((ULONG_PTR)overlapped->hEvent & ~(ULONG_PTR)1);
     finish_overlapped(overlapped, event, error, bytes);
@@ -904,6 +905,7 @@ static int impersonate(const struct call *call, enum mode mode) {
     return WSAENOTCONN;
   }
   /* Documented for blocking sockets that are not overlapped, without an error; Node's are all overlapped. */
+  if (mode == PRETEND) return 0;
   if (facts->overlapped && mode == BY_DOCUMENT && variant.impersonate) return variant.impersonate;
   /* Without any token of the peer there is nobody to be; no error is documented. */
   if (!is_secured(call->socket, facts) || !(answers.user_token || answers.machine_token)) return WSAEACCES;
@@ -930,7 +932,9 @@ EXPORT INT WSAAPI WSARevertImpersonation(void) {
   struct call call = {REVERT, 0, NULL, 0, 0, 0, 0, 0, {0}};
   EnterCriticalSection(&lock);
   const struct behaviour behaviour = next_behaviour(REVERT);
-  int error = behaviour.mode == FAIL ? behaviour.error : RevertToSelf() ? 0 : WSASYSCALLFAILURE;
+  int error = behaviour.mode == FAIL ? behaviour.error
+              : behaviour.mode == PRETEND || RevertToSelf() ? 0
+                                                            : WSASYSCALLFAILURE;
   log_call(&call, behaviour.mode, error ? SOCKET_ERROR : 0, error);
   LeaveCriticalSection(&lock);
   WSASetLastError(error);
@@ -1141,6 +1145,8 @@ static void read_variant(void) {
   if (value) variant.accepted_secured = wcscmp(value, L"clear") != 0;
   value = environment(L"WINSOCK_DOUBLE_IMPERSONATE");
   if (value) variant.impersonate = _wtoi(value); /* ok: 0 */
+  value = environment(L"WINSOCK_DOUBLE_REVERT");
+  variant.revert_fails = value && !wcscmp(value, L"fails");
   value = environment(L"WINSOCK_DOUBLE_WRONG_NAME");
   const WCHAR *colon = value ? wcsrchr(value, L':') : NULL;
   if (colon && colon - value < 128) {
@@ -1169,6 +1175,11 @@ static void hide(HINSTANCE library, const char *name) {
   }
 }
 
+static BOOL WINAPI revert_nothing(void) {
+  SetLastError(ERROR_ACCESS_DENIED);
+  return FALSE;
+}
+
 BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, LPVOID reserved) {
   (void)reserved;
   if (reason != DLL_PROCESS_ATTACH) return TRUE;
@@ -1189,5 +1200,6 @@ BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, LPVOID reserved) {
   }
   replace(GetProcAddress(GetModuleHandleA("kernelbase.dll"), "CancelIoEx"), cancel_io_ex);
   replace(GetProcAddress(GetModuleHandleA("ws2_32.dll"), "closesocket"), close_socket);
+  if (variant.revert_fails) replace(GetProcAddress(GetModuleHandleA("kernelbase.dll"), "RevertToSelf"), revert_nothing);
   return TRUE;
 }
