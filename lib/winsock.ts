@@ -153,7 +153,6 @@ export function WSARevertImpersonation(): number {
  * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
  */
 export function requireSecureSocketExtensions(): void {
-  sockets()
   extensions()
 }
 
@@ -173,6 +172,8 @@ function sockets() {
 }
 
 function extensions() {
+  // Loading a library changes the last error: what tells it must be there before the first call.
+  sockets()
   declaredExtensions ??= declareExtensions()
   return declaredExtensions
 }

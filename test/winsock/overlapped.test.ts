@@ -7,21 +7,12 @@ import dgram from 'node:dgram'
 import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { loadKoffi } from '../../lib/koffi.js'
-import { type Pointer, WSA_IO_PENDING, wsaGetLastError } from '../../lib/winsock.js'
-import {
-  type CallTarget,
-  type OverlappedRequest,
-  overlapped,
-  pendingCalls,
-} from '../../src/providers/winsock/overlapped.js'
-import {
-  bindSocket,
-  createSocket,
-  localAddress,
-  type WindowsSocket,
-} from '../../src/providers/winsock/sockets.js'
+import { WSA_IO_PENDING } from '../../lib/winsock.js'
+import { overlapped, pendingCalls } from '../../src/providers/winsock/overlapped.js'
+import { bindSocket, createSocket, localAddress } from '../../src/providers/winsock/sockets.js'
 import { until } from '../support/until.js'
+import { runProgram } from './child.js'
+import { receive, target, text } from './receiving.js'
 
 const noWinsock = process.platform === 'win32' ? false : 'needs Winsock: npm run test:winsock'
 const idle = { pending: 0, abandoned: 0 }
@@ -44,45 +35,6 @@ function receiver(t: Test) {
 function untilIdle(): Promise<void> {
   return until('every call has completed', () => pendingCalls().pending === 0)
 }
-
-function target(socket: WindowsSocket, more: Partial<CallTarget> = {}): CallTarget {
-  const { descriptor, alive, isAdopted } = socket
-  return { socket: descriptor, adopted: isAdopted, alive, timeout: 10_000, ...more }
-}
-
-let recv: ((...args: unknown[]) => number) | undefined
-
-/** WSARecv into the memory behind a WSABUF. */
-function receive(more: Partial<OverlappedRequest> = {}): OverlappedRequest {
-  recv ??= loadKoffi()
-    .load('ws2_32.dll')
-    .func(
-      'int __stdcall WSARecv(intptr_t socket, intptr_t buffers, uint32_t count, intptr_t received, _Inout_ uint32_t *flags, intptr_t overlapped, intptr_t routine)',
-    ) as (...args: unknown[]) => number
-  const WSARecv = recv
-  const room = 32
-  const memory = Buffer.alloc(16 + room)
-  return {
-    syscall: 'WSARecv',
-    memory,
-    answerAt: 16,
-    call(socket: number, at: Pointer, ovl: Pointer) {
-      const buffer = Buffer.alloc(16)
-      buffer.writeUInt32LE(room, 0)
-      buffer.writeBigUInt64LE(BigInt(at + 16), 8)
-      write(at, buffer)
-      return WSARecv(socket, at, 1, 0, [0], ovl, 0) === 0 ? 0 : wsaGetLastError()
-    },
-    ...more,
-  }
-}
-
-function write(at: Pointer, bytes: Buffer): void {
-  for (const [index, byte] of bytes.entries())
-    loadKoffi().encode(BigInt(at + index), 'uint8_t', byte)
-}
-
-const text = (answer: Buffer) => answer.toString('latin1').replace(/\0+$/, '')
 
 t.test('a call that pends resolves when it has completed', { skip: noWinsock }, async t => {
   const { socket, send } = receiver(t)
@@ -226,3 +178,18 @@ t.test('a call that waits keeps the process, but not the loop', { skip: noWinsoc
     Array.from({ length: 20 }, (_, index) => `${index}`),
   )
 })
+
+for (const [how, code] of [
+  ['exit', 0],
+  ['throw', 1],
+  ['given-up', 0],
+  ['worker-exit', 0],
+  ['worker-terminate', 0],
+] as const) {
+  t.test(`ends with calls pending: ${how}`, { skip: noWinsock }, async t => {
+    const ended = await runProgram(t, 'overlapped-ends', [how])
+    t.match(ended.output, /^over/m, ended.output)
+    t.equal(ended.code, code, ended.output)
+    t.equal(ended.signal, null)
+  })
+}
