@@ -101,7 +101,6 @@ test('tokens are closed whatever is made of them', async (t, double) => {
   t.equal(peer, undefined)
   takeTokens(real, () => {})
 })
-})
 
 test('a hundred queries leave no handle behind', async (t, double) => {
   const target = await securedConnection(t)
