@@ -42,8 +42,10 @@ function copyFolder(name, folder) {
 function javascript(path) {
   const source = readFileSync(join(root, path), 'utf8')
   const options = { loader: 'ts', format: 'esm', target: 'node20', sourcefile: basename(path) }
+  // Every Node 20 that there is has them; esbuild means the first.
+  const supported = { 'import-attributes': true }
   try {
-    const { code } = transformSync(source, { ...options, sourcemap: 'inline' })
+    const { code } = transformSync(source, { ...options, supported, sourcemap: 'inline' })
     // What is started by its address, and not imported, has the name of its source.
     return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
   } catch (error) {

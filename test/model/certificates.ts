@@ -1,12 +1,11 @@
 /** Certificates that no honest authority would make, which createIdentity() therefore refuses to make. */
-import { execFile } from 'node:child_process'
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { CertifiedName } from '../../src/identity/certified-name.js'
 import { makeCertificate } from '../../src/identity/x509.js'
+import { run } from '../support/program.js'
 
 const HOUR_MS = 60 * 60 * 1000
 const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -48,7 +47,7 @@ O = an organisation
 CN = db.example.com
 `,
     )
-    await promisify(execFile)(openssl, [
+    await run(openssl, [
       ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
       ...['-config', config, '-keyout', join(directory, 'key.pem'), '-out', certificate],
     ])
