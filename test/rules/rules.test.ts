@@ -19,6 +19,7 @@ import { failure } from '../support/events.js'
 import { expiredIdentity, strangerIdentity, testIdentity } from '../support/identities.js'
 import { noDouble } from '../support/winsock-double.js'
 import { dtlsDatagram } from './dtls-datagram.js'
+import * as structures from './structures.js'
 import {
   type Endpoint,
   SERVER_NAMES,
@@ -241,7 +242,49 @@ const rules: readonly Rule[] = [
       tls: OBJECTS,
       dtls: OBJECTS,
     },
-    cases: [],
+    cases: [
+      {
+        title: 'what is told to the system',
+        async run(t) {
+          const peer = { family: 4, address: '127.0.0.1', port: 5000 } as const
+          const name = 'host/db.example.com'
+          const settings = { protocol: 1, securityFlags: 1, ipsecFlags: 0, userName: 'Ann' }
+          const template = { protocol: 2, peer, tokenAccess: 0, flags: 0, fieldMask: 3 }
+          for (const [size, write] of [
+            [8, (room: Buffer) => structures.writeSecuritySettings(room, settings)],
+            [88 + 6, (room: Buffer) => structures.writeSecuritySettingsIpsec(room, settings)],
+            [
+              144 + 2 * name.length,
+              (room: Buffer) => structures.writePeerTargetName(room, { protocol: 2, peer, name }),
+            ],
+            [144, (room: Buffer) => structures.writeQueryTemplate(room, template)],
+            [152, (room: Buffer) => structures.writeQueryTemplateIpsec2(room, template)],
+          ] as const) {
+            for (const short of [0, size - 1]) {
+              const room = Buffer.alloc(short, 0xee)
+              t.throws(() => write(room), { code: 'EMSGSIZE', winsock: 'WSAEMSGSIZE' })
+              t.ok(room.equals(Buffer.alloc(short, 0xee)), 'nothing is written')
+            }
+            t.equal(write(Buffer.alloc(size + 1)), size)
+          }
+        },
+      },
+      {
+        title: 'what the system answers',
+        async run(t) {
+          const plain = Buffer.alloc(24)
+          plain.writeUInt32LE(1)
+          const ipsec2 = Buffer.alloc(64)
+          ipsec2.writeUInt32LE(2)
+          for (const answer of [plain, ipsec2]) {
+            t.ok(structures.readQueryInfo(answer))
+            const short = answer.subarray(0, -1)
+            const refused = { code: 'EMSGSIZE', syscall: 'WSAQuerySocketSecurity' }
+            t.throws(() => structures.readQueryInfo(short), refused)
+          }
+        },
+      },
+    ],
   },
 
   {

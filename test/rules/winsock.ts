@@ -70,7 +70,7 @@ export function negotiatesNothing(t: Test, behaviour: ClearBehaviour): void {
 
 export const system: System = {
   fails(t, call) {
-    untilTheEnd(t).behave(call, { mode: 'pendFail', delay: 20, error: 11033 })
+    untilTheEnd(t).behave(call, { mode: 'pendFail', delay: 20, error: 10055 })
   },
   encryptsNothing(t) {
     untilTheEnd(t).answers({ flags: SECURED })

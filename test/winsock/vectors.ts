@@ -18,19 +18,16 @@ function zeros(count: number): string {
   return '00'.repeat(count)
 }
 
-/** SOCKET_SECURITY_SETTINGS: 8 bytes. */
+/** SOCKET_SECURITY_SETTINGS_IPSEC where nothing is set but the protocol: 88 bytes. */
 export const encrypting = vector(`
-  00000000  SecurityProtocol: SOCKET_SECURITY_PROTOCOL_DEFAULT
+  01000000  SecurityProtocol: SOCKET_SECURITY_PROTOCOL_IPSEC
   01000000  SecurityFlags: SOCKET_SETTINGS_GUARANTEE_ENCRYPTION
+  00000000  IpsecFlags: none
+  ${zeros(72)}  policies, reserved fields, lengths: none
+  00000000  AllStrings: none
 `)
 
-/** The same with `guaranteeEncryption: false`. */
-export const notEncrypting = vector(`
-  00000000  SecurityProtocol: SOCKET_SECURITY_PROTOCOL_DEFAULT
-  00000000  SecurityFlags: none
-`)
-
-/** SOCKET_SECURITY_SETTINGS_IPSEC with everything: 88 bytes, the texts from 84 on. */
+/** The same with everything: the texts begin at 84, and an end of 4 bytes follows them. */
 export const everything = {
   settings: {
     protocol: 'ipsec',
@@ -59,6 +56,7 @@ export const everything = {
     41006e006e00  AllStrings: Ann
     43004f0052005000  CORP
     70006100ac20  pa€
+    00000000  the end
   `),
 } as const
 
@@ -85,13 +83,14 @@ export const otherFlags = {
   `),
 } as const
 
-/** SOCKET_PEER_TARGET_NAME: 144 bytes, the text from 140 on; `host/a.example` at 127.0.0.1. */
+/** SOCKET_PEER_TARGET_NAME, the text from 140 on: `host/a.example` at 127.0.0.1. */
 export const nameOfPeer4 = vector(`
   02000000  SecurityProtocol: SOCKET_SECURITY_PROTOCOL_IPSEC2
   00000000  padding
   0200 PORT 7f000001 ${zeros(120)}  PeerAddress: SOCKADDR_IN in 128 bytes
   1c000000  PeerTargetNameStringLen, in bytes
   68006f00730074002f0061002e006500780061006d0070006c006500  host/a.example
+  00000000  the end
 `)
 
 /** The same at ::1. */
@@ -103,6 +102,7 @@ export const nameOfPeer6 = vector(`
   ${zeros(100)}  to 128 bytes
   1c000000  PeerTargetNameStringLen, in bytes
   68006f00730074002f0061002e006500780061006d0070006c006500  host/a.example
+  00000000  the end
 `)
 
 /** The address of 127.0.0.1, as WSADeleteSocketPeerTargetName takes it: SOCKADDR_STORAGE. */
@@ -114,3 +114,8 @@ export const templateOfPeer4 = vector(`
   00000000  padding
   0200 PORT 7f000001 ${zeros(120)}  PeerAddress: SOCKADDR_IN in 128 bytes
 `)
+
+/** What a socket with these settings needs to be told beside them: raw names have no default. */
+export function nameFor(settings: object): { peerTargetName?: string } {
+  return settings === otherFlags.settings ? { peerTargetName: 'CORP\\Ann' } : {}
+}
