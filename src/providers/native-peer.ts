@@ -85,6 +85,9 @@ export class NativePeer implements Sleeper {
   /** The target name that was set, and that it has proved. */
   targetName: string | undefined
 
+  /** The target name that it has proved, set or derived. */
+  #proved: string | undefined
+
   readonly #context: NativePeerContext
   readonly #queue: MessageQueue
   /** What came before the peer was secured. */
@@ -193,7 +196,7 @@ export class NativePeer implements Sleeper {
     if (this.info !== before) return this.info
     const insufficient = this.#insufficient(info)
     if (insufficient === undefined) {
-      this.info = this.#named(info, this.targetName)
+      this.info = this.#named(info, this.#proved)
       return this.info
     }
     this.#context.enter(() => this.close('EPROTO', insufficient))
@@ -326,7 +329,8 @@ export class NativePeer implements Sleeper {
     const set = this.#context.setName(this)
     this.#attempt = undefined
     this.targetName = set?.name.text === attempt.name?.text ? set?.name.text : undefined
-    const known = this.#named(info, attempt.name?.text)
+    this.#proved = attempt.name?.text
+    const known = this.#named(info, this.#proved)
     this.info = known
     this.#lastUsed = Number.NEGATIVE_INFINITY
     this.#touch(clock.now())

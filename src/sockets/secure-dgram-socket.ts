@@ -18,6 +18,7 @@ import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
 import {
   bindImplicitly,
+  closeAtLast,
   closePeers,
   disconnected,
   failBinding,
@@ -457,6 +458,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       runWaiting(state)
     }
     if (state.closing && !state.closed) finishWhenDone(this, state)
+    if (event === 'error') closeAtLast(this, state)
     return emitted
   }
 }

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import type { DatagramEndpoint } from '../../providers/datagram-provider.js'
 import { sameAddress } from './addresses.js'
 import { finish, updateAcceptance, within } from './endpoint.js'
+import { handleOf } from './handle.js'
 import { type AddressOfSocket, dgramSocket } from './internals.js'
 import type { DgramState } from './state.js'
 
@@ -29,6 +30,12 @@ export function failBinding(socket: Socket, state: DgramState, error: Error): bo
   state.waiting.fail(error)
   finish(socket, state)
   return dgramSocket.emit.call(socket, 'error', error)
+}
+
+/** Node forgets a close() that waits for a binding, where the binding fails. */
+export function closeAtLast(socket: Socket, state: DgramState): void {
+  if (!state.closed || state.ended || handleOf(socket) === undefined) return
+  dgramSocket.close.call(socket)
 }
 
 export function onError(socket: Socket, state: DgramState, error: Error): void {

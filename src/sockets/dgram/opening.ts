@@ -153,7 +153,8 @@ export interface NativeMode {
 
 /** Node's handle takes the socket; where it does not, the socket is discarded. */
 function adopt(socket: Socket, state: DgramState, made: NativeDescriptor): Error | undefined {
-  const handle = state.closed ? undefined : handleOf(socket)
+  // Of a socket that is closed while it is bound, Node may bind it nevertheless, and close it then.
+  const handle = handleOf(socket)
   const status = handle?.open(made.descriptor)
   if (handle === undefined || status !== 0) {
     made.discard()
