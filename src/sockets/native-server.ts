@@ -55,6 +55,8 @@ export function createNativeAcceptor(
   return { accept }
 
   function accept(raw: Socket): void {
+    let pending = true
+    let deadline: NodeJS.Timeout | undefined
     const handle = internals(raw)._handle as Reading | null
     if (typeof handle?.getpeername !== 'function' || typeof handle.readStop !== 'function') {
       refuse(unsupportedFamily('what was accepted'))
@@ -64,7 +66,7 @@ export function createNativeAcceptor(
     handle.readStop()
     handle.reading = false
     const peer = peerText(raw.remoteAddress ?? '', raw.remotePort ?? 0)
-    const deadline = setTimeout(
+    deadline = setTimeout(
       () =>
         refuse(
           nativeTimeout(
@@ -75,7 +77,6 @@ export function createNativeAcceptor(
         ),
       settings.handshakeTimeout,
     )
-    let pending = true
     raw.on('error', refuse)
     raw.on('close', onClose)
     verify().then(
