@@ -165,9 +165,11 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     checkSocket(socketState(state), syscall)
     const { address, port } = literalPeer(this, state, given, syscall)
     const { peer } = query(state, address, port, syscall)
-    const run = peer ? () => runAs(peer, fn) : fn
     const native = state.native?.endpoint
-    if (native) return native.impersonate(address, port, run)
+    if (native) {
+      const run = () => native.impersonate(address, port, fn)
+      return peer ? runAs(peer, run) : run()
+    }
     if (!peer) {
       throw new SocketSecurityError(
         'ERR_PEER_NOT_AUTHENTICATED',
@@ -175,7 +177,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         { syscall, peer: peerText(address, port) },
       )
     }
-    return run()
+    return runAs(peer, fn)
   }
 
   // Peers.

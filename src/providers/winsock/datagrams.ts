@@ -3,7 +3,6 @@
  * the verbs for each of their peers.
  */
 import { peerText } from '../../model/peer-text.js'
-import type { SecurityInfo } from '../../model/security-info.js'
 import type {
   NativeDatagramProvider,
   NativeDatagramRequest,
@@ -18,8 +17,10 @@ import {
   setSecurity,
 } from './calls.js'
 import { exclusiveSocket } from './exclusive-socket.js'
+import { impersonatePeer } from './impersonation.js'
 import { checkWinsockSettings, winsockPeerName } from './settings.js'
 import type { WindowsSocket } from './sockets.js'
+import { IDENTIFY, securityInfo } from './tokens.js'
 
 export const winsockDatagramProvider: NativeDatagramProvider = {
   mode: 'native',
@@ -64,15 +65,14 @@ function datagramSocket(
       if (settings.ipsec?.optionalPeerNameVerification) return
       await deletePeerTargetName(...target(address, port))
     },
-    async query(address, port): Promise<SecurityInfo> {
+    async query(address, port) {
       const [asked, peer] = target(address, port)
-      const { flags } = await querySecurity(asked, { peer })
-      return {
-        secured: (flags & 1) !== 0,
-        encrypted: (flags & 2) !== 0,
-        protocol: 'ipsec',
-        resumed: false,
-      }
+      return await securityInfo(await querySecurity(asked, { peer, tokenAccess: IDENTIFY }))
+    },
+    impersonate(address, port, fn) {
+      const [{ peer }, to] = target(address, port)
+      const { descriptor, alive } = socket
+      return impersonatePeer({ socket: descriptor, alive, address: to, peer }, fn)
     },
   }
 }
