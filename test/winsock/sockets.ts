@@ -1,6 +1,5 @@
 /** Secured SOCKETs without a handle of Node's, and as whom a thread acts. */
 import net from 'node:net'
-import type { Test } from 'tap'
 import { openThreadToken, TOKEN_QUERY } from '../../lib/advapi32.js'
 import { closeHandle } from '../../lib/kernel32.js'
 import { loadKoffi } from '../../lib/koffi.js'
@@ -10,8 +9,13 @@ import { bindSocket, createSocket } from '../../src/providers/winsock/sockets.js
 import { sockaddr } from '../../src/providers/winsock/structures/sockaddr.js'
 import { event } from '../support/events.js'
 
+/** Who closes what is made here: a test, as a rule. */
+interface Owner {
+  teardown(close: () => void): void
+}
+
 /** A secured connection to a plain server of this process. */
-export async function securedConnection(t: Test): Promise<CallTarget> {
+export async function securedConnection(t: Owner): Promise<CallTarget> {
   const server = net.createServer(socket => socket.on('error', () => {}))
   server.listen(0, '127.0.0.1')
   await event(server, 'listening')
@@ -30,7 +34,7 @@ export async function securedConnection(t: Test): Promise<CallTarget> {
 }
 
 /** A secured datagram socket, bound to loopback. */
-export async function securedDatagrams(t: Test): Promise<CallTarget> {
+export async function securedDatagrams(t: Owner): Promise<CallTarget> {
   const socket = createSocket('datagram', 4)
   t.teardown(() => socket.discard())
   const target = targetOf(socket)
