@@ -31,10 +31,25 @@ export async function writePair(
   }
 }
 
-/** A file's name without directory or extension. */
+/**
+ * A file's name without directory or extension, such as every system can have. To Windows `a:b` is a
+ * hidden stream of the file `a`.
+ */
 export function parseBasename(option: string, name: unknown): string {
-  if (typeof name === 'string' && /^[^/\\\0]+$/.test(name) && !name.startsWith('.')) return name
-  throw invalid(option, name, 'give a file name without directory, "/" or leading "."')
+  if (typeof name === 'string' && plainName.test(name) && !isDevice(name)) return name
+  throw invalid(
+    option,
+    name,
+    'give a file name without directory, leading "." or any of <>:"|?*, and none of Windows\' devices such as NUL',
+  )
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what no name may have
+const plainName = /^[^./\\<>:"|?*\0-\x1f][^/\\<>:"|?*\0-\x1f]*$/
+
+/** Would Windows take it for a device? CON.key is the console, to which it would print the key. */
+export function isDevice(name: string): boolean {
+  return /^(con|conin\$|conout\$|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)/i.test(name)
 }
 
 async function writeNew(file: string, contents: string, mode: number): Promise<void> {

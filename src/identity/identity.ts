@@ -1,7 +1,7 @@
 import { SocketSecurityError } from '../model/errors.js'
 import { publicKeyPin } from '../model/peer-identity.js'
 import { type CertifiedName, parseCertifiedNames } from './certified-name.js'
-import { type CertificateAndKey, parseBasename, writePair } from './files.js'
+import { type CertificateAndKey, isDevice, parseBasename, writePair } from './files.js'
 import { type AuthorityPem, parseIssuer } from './issuer.js'
 import { makeKeyPair } from './key-algorithm.js'
 import {
@@ -115,10 +115,11 @@ function commonName({ value }: CertifiedName): string {
   return value.length <= MAX_COMMON_NAME ? value : 'secure-socket identity'
 }
 
-/** What files are called after a name: `db.example.com`, `_wildcard.example.com`, `2001_db8__1`, `spiffe___example.org_api`. */
+/**
+ * What files are called after a name: `db.example.com`, `_wildcard.example.com`, `2001_db8__1`,
+ * `spiffe___example.org_api`, `_aux.example.com`.
+ */
 export function defaultFile({ value }: CertifiedName): string {
-  return value
-    .replace(/^\*/, '_wildcard')
-    .replace(/[^\w.-]/g, '_')
-    .slice(0, 100)
+  const name = value.replace(/^\*/, '_wildcard').replace(/[^\w.-]/g, '_')
+  return (isDevice(name) ? `_${name}` : name).slice(0, 100)
 }

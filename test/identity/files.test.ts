@@ -36,6 +36,8 @@ for (const [names, file] of [
   [['*.example.com'], '_wildcard.example.com'],
   [['2001:db8::1'], '2001_db8__1'],
   [['spiffe://example.com/db'], 'spiffe___example.com_db'],
+  // To Windows aux.example.com.key is a device.
+  [['aux.example.com'], '_aux.example.com'],
 ] as const) {
   t.test(`the files of ${names} are called ${file}`, async t => {
     const directory = t.testdir()
@@ -48,6 +50,31 @@ t.test('the name of the files can be chosen', async t => {
   const directory = t.testdir()
   await createIdentity({ names: ['localhost'], directory, file: 'server' })
   t.same(readdirSync(directory).sort(), ['server.crt', 'server.key'])
+})
+
+t.test('a file is called what every system can call a file, and is no device', async t => {
+  const directory = t.testdir()
+  for (const file of [
+    'a/b',
+    'a\\b',
+    '.a',
+    '',
+    'a:b',
+    'a*',
+    'a\nb',
+    'NUL',
+    'con.old',
+    'Com1',
+    'lpt9 .x',
+  ])
+    await t.rejects(
+      createIdentity({ names: ['localhost'], directory, file }),
+      { code: 'EINVAL', message: /^file.*NUL/ },
+      JSON.stringify(file),
+    )
+  t.same(readdirSync(directory), [])
+  await createIdentity({ names: ['localhost'], directory, file: 'console.1' })
+  t.same(readdirSync(directory).sort(), ['console.1.crt', 'console.1.key'])
 })
 
 for (const existing of ['authority.crt', 'authority.key']) {
