@@ -160,11 +160,12 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     request.oncomplete = completed
 
     function completed(this: unknown, status: number, ...rest: unknown[]): void {
+      const peer = peerText(String(request.address), Number(request.port))
       if (cancelled || status !== 0) {
+        if (errorName(status) === 'UNKNOWN') state.outcome = unknownToNode(peer)
         complete.call(request, status, ...rest)
         return
       }
-      const peer = peerText(String(request.address), Number(request.port))
       limit(peer, 'the system did not say what secures the connection', isCurrent)
       verified(native, settings, peer).then(
         connection => process.nextTick(succeed, connection),
@@ -285,6 +286,19 @@ function worthTrying(found: readonly Address[]): Address[] {
 function refusal(): number {
   for (const [number, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') return number
   return -1
+}
+
+function errorName(status: number): string | undefined {
+  return getSystemErrorMap().get(status)?.[0]
+}
+
+/** Such as WSA_IPSEC_NAME_POLICY_ERROR (11033), which libuv has no name for. */
+function unknownToNode(peer: string): Error {
+  return new SocketSecurityError(
+    'EPROTO',
+    `${peer}: the system could not connect, by an error that Node does not know: most likely there is no IPsec policy by which the peer could prove its name`,
+    { peer },
+  )
 }
 
 function unavailable(what: string): Error {

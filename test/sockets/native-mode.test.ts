@@ -611,6 +611,25 @@ t.test('a refused connection is told as by node:net', async t => {
   t.match(await event(socket, 'error'), [{ code: 'ECONNREFUSED', syscall: 'connect' }])
 })
 
+t.test('an error that Node does not know is most likely one of IPsec', async t => {
+  const { port } = await server(t)
+  provide(t)
+  const socket = createConnection({ port, host: '127.0.0.1', security })
+  socket.on('connectionAttempt', () => {
+    const { _handle } = socket as unknown as { _handle: Record<string, unknown> }
+    const connect = _handle.connect as (...args: unknown[]) => number
+    _handle.connect = (request: { oncomplete(...args: unknown[]): void }, ...rest: unknown[]) => {
+      const status = connect.call(_handle, request, ...rest)
+      const { oncomplete } = request
+      request.oncomplete = (_status, ...more) => oncomplete.call(request, -4094, ...more)
+      return status
+    }
+  })
+  t.match(await event(socket, 'error'), [
+    { code: 'EPROTO', message: /IPsec policy/, peer: `127.0.0.1:${port}` },
+  ])
+})
+
 t.test('blockList is honoured, and what was prepared is closed', async t => {
   const { port, sockets } = await server(t)
   provide(t)
