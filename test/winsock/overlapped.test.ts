@@ -183,8 +183,7 @@ for (const [how, code] of [
   ['exit', 0],
   ['throw', 1],
   ['given-up', 0],
-  ['worker-exit', 0],
-  ['worker-terminate', 0],
+  ['workers', 0],
 ] as const) {
   t.test(`ends with calls pending: ${how}`, { skip: noWinsock }, async t => {
     const ended = await runProgram(t, 'overlapped-ends', [how])

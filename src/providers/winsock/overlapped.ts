@@ -73,8 +73,8 @@ interface PendingCall {
   readonly target: CallTarget
   readonly request: OverlappedRequest
   readonly block: Block
-  /** By performance.now(). */
-  readonly since: number
+  /** When it was made, or given up; by performance.now(). */
+  since: number
   readonly settle: { resolve(answer: Buffer): void; reject(error: Error): void }
   /** The promise has been rejected; only the memory is still waited for. */
   abandoned: boolean
@@ -88,7 +88,7 @@ interface Block {
   readonly event: Handle
 }
 
-/** Milliseconds in which a call is young: Windows answers most calls by then. */
+/** Milliseconds in which a call is young: Windows answers most calls by then, and cancels them. */
 const youth = 2
 /** Milliseconds between two looks at calls that are older. Windows' timers tick every 16 or so. */
 const patience = 5
@@ -145,9 +145,9 @@ let lookingAtOnce = false
 function lookSoon(): void {
   if (pending.size === 0 || lookingAtOnce) return
   clearTimeout(nextLook)
-  const awaited = [...pending].filter(each => !each.abandoned)
+  const calls = [...pending]
   const now = performance.now()
-  if (awaited.some(each => now - each.since < youth)) {
+  if (calls.some(each => now - each.since < youth)) {
     lookingAtOnce = true
     setImmediate(() => {
       lookingAtOnce = false
@@ -155,9 +155,10 @@ function lookSoon(): void {
     })
     return
   }
-  nextLook = setTimeout(look, awaited.length > 0 ? patience : indifference)
+  const awaited = calls.some(each => !each.abandoned)
+  nextLook = setTimeout(look, awaited ? patience : indifference)
   // A call that somebody waits for keeps the process running, as a request of Node's own does.
-  if (awaited.length === 0) nextLook.unref()
+  if (!awaited) nextLook.unref()
 }
 
 function look(): void {
@@ -197,6 +198,7 @@ function complete(call: PendingCall): void {
 function abandon(call: PendingCall, error: Error): void {
   if (call.abandoned) return
   call.abandoned = true
+  call.since = performance.now()
   call.stopListening()
   if (pending.has(call) && call.target.alive()) cancelIo(call.target.socket, call.block.address)
   call.settle.reject(error)

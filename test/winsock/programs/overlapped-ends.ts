@@ -6,22 +6,22 @@
  */
 import dgram from 'node:dgram'
 import { setTimeout } from 'node:timers/promises'
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { overlapped, pendingCalls } from '../../../src/providers/winsock/overlapped.js'
 import { bindSocket, createSocket, localAddress } from '../../../src/providers/winsock/sockets.js'
 import { event } from '../../support/events.js'
 import { receive, target } from '../receiving.js'
 
 const calls = 20
-const how: string = isMainThread ? process.argv[2] : workerData
+const how = process.argv[2]
 
-if (isMainThread && how.startsWith('worker-')) {
-  for (let round = 0; round < 3; round++) await endWorker()
+if (isMainThread && how === 'workers') {
+  for (const end of ['exit', 'terminate', 'terminate'] as const) await endWorker(end)
   console.log('over')
 } else {
   const { port, giveUp } = pend()
   parentPort?.postMessage(port)
-  if (how === 'worker-exit') parentPort?.on('message', () => process.exit(0))
+  parentPort?.on('message', () => process.exit(0))
   if (how === 'exit' || how === 'throw') {
     // The answers come while the process ends.
     send(port)
@@ -46,11 +46,11 @@ function pend(): { port: number; giveUp(): void } {
   return { port, giveUp: () => controller.abort() }
 }
 
-async function endWorker(): Promise<void> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: how })
+async function endWorker(how: 'exit' | 'terminate'): Promise<void> {
+  const worker = new Worker(new URL(import.meta.url), { argv: [`worker-${how}`] })
   const [port] = (await event(worker, 'message')) as [number]
   const ended = event(worker, 'exit')
-  if (how === 'worker-terminate') worker.terminate()
+  if (how === 'terminate') worker.terminate()
   else worker.postMessage('end')
   await ended
   // The thread's socket is still open: Winsock writes to memory that only it knows.
