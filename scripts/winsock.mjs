@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { summary } from './tap.mjs'
 import { startForeignPrograms } from './winsock-foreign.mjs'
 import { mirror } from './winsock-mirror.mjs'
+import { installPackage } from './winsock-package.mjs'
 import {
   cache,
   endWine,
@@ -25,6 +26,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** What runs when no file is named: all of test/winsock, and these. */
 const chosen = []
+
+/** What needs the packed package. */
+const packageTest = 'test/winsock/package.test.ts'
 
 const jobs = 2
 const secondsPerFile = 90
@@ -43,17 +47,19 @@ const files = named.length > 0 ? named : [...tests('test/winsock'), ...chosen]
 const run = join(cache, `run-${process.pid}`)
 const running = new Set()
 const prefixes = []
+let consumer
 const total = { passed: 0, failed: 0, skipped: 0 }
 process.once('SIGINT', () => process.exit(130))
 process.once('SIGTERM', () => process.exit(143))
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const prefix of prefixes) endWine(prefix)
-  rmSync(run, { recursive: true, force: true })
+  for (const folder of [run, consumer]) if (folder) rmSync(folder, { recursive: true, force: true })
 })
 
 try {
   setUp()
+  if (files.includes(packageTest)) consumer = installPackage()
   const tasks = queue()
   await Promise.all(Array.from({ length: jobs }, (_, index) => work(tasks, `${run}/${index}`)))
 } catch (error) {
@@ -80,6 +86,7 @@ async function work(tasks, folder) {
     ...wineEnvironment(prefix),
     FOREIGN_PROGRAMS: programs.address,
     WINSOCK_DOUBLE: 'true',
+    WINSOCK_PACKAGE: consumer ? windowsPath(consumer) : '',
     // Else tap ends the file after 30 s by itself.
     TAP_TIMEOUT: String(secondsPerFile),
   }

@@ -1108,7 +1108,8 @@ static int WSAAPI close_socket(SOCKET socket) {
   const int error = examine(socket, &facts);
   EnterCriticalSection(&lock);
   const int secured = !error && find_secured(socket, facts.identity) != NULL;
-  if (error || secured) {
+  /* libuv closes INVALID_SOCKET in the place of a connection that it has not accepted yet. */
+  if ((error && socket != INVALID_SOCKET) || secured) {
     struct line line = {0};
     add(&line, "{\"phase\":\"call\",\"function\":\"closesocket\",\"socket\":%llu,\"thread\":%lu",
         (unsigned long long)socket, GetCurrentThreadId());

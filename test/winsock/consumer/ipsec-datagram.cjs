@@ -1,0 +1,1 @@
+require('./ipsec-datagram-with.cjs')(require('secure-socket/dgram'))

@@ -1,0 +1,1 @@
+require('./ipsec-stream-with.cjs')(require('secure-socket/net'))
