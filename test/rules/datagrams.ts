@@ -107,6 +107,8 @@ function endpoint(socket: SecureDgramSocket, secure: Secure): Endpoint {
     connect(port) {
       connectedPort = port
       secured = new Promise<void>((resolve, reject) => {
+        // What cannot be bound never comes to connect.
+        socket.once('error', reject)
         const connected = (error?: Error) => (error ? reject(error) : resolve())
         socket.connect(port, HOST, connected as () => void)
       }).then(() => secure(socket, { address: HOST, port }))

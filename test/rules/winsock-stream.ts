@@ -1,4 +1,5 @@
 /** The Winsock provider's streams in the table of rules. */
+import { until } from '../support/until.js'
 import { winsockDouble } from '../support/winsock-double.js'
 import { streams } from './streams.js'
 import type { Subject } from './subject.js'
@@ -19,9 +20,12 @@ export const winsockStream: Subject = {
   system: winsock.system,
   codes: { clear: /^EPROTO$/, reusePort: /^EOPNOTSUPP$/, cluster: 'EOPNOTSUPP' },
   derivedName: '127.0.0.1',
-  clearPeer(t, behaviour) {
+  async clearPeer(t, behaviour) {
     winsock.negotiatesNothing(t, behaviour)
-    return streams.clearPeer(t, behaviour)
+    const peer = await streams.clearPeer(t, behaviour)
+    // It is sent nothing before the system has answered.
+    const contacted = () => until('it is contacted', () => peer.contacts > 0)
+    return Object.create(peer, { contacted: { value: contacted } })
   },
   clearClient(t, port) {
     winsock.negotiatesNothing(t, 'answers')
