@@ -10,7 +10,15 @@ import { delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 /** What can be asked for, where it is installed. */
-const programs = ['openssl', 'gnutls-cli', 'gnutls-serv', 'stdbuf'].filter(program =>
+const programs = [
+  'openssl',
+  'gnutls-cli',
+  'gnutls-serv',
+  'coap-client-openssl',
+  'coap-server-openssl',
+  // It runs another that is given to it.
+  'stdbuf',
+].filter(program =>
   process.env.PATH.split(delimiter).some(folder => existsSync(join(folder, program))),
 )
 

@@ -7,6 +7,7 @@ import { event } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { expiredIdentity, strangerIdentity, testIdentity } from '../support/identities.js'
 import { clientIdentity, listening, trust } from '../support/secured.js'
+import { exceptUnderWine } from '../support/wine.js'
 import { wireTap } from '../support/wire-tap.js'
 import { files } from './files.js'
 import { gnutlsCli, gnutlsServ } from './gnutls.js'
@@ -184,7 +185,9 @@ for (const { version, priority } of versions) {
     t.equal(await answer(again, 'once more\n'), 'once more\n')
   })
 
-  t.test(`gnutls-serv refuses us without a certificate, ${version}`, { skip }, async t => {
+  // It sends its alert and resets.
+  const lost = skip || exceptUnderWine('a reset takes what came before it, with node:net too')
+  t.test(`gnutls-serv refuses us without a certificate, ${version}`, { skip: lost }, async t => {
     const { port } = await gnutlsServ(
       t,
       ...['--priority', priority, '--require-client-cert'],
