@@ -1253,12 +1253,14 @@ const rules: readonly Rule[] = [
       {
         title: 'a peer that cannot be authenticated: no byte of either side is delivered',
         async run(t, subject) {
-          for (const { title, code, prepare } of subject.impostors)
+          for (const { title, code, prepare, client: more } of subject.impostors)
             await t.test(title, async t => {
               const security = await prepare(t)
               const server = subject.server(t, { security, greeting: 'from the server' })
               const port = await server.listen()
-              const client = subject.socket(t, { security: await subject.clientSettings() })
+              const client = subject.socket(t, {
+                security: { ...(await subject.clientSettings()), ...more },
+              })
               const error = await failure(sending(client, port))
               t.match(error, { code })
               t.equal(await failure(client.secured), error)

@@ -91,7 +91,9 @@ export interface Impostor {
   readonly title: string
   /** Makes it such, until the end of the test; gives its settings. */
   prepare(t: Test): Promise<SecuritySettings>
-  /** Of the client that contacts it. */
+  /** What the client that contacts it is to be told besides. */
+  readonly client?: SecuritySettings
+  /** Of that client. */
   readonly code: RegExp
 }
 
