@@ -67,7 +67,7 @@ export function windowsNode(version) {
 /** Installs and builds what is missing. Throws an Error that says what could not be had. */
 export function setUp() {
   mkdirSync(cache, { recursive: true })
-  removeAbandonedPrefixes()
+  removeAbandoned()
   if (!existsSync(wine) || !has(compiler)) installPrograms()
   installPackages()
   for (const version of versions) patchNode(version)
@@ -134,19 +134,23 @@ function patchNode(version) {
 }
 
 function makeTemplate() {
-  const ready = join(template, 'ready')
-  if (existsSync(ready)) return
+  if (existsSync(template)) return
   console.log('Making a Wine prefix …')
-  rmSync(template, { recursive: true, force: true })
-  mkdirSync(template)
-  const env = wineEnvironment(template)
-  run(wine, ['wineboot', '-i'], { env })
+  const fresh = `${template}-${process.pid}`
+  mkdirSync(fresh)
+  // It complains of programs of 32 bits, which are not missed here.
+  const options = { env: wineEnvironment(fresh), stdio: 'ignore' }
+  run(wine, ['wineboot', '-i'], options)
   // Node refuses to start on what Wine poses as without this.
   const version = ['reg', 'add', 'HKCU\\Software\\Wine', '/v', 'Version', '/d', 'win10', '/f']
-  run(wine, version, { env })
-  run(join(wineFolder, 'wineserver64'), ['-k'], { env })
-  run(join(wineFolder, 'wineserver64'), ['-w'], { env })
-  writeFileSync(ready, '')
+  run(wine, version, options)
+  endWine(fresh)
+  try {
+    renameSync(fresh, template)
+  } catch {
+    // Another run was faster.
+    rmSync(fresh, { recursive: true, force: true })
+  }
 }
 
 function buildDouble() {
@@ -159,11 +163,17 @@ function buildDouble() {
   renameSync(fresh, double)
 }
 
-function removeAbandonedPrefixes() {
+/** What runs have left that were killed, with what still runs there. */
+function removeAbandoned() {
   for (const name of readdirSync(cache)) {
-    const owner = /^run-(\d+)$/.exec(name)?.[1]
-    if (owner && !isAlive(Number(owner)))
-      rmSync(join(cache, name), { recursive: true, force: true })
+    const owner = /^(?:run|prefix)-(\d+)$/.exec(name)?.[1]
+    if (!owner || isAlive(Number(owner))) continue
+    const folder = join(cache, name)
+    const prefixes = name.startsWith('run')
+      ? readdirSync(folder).map(job => join(folder, job, 'prefix'))
+      : [folder]
+    for (const prefix of prefixes) if (existsSync(prefix)) endWine(prefix)
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
