@@ -166,18 +166,17 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     const { address, port } = literalPeer(this, state, given, syscall)
     const { peer } = query(state, address, port, syscall)
     const native = state.native?.endpoint
-    if (native) {
-      const run = () => native.impersonate(address, port, fn)
-      return peer ? runAs(peer, run) : run()
-    }
     if (!peer) {
       throw new SocketSecurityError(
         'ERR_PEER_NOT_AUTHENTICATED',
-        'the peer has no identity: ask for one with security.requestCert',
+        native
+          ? 'the system knows no identity of the peer: the IPsec policy must authenticate its user or its machine'
+          : 'the peer has no identity: ask for one with security.requestCert',
         { syscall, peer: peerText(address, port) },
       )
     }
-    return runAs(peer, fn)
+    // Inside, since the system's own impersonation is for a function that is synchronous itself.
+    return runAs(peer, native ? () => native.impersonate(address, port, fn) : fn)
   }
 
   // Peers.

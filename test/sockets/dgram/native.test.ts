@@ -382,6 +382,18 @@ t.test('impersonation is the system’s, and always reverted', async t => {
   ])
 })
 
+t.test('nobody is impersonated where the system knows no identity', async t => {
+  const server = datagramSocket(t, { security })
+  const heard = inbox(server)
+  const port = await boundTo(server)
+  await sent(datagramSocket(t, { security }), 'x', port)
+  const { rinfo } = await heard.next()
+  t.equal(rinfo.peer, undefined)
+  t.throws(() => server.impersonatePeer(rinfo, () => t.fail('it ran')), {
+    code: 'ERR_PEER_NOT_AUTHENTICATED',
+  })
+})
+
 t.test('what cannot be: securing ahead, keying material, a shared port, multicast', async t => {
   const socket = datagramSocket(t, { security })
   const port = await boundTo(socket)
