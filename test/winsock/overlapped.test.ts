@@ -7,9 +7,12 @@ import dgram from 'node:dgram'
 import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { closeHandle, createEvent } from '../../lib/kernel32.js'
+import { loadKoffi } from '../../lib/koffi.js'
 import { WSA_IO_PENDING } from '../../lib/winsock.js'
 import { overlapped, pendingCalls } from '../../src/providers/winsock/overlapped.js'
 import { bindSocket, createSocket, localAddress } from '../../src/providers/winsock/sockets.js'
+import { sizeofWsaOverlapped } from '../../src/providers/winsock/structures/wsaoverlapped.js'
 import { until } from '../support/until.js'
 import { runProgram } from './child.js'
 import { receive, target, text } from './receiving.js'
@@ -178,6 +181,59 @@ t.test('a call that waits keeps the process, but not the loop', { skip: noWinsoc
     Array.from({ length: 20 }, (_, index) => `${index}`),
   )
 })
+
+t.test('the memory and the event of each call are given back', { skip: noWinsock }, async t => {
+  const { socket, send } = receiver(t)
+  const ends = {
+    answered: () => send('an answer'),
+    'given up': (controller: AbortController) => controller.abort(),
+    'failed at once': () => {},
+  }
+  for (const [how, end] of Object.entries(ends)) {
+    const request = receive()
+    const blocks = new Set<number>()
+    const before = nextHandle()
+    for (let index = 0; index < 20; index++) {
+      const controller = new AbortController()
+      const answer = overlapped(target(socket, { signal: controller.signal }), {
+        ...request,
+        memory: Buffer.alloc(uncommon),
+        call: (socket, at, ovl) => {
+          blocks.add(ovl)
+          t.equal(sizeOfBlock(ovl), sizeofWsaOverlapped + uncommon)
+          return how === 'failed at once' ? 10040 : request.call(socket, at, ovl)
+        },
+      })
+      end(controller)
+      await answer.catch(() => {})
+      await untilIdle()
+    }
+    const kept = [...blocks].filter(each => sizeOfBlock(each) === sizeofWsaOverlapped + uncommon)
+    t.same(kept, [], `${how}: no memory is left`)
+    t.equal(nextHandle(), before, `${how}: no event is left`)
+  }
+})
+
+/** Of memory: that of nobody else. */
+const uncommon = 48_611
+
+/** What the heap knows of an address: Wine says -1 of what is no block of it. */
+function sizeOfBlock(address: number): number {
+  const library = loadKoffi().load('kernel32.dll')
+  const heap = library.func('intptr_t __stdcall GetProcessHeap()')()
+  return library.func('intptr_t __stdcall HeapSize(intptr_t heap, uint32_t flags, intptr_t block)')(
+    heap,
+    0,
+    address,
+  )
+}
+
+/** Handles are given out from the lowest number that is free. */
+function nextHandle(): number {
+  const handle = createEvent()
+  closeHandle(handle)
+  return handle
+}
 
 for (const [how, code] of [
   ['exit', 0],
