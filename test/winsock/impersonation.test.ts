@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { impersonatePeer } from '../../src/providers/winsock/impersonation.js'
 import { noDouble, winsockDouble } from '../support/winsock-double.js'
@@ -239,6 +240,21 @@ test('a revert that Winsock refuses is done by the system', async (t, double) =>
     t.not(impersonatePeer(target, actingBy), '')
     t.equal(actingBy(), '')
   }
+})
+
+// It is ended without its `finally` blocks, and so are ours.
+test('a function that a time limit ends is reverted before the loop goes on', async (t, double) => {
+  const target = await securedConnection(t)
+  double.behave('WSAImpersonateSocketPeer', { mode: 'succeed' })
+  const run = () =>
+    impersonatePeer(target, () => {
+      for (;;);
+    })
+  t.throws(() => runInNewContext('run()', { run }, { timeout: 20 }), {
+    code: 'ERR_SCRIPT_EXECUTION_TIMEOUT',
+  })
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(actingBy(), '')
 })
 
 // The next line of the program would run with the rights of a stranger, and so would every handler.
