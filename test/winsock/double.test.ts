@@ -143,6 +143,16 @@ t.test('tokens are handles that are to be closed', options, async t => {
   t.ok(kernel32.closeHandle(Number(info.readBigUInt64LE(16))))
 })
 
+t.test('handles are counted', options, async t => {
+  const double = winsockDouble()
+  const before = double.handles()
+  t.ok(before > 0)
+  const event = kernel32.createEvent()
+  t.equal(double.handles(), before + 1)
+  kernel32.closeHandle(event)
+  t.equal(double.handles(), before)
+})
+
 t.test('impersonation changes this thread, where it is allowed', options, async t => {
   const double = winsockDouble()
   const socket = connected(t, 1, encryption)
