@@ -51,7 +51,7 @@ const chosenOnce = [
 const packageTest = 'test/winsock/package.test.ts'
 
 const jobs = 2
-const secondsPerFile = 90
+const secondsPerFile = 120
 
 const { values, positionals } = parseArgs({
   options: { node: { type: 'string' } },
@@ -109,7 +109,6 @@ async function work(tasks, folder) {
     FOREIGN_PROGRAMS: programs.address,
     WINSOCK_DOUBLE: 'true',
     WINSOCK_PACKAGE: consumer ? windowsPath(consumer) : '',
-    // Else tap ends the file after 30 s by itself.
     TAP_TIMEOUT: String(secondsPerFile),
   }
   for (const task of tasks) show(task, await runFile(task, tree, env))
@@ -128,10 +127,12 @@ function runFile({ version, file }, tree, env) {
   closeSync(output)
   running.add(child)
   let late = false
+  // tap ends the file itself in time, and says where it was.
+  const patience = (secondsPerFile + 10) * 1000
   const timer = setTimeout(() => {
     late = true
     child.kill('SIGKILL')
-  }, secondsPerFile * 1000)
+  }, patience)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', code => {
