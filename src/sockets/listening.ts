@@ -36,7 +36,6 @@ interface ServerHandle extends TcpHandle {
   bind(address: string, port: number, flags?: unknown): number
   bind6(address: string, port: number, flags?: unknown): number
   listen(backlog: number): number
-  close(): void
 }
 
 /**

@@ -11,6 +11,7 @@ import dns from 'node:dns'
 import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { getSystemErrorMap } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
+import { unsupportedFamily } from '../model/lifecycle.js'
 import { peerText } from '../model/peer-text.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
@@ -37,12 +38,15 @@ const MAX_ADDRESSES = 4
 
 /**
  * Connects `socket` with the provider's security under it.
- * @throws what node:net throws for its own options
+ * @throws what node:net throws for its own options; SocketSecurityError EAFNOSUPPORT where a handle
+ * is there already
  */
 export function connectNative(socket: Socket, request: NativeConnectRequest): void {
   const { provider, settings, targetName, targetNameSet } = request
   const { localAddress, localPort, ...options } = nodeOptions(request)
   const state = stateOf(socket)
+  // Node would connect it, and nobody has secured it.
+  if (state.handle !== null) throw unsupportedFamily('a handle that exists already')
   const prepared = new PreparedSockets()
   const opened = new WeakSet<object>()
   let cancelled = false
@@ -52,7 +56,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   state.armHandle = arm
   // Node checks its options and makes the handle, and waits for an address that never comes. In
   // brackets an address is one that must be looked up.
-  netSocket.connect.call(socket, {
+  connect({
     ...request.options,
     ...(literal ? { host: `[${host}]` } : {}),
     ...(typeof (options.lookup ?? dns.lookup) === 'function' ? { lookup: never } : {}),
@@ -73,6 +77,9 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
       netSocket.connect.call(socket, nodeOptions)
     } catch (error) {
       cancel()
+      // As if connect() had not been called.
+      ;(state.handle as Partial<TcpHandle> | null)?.close?.()
+      internals(socket)._handle = null
       throw error
     }
   }

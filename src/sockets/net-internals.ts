@@ -40,6 +40,7 @@ export interface TcpHandle {
   open(descriptor: number): number
   connect(request: ConnectRequest, address: string, ...rest: unknown[]): number
   connect6(request: ConnectRequest, address: string, ...rest: unknown[]): number
+  close(): void
 }
 
 /** What tells Node that a handle is connected. */

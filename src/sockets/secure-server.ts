@@ -8,7 +8,12 @@ import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
-import type { AcceptObserver, Acceptor, Connection } from '../providers/provider.js'
+import type {
+  AcceptObserver,
+  Acceptor,
+  Connection,
+  NativeDescriptor,
+} from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
 import { callable } from './callable.js'
@@ -278,11 +283,14 @@ function ownSocket(settings: ParsedSettings): Open | null {
   if (provider.mode === 'native') return openNativeListener(provider, settings)
   if (process.platform !== 'win32' || settings.sharePort) return null
   return (family, _signal, done) => {
+    let socket: NativeDescriptor
     try {
-      done(null, exclusiveSocket('stream', family))
+      socket = exclusiveSocket('stream', family)
     } catch (error) {
-      done(error as Error)
+      done(notExclusive(error as Error))
+      return
     }
+    done(null, socket)
   }
 }
 
@@ -290,6 +298,16 @@ function ownSocket(settings: ParsedSettings): Open | null {
 function listensOnItsOwn(server: object): boolean {
   const { open, native, handle } = stateOf(server)
   return open === null || !native || internals(server)._handle === handle
+}
+
+/** tls itself needs no native code, so that it is missing may be on purpose. */
+function notExclusive(cause: Error & { code?: string }): Error {
+  if (cause.code !== 'ERR_PROVIDER_UNAVAILABLE') return cause
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    `on Windows another program can take the port of a server, unless native code forbids it; set security.sharePort to take that risk. ${cause.message}`,
+    { syscall: 'setsockopt', cause },
+  )
 }
 
 function notShared(): Error {

@@ -476,12 +476,16 @@ function socketState(socket: SecureSocketClass): SocketState {
   const state = stateOf(socket)
   return {
     closed: socket.destroyed,
-    foreign:
-      state.handle !== null && state.channel === null && state.settings?.protocol !== 'ipsec',
+    foreign: hasForeignHandle(state),
     connected: state.connecting,
     bound: false,
     secured: state.settings !== null,
   }
+}
+
+/** A handle that is there although no connect() of ours has made it. */
+function hasForeignHandle({ handle, channel, armHandle }: StreamState): boolean {
+  return handle !== null && channel === null && armHandle === null
 }
 
 /**

@@ -514,6 +514,21 @@ t.test('fail closed: a handle of a Node that connects otherwise', async t => {
   t.same(received, [], 'nothing has left')
 })
 
+t.test('a handle that is there already is nobody that was secured', async t => {
+  const { port, sockets } = await server(t)
+  const provider = provide(t)
+  const other = new net.Socket()
+  other.connect({ host: 'x.invalid', port: 1, lookup() {} })
+  t.teardown(() => other.destroy())
+  const holder = new SecureSocket({ security })
+  Reflect.set(holder, '_handle', Reflect.get(other, '_handle'))
+  t.match(await failure(holder.setSecurity(security)), { code: 'EAFNOSUPPORT' })
+  holder.connect(port, '127.0.0.1')
+  t.match(await event(holder, 'error'), [{ code: 'EAFNOSUPPORT' }])
+  t.same(provider.requests, [])
+  t.equal(sockets.size, 0)
+})
+
 t.test("'connect' that is not Node's own destroys the socket", async t => {
   const { received, port } = await server(t)
   const gate = pending()
@@ -555,6 +570,7 @@ t.test(
 )
 
 t.test("node:net's own checks throw at once, and nothing is prepared", async t => {
+  const { port } = await server(t)
   const provider = provide(t)
   const cases: [object, string][] = [
     [{ port: 70_000, host: '127.0.0.1' }, 'ERR_SOCKET_BAD_PORT'],
@@ -576,6 +592,9 @@ t.test("node:net's own checks throw at once, and nothing is prepared", async t =
   }
   t.throws(() => socket.connect({ port: 1, host: 'a.example', lookup }), error)
   t.same(provider.requests, [])
+  socket.connect(port, '127.0.0.1')
+  t.equal(await socket.secured, info, 'it can be connected all the same')
+  socket.destroy()
 })
 
 t.test("what fails to be looked up is Node's error", async t => {

@@ -11,8 +11,9 @@ import type {
 } from '../provider.js'
 import { type CallTarget, setPeerTargetName, setSecurity } from './calls.js'
 import { streamConnection } from './connection.js'
+import { exclusiveSocket } from './exclusive-socket.js'
 import { winsockPeerName } from './settings.js'
-import { bindSocket, createSocket, useExclusively, type WindowsSocket } from './sockets.js'
+import { bindSocket, createSocket, type WindowsSocket } from './sockets.js'
 
 /** A SOCKET that may connect to one peer. */
 export async function openStream(request: NativeRequest): Promise<NativeSocket> {
@@ -20,7 +21,7 @@ export async function openStream(request: NativeRequest): Promise<NativeSocket> 
   const { settings, targetName, targetNameSet } = request
   const name = winsockPeerName(targetName, targetNameSet, settings)
   const peer = peerText(address, port)
-  return await made(family, async socket => {
+  return await made(createSocket('stream', family), async socket => {
     const target = unadopted(socket, request, peer)
     await setSecurity(target, settings)
     if (name !== null) await setPeerTargetName(target, { family, address, port }, name)
@@ -44,17 +45,18 @@ export async function openStream(request: NativeRequest): Promise<NativeSocket> 
 /** A SOCKET to listen on. */
 export async function openListener(request: NativeListenRequest): Promise<NativeDescriptor> {
   const { family, settings } = request
-  return await made(family, async socket => {
-    // Its own doing too, says the documentation of WSASetSocketSecurity (R9).
-    useExclusively(socket.descriptor)
+  // WSASetSocketSecurity makes the port exclusive too, says its documentation (R9).
+  return await made(exclusiveSocket('stream', family), async socket => {
     await setSecurity(unadopted(socket, request), settings)
     return socket
   })
 }
 
 /** Discards the SOCKET where it cannot be made ready, or nobody waits for it any more. */
-async function made<T>(family: 4 | 6, prepare: (socket: WindowsSocket) => Promise<T>): Promise<T> {
-  const socket = createSocket('stream', family)
+async function made<T>(
+  socket: WindowsSocket,
+  prepare: (socket: WindowsSocket) => Promise<T>,
+): Promise<T> {
   try {
     return await prepare(socket)
   } catch (error) {
