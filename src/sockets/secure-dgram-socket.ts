@@ -21,7 +21,6 @@ import {
   closeAtLast,
   closePeers,
   disconnected,
-  failBinding,
   leaveOthers,
   onError,
   onIcmpError,
@@ -30,6 +29,7 @@ import {
 import { checkBind, mustWait, portOf, runWaiting, wait } from './dgram/binding.js'
 import {
   endpointOf,
+  failForGood,
   finish,
   finishWhenDone,
   isConnected,
@@ -433,7 +433,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         return true
       case 'listening': {
         const strange = strangeHandle(this, state)
-        if (strange) return failBinding(this, state, strange)
+        if (strange) return failForGood(this, state, strange)
         onListening(this, state)
         break
       }

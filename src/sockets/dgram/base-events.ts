@@ -24,14 +24,6 @@ export function ownAddress(socket: Socket): AddressOfSocket | null {
   }
 }
 
-/** What Node has bound is not what was secured: nothing may come of it. */
-export function failBinding(socket: Socket, state: DgramState, error: Error): boolean {
-  state.closing = true
-  state.waiting.fail(error)
-  finish(socket, state)
-  return dgramSocket.emit.call(socket, 'error', error)
-}
-
 /** Node forgets a close() that waits for a binding, where the binding fails. */
 export function closeAtLast(socket: Socket, state: DgramState): void {
   if (!state.closed || state.ended || handleOf(socket) === undefined) return

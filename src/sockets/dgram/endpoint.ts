@@ -20,6 +20,7 @@ import { datagramProvider } from '../../providers/select.js'
 import { nameKey, sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
 import { hasIcmpCode } from './errors.js'
+import { handleOf } from './handle.js'
 import { dgramSocket } from './internals.js'
 import { strangeHandle } from './opening.js'
 import type { SentCallback } from './send-arguments.js'
@@ -93,6 +94,11 @@ export function receive(
   const { endpoint } = state
   // Nobody has spoken to anybody yet: what comes was sent to whoever had the port before.
   if (endpoint === null) return
+  const strange = state.native && strangeHandle(socket, state)
+  if (strange) {
+    failForGood(socket, state, strange)
+    return
+  }
   state.depth += 1
   try {
     endpoint.receive(datagram, from.address, from.port)
@@ -110,6 +116,12 @@ export function protect(
   to: { address: string; port: number; host: string },
   callback: SentCallback | undefined,
 ): void {
+  const strange = state.native && strangeHandle(socket, state)
+  if (strange) {
+    if (callback) process.nextTick(callback, strange)
+    process.nextTick(failForGood, socket, state, strange)
+    return
+  }
   const endpoint = state.endpoint as DatagramEndpoint
   const completion = callback ? new Completion(state, callback) : undefined
   const waited = endpoint.queued.datagrams
@@ -164,6 +176,16 @@ export function finish(socket: Socket, state: DgramState): void {
     clearTimeout(state.linger)
     dgramSocket.close.call(socket)
   }
+}
+
+/** What Node would speak through is not what was secured: nothing may come of it. */
+export function failForGood(socket: Socket, state: DgramState, error: Error): boolean {
+  if (state.closed) return false
+  state.closing = true
+  state.waiting.fail(error)
+  if (state.handle !== handleOf(socket)) state.handle?.close()
+  finish(socket, state)
+  return dgramSocket.emit.call(socket, 'error', error)
 }
 
 /** The callback of a send(): never inside of that call, and in the async context of it. */
@@ -241,6 +263,7 @@ function transmit(
   const strange = state.native && strangeHandle(socket, state)
   if (strange) {
     sent?.(strange)
+    process.nextTick(failForGood, socket, state, strange)
     return
   }
   const { resolver } = state

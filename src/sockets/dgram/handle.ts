@@ -8,6 +8,7 @@ import type { Socket } from 'node:dgram'
 export interface UdpHandle {
   /** 0, or an error number of libuv's. */
   open(descriptor: number): number
+  close(): void
 }
 
 /** Undefined where the socket is closed, or where this version of Node has none. */

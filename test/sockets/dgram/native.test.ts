@@ -308,26 +308,39 @@ t.test('a name that is set fails, and with it what is sent to that peer (R12)', 
   t.equal(system.log.at(-1), `delete ${LOOPBACK}:${port}`)
 })
 
-t.test(
-  'a handle that is exchanged is never spoken through: nothing of it is bound or sent',
-  async t => {
-    const peer = await bound()
-    t.teardown(() => peer.close())
-    peer.on('message', () => t.fail('nothing may leave'))
-    const { port } = peer.address()
-    const socket = datagramSocket(t, { security })
-    await boundTo(socket)
-    const plain = dgram.createSocket('udp4')
-    plain.bind(0, LOOPBACK)
-    await event(plain, 'listening')
-    const state = stateOfNode(socket)
-    const { handle } = state
-    state.handle = stateOfNode(plain as SecureDgramSocket).handle
-    t.match(await failure(sent(socket, 'x', port)), { message: /not the one|closed/ })
-    state.handle = handle
-    plain.close()
-  },
-)
+/** Another socket's handle, in the place of the one that was secured. */
+async function exchangeHandle(socket: SecureDgramSocket): Promise<void> {
+  const plain = dgram.createSocket('udp4')
+  plain.bind(0, LOOPBACK)
+  await event(plain, 'listening')
+  stateOfNode(socket).handle = stateOfNode(plain as SecureDgramSocket).handle
+}
+
+t.test('nothing is sent through another handle: both are closed, with an error', async t => {
+  const peer = await bound()
+  t.teardown(() => peer.close())
+  peer.on('message', () => t.fail('nothing may leave'))
+  const socket = datagramSocket(t, { security })
+  await boundTo(socket)
+  await exchangeHandle(socket)
+  const end = closed(socket)
+  const told = event(socket, 'error')
+  const strange = { code: 'EPROTO', message: /not the one/ }
+  t.match(await failure(sent(socket, 'x', peer.address().port)), strange)
+  t.match(await told, [strange])
+  await end
+  t.notOk(isPrepared(descriptors[0]))
+})
+
+t.test('nothing is delivered that came through another handle', async t => {
+  const socket = datagramSocket(t, { security })
+  socket.on('message', () => t.fail('it was not secured'))
+  await boundTo(socket)
+  await exchangeHandle(socket)
+  const told = event(socket, 'error')
+  socket.emit('message', Buffer.from('x'), { address: LOOPBACK, family: 'IPv4', port: 9, size: 1 })
+  t.match(await told, [{ code: 'EPROTO' }])
+})
 
 t.test('a handle that is exchanged while it is bound closes the socket', async t => {
   const socket = datagramSocket(t, { security })
