@@ -7,6 +7,10 @@ import { Network } from './network.js'
 
 const { cert, key, ca } = await testIdentity(['a.example'])
 
+interface Dropped {
+  readonly peer: { readonly port: number }
+}
+
 t.test('diagnostics_channel: secured, closed, failed, dropped', async t => {
   const heard: [string, unknown][] = []
   for (const name of ['secured', 'closed', 'failed', 'dropped']) {
@@ -37,5 +41,7 @@ t.test('diagnostics_channel: secured, closed, failed, dropped', async t => {
     peer: { address: b.address },
     error: { code: 'ERR_PEER_TARGET_NAME_MISMATCH' },
   })
-  t.match(about('dropped')[0], { peer: { address: '203.0.113.9', port: 9 }, reason: 'malformed' })
+  // The network may double a flight, and what comes twice is dropped too.
+  const ofStranger = about('dropped').filter(each => (each as Dropped).peer.port === 9)
+  t.match(ofStranger, [{ peer: { address: '203.0.113.9' }, reason: 'malformed' }])
 })
