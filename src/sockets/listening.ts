@@ -39,15 +39,6 @@ interface ServerHandle extends TcpHandle {
 }
 
 /**
- * Can a socket of our own be put there?
- * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
- */
-export function checkListening(): void {
-  if (typeof Reflect.get(net.Server.prototype, '_listen2') === 'function') return
-  throw unavailable('the step of listen() in which a socket of ours is put under the server')
-}
-
-/**
  * Opens, binds and listens.
  * @returns what gives it up, and closes what comes late
  */
@@ -137,17 +128,13 @@ function tcpHandle(): new (type: number) => ServerHandle {
   socket.destroy()
   const { open, bind, bind6, listen, close } = handle ?? {}
   if ([open, bind, bind6, listen, close].some(each => typeof each !== 'function')) {
-    throw unavailable('a handle that takes a socket of ours')
+    throw new SocketSecurityError(
+      'ERR_PROVIDER_UNAVAILABLE',
+      'this version of Node has no handle that takes a socket of ours: nothing listens',
+    )
   }
   Handle = (handle as object).constructor as new (type: number) => ServerHandle
   return Handle
-}
-
-function unavailable(what: string): Error {
-  return new SocketSecurityError(
-    'ERR_PROVIDER_UNAVAILABLE',
-    `this version of Node has not ${what}: nothing listens`,
-  )
 }
 
 function notTaken(status: number): Error {

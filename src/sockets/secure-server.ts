@@ -19,7 +19,7 @@ import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
-import { checkListening, listenOn, type Open } from './listening.js'
+import { listenOn, type Open } from './listening.js'
 import { createNativeAcceptor, openNativeListener } from './native-server.js'
 import { internals, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
@@ -28,7 +28,7 @@ import type { TypedEvents } from './typed-events.js'
 const base = net.Server.prototype
 const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
 const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown
-const baseListen2 = Reflect.get(base, '_listen2') as typeof baseListen
+const baseListen2 = Reflect.get(base, '_listen2') as typeof baseListen | undefined
 
 export type SecureServerOptions = ServerOpts & { security?: SecuritySettings | null }
 export type ConnectionListener = (socket: SecureSocket) => void
@@ -72,8 +72,8 @@ class SecureServerClass extends net.Server {
       if (state.failure) throw state.failure
       checkListen(options as ListenOptions, settingsOf(state))
       state.acceptor ??= createAcceptor(this)
-      state.open = ownSocket(settingsOf(state))
-      if (state.open) checkListening()
+      const open = ownSocket(settingsOf(state))
+      if (open) listenOnOwnSocket(this, open)
     } catch (error) {
       process.nextTick(() => baseEmit.call(this, 'error', error))
       return this
@@ -82,30 +82,6 @@ class SecureServerClass extends net.Server {
     state.closed = false
     baseListen.apply(this, args)
     return this
-  }
-
-  /** net.Server's own step: where to listen is known, and the socket is made now. */
-  _listen2(...where: unknown[]): void {
-    const state = stateOf(this)
-    const { open } = state
-    if (!open) {
-      baseListen2.apply(this, where)
-      return
-    }
-    const [address, port, family, backlog, fd, flags] = where as [string | null, ...number[]]
-    state.stopOpening?.()
-    if (internals(this)._handle || typeof fd === 'number') {
-      if (state.native) refuseListening(this, 'a handle or descriptor that exists already')
-      else baseListen2.apply(this, where)
-      return
-    }
-    const at = { address, port: Number(port), family: Number(family), backlog, flags }
-    state.stopOpening = listenOn(this, at, open, {
-      listens: handle => {
-        state.handle = handle
-      },
-      failed: error => process.nextTick(() => baseEmit.call(this, 'error', error)),
-    })
   }
 
   override close(callback?: (error?: Error) => void): this {
@@ -179,9 +155,7 @@ interface ServerState {
   /** An asynchronous completion that failed; the listen that waits for it fails with it (R12). */
   failure: Error | null
   acceptor: Acceptor | null
-  /** Makes the socket to listen on, where it is not net.Server that makes it. */
-  open: Open | null
-  /** Gives up what is being opened. */
+  /** Gives up a socket of our own that is being opened. */
   stopOpening: (() => void) | null
   /** The handle that has taken it. */
   handle: object | null
@@ -201,7 +175,6 @@ function stateOf(server: object): ServerState {
       settings: null,
       failure: null,
       acceptor: null,
-      open: null,
       stopOpening: null,
       handle: null,
       native: false,
@@ -294,10 +267,40 @@ function ownSocket(settings: ParsedSettings): Open | null {
   }
 }
 
+/** Stands in for the step of net.Server's listen() that comes when it is known where to listen. */
+function listenOnOwnSocket(server: SecureServerClass, open: Open): void {
+  const state = stateOf(server)
+  if (typeof baseListen2 !== 'function') throw noListen2()
+  const value = (...where: unknown[]) => {
+    const [address, port, family, backlog, fd, flags] = where as [string | null, ...number[]]
+    state.stopOpening?.()
+    if (internals(server)._handle || typeof fd === 'number') {
+      if (state.native) refuseListening(server, 'a handle or descriptor that exists already')
+      else baseListen2.apply(server, where)
+      return
+    }
+    const at = { address, port: Number(port), family: Number(family), backlog, flags }
+    state.stopOpening = listenOn(server, at, open, {
+      listens: handle => {
+        state.handle = handle
+      },
+      failed: error => process.nextTick(() => baseEmit.call(server, 'error', error)),
+    })
+  }
+  Object.defineProperty(server, '_listen2', { value, configurable: true, writable: true })
+}
+
+function noListen2(): Error {
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    'this version of Node lets no socket of ours be put under a server: nothing listens',
+  )
+}
+
 /** Is the handle that listens the one that has taken our socket? */
 function listensOnItsOwn(server: object): boolean {
-  const { open, native, handle } = stateOf(server)
-  return open === null || !native || internals(server)._handle === handle
+  const { native, handle } = stateOf(server)
+  return !native || internals(server)._handle === handle
 }
 
 /** tls itself needs no native code, so that it is missing may be on purpose. */

@@ -3,6 +3,8 @@
  * handle before connect(2), for every attempt of autoSelectFamily; and nobody hears of a connection
  * before the system has said what secures it. IPsec itself is not here: see native-stand-in.ts.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import http from 'node:http'
 import net from 'node:net'
 import t, { type Test } from 'tap'
 import { createConnection } from '../../src/net.js'
@@ -10,7 +12,7 @@ import type { NativeProvider } from '../../src/providers/provider.js'
 import { setIpsecProvider } from '../../src/providers/select.js'
 import { currentPeer } from '../../src/sockets/impersonation.js'
 import { SecureSocket } from '../../src/sockets/secure-socket.js'
-import { closed, event, failure } from '../support/events.js'
+import { closed, event, failure, text } from '../support/events.js'
 import { until } from '../support/until.js'
 import {
   type Behaviour,
@@ -722,6 +724,46 @@ t.test('unref(): such a socket keeps no process alive, whatever it waits for', a
   await socket.secured
   t.equal(resources(), before + 1, 'of the two ends only the server holds the process')
   socket.destroy()
+})
+
+t.test("what listens to 'connect' runs in the context of connect(), and may throw", async t => {
+  const { port } = await server(t)
+  provide(t)
+  const context = new AsyncLocalStorage<string>()
+  const socket = context.run('mine', () => createConnection({ port, host: '127.0.0.1', security }))
+  const store = new Promise(resolve => socket.once('connect', () => resolve(context.getStore())))
+  t.equal(await store, 'mine')
+  socket.destroy()
+
+  const throwing = createConnection({ port, host: '127.0.0.1', security })
+  const error = new Error('from a listener')
+  throwing.once('connect', () => {
+    throw error
+  })
+  const uncaught = new Promise(resolve => {
+    process.setUncaughtExceptionCaptureCallback(resolve)
+  })
+  t.equal(await uncaught, error, 'an uncaught exception, as in node:net')
+  process.setUncaughtExceptionCaptureCallback(null)
+  throwing.destroy()
+})
+
+t.test('HTTP, by an agent of sockets', async t => {
+  const listener = http.createServer((request, response) => response.end(`hello ${request.url}`))
+  listener.listen(0, '127.0.0.1')
+  await event(listener, 'listening')
+  t.teardown(() => listener.close())
+  const { port } = listener.address() as net.AddressInfo
+  const provider = provide(t)
+  const agent = new http.Agent({ keepAlive: true })
+  agent.createConnection = options => createConnection({ ...options, security } as never)
+  t.teardown(() => agent.destroy())
+  for (const path of ['/a', '/b']) {
+    const request = http.get({ port, host: '127.0.0.1', path, agent })
+    const [response] = (await event(request, 'response')) as [http.IncomingMessage]
+    t.equal(await text(response), `hello ${path}`)
+  }
+  t.equal(provider.requests.length, 1, 'kept alive')
 })
 
 t.test('impersonation: the provider runs the function, and currentPeer() is the peer', async t => {
