@@ -139,6 +139,8 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
 
   /**
    * What secures a peer, and who it is (WSAQuerySocketSecurity). A connected socket needs no argument.
+   * With IPsec the system is asked; where it says that the peer is secured no longer, that is
+   * ENOTCONN, and the next message begins anew.
    * @throws (rejects) SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL
    */
   querySecurity(peer?: PeerAddress): Promise<SecurityInfo> {
@@ -152,7 +154,8 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
 
   /**
    * Runs `fn` as a peer (WSAImpersonateSocketPeer): inside, and in all that it starts,
-   * `currentPeer()` is the peer. A connected socket needs no peer. Returns what `fn` returns.
+   * `currentPeer()` is the peer. A connected socket needs no peer. Returns what `fn` returns. With
+   * IPsec on Windows the thread acts as the peer as well, and `fn` must be synchronous (else EINVAL).
    * @throws SocketSecurityError ENOTSOCK, ENOTCONN, EINVAL, ERR_PEER_NOT_AUTHENTICATED
    */
   impersonatePeer<T>(fn: () => T): T
@@ -182,7 +185,8 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   // Peers.
 
   /**
-   * Handshakes ahead of the first message. A connected socket needs no argument.
+   * Handshakes ahead of the first message. A connected socket needs no argument. IPsec secures a peer
+   * with the first message to it: then this waits for it, and is EOPNOTSUPP before.
    * @throws (rejects) why the peer cannot be secured
    */
   secure(peer?: PeerAddress): Promise<SecurityInfo> {
