@@ -1,4 +1,5 @@
 /** Ends on loopback that the double's log is asserted of, and what a plain peer sees of them. */
+import dgram from 'node:dgram'
 import { EventEmitter } from 'node:events'
 import net from 'node:net'
 import type { Test } from 'tap'
@@ -6,7 +7,6 @@ import { SecureDgramSocket } from '../../src/sockets/secure-dgram-socket.js'
 import { SecureServer } from '../../src/sockets/secure-server.js'
 import { SecureSocket } from '../../src/sockets/secure-socket.js'
 import { event } from '../support/events.js'
-import { bound } from '../support/udp-tap.js'
 
 export const LOOPBACK = '127.0.0.1'
 export const security = { protocol: 'ipsec' } as const
@@ -57,8 +57,13 @@ export async function plainServer(t: Test, greeting?: string): Promise<PlainServ
 }
 
 /** A plain datagram socket, and what it was sent. */
-export async function plainPeer(t: Test): Promise<PlainServer & { answer(text: string): void }> {
-  const socket = await bound()
+export async function plainPeer(
+  t: Test,
+  port = 0,
+): Promise<PlainServer & { answer(text: string): void }> {
+  const socket = dgram.createSocket('udp4')
+  socket.bind(port, LOOPBACK)
+  await event(socket, 'listening')
   const arrivals = new EventEmitter()
   let contacts = 0
   let received = ''
@@ -91,8 +96,9 @@ export function client(
   t: Test,
   port: number,
   options: object = {},
+  settings: object = security,
 ): SecureSocket & { failed: Promise<Error> } {
-  const socket = new SecureSocket({ security })
+  const socket = new SecureSocket({ security: settings })
   t.teardown(() => socket.destroy())
   const failed = new Promise<Error>(resolve => socket.on('error', resolve))
   socket.connect({ port, host: LOOPBACK, ...options })
