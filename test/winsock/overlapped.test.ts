@@ -7,7 +7,7 @@ import dgram from 'node:dgram'
 import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { closeHandle, createEvent } from '../../lib/kernel32.js'
+import { closeHandle, createEvent, readMemory } from '../../lib/kernel32.js'
 import { loadKoffi } from '../../lib/koffi.js'
 import { WSA_IO_PENDING } from '../../lib/winsock.js'
 import { overlapped, pendingCalls } from '../../src/providers/winsock/overlapped.js'
@@ -147,6 +147,15 @@ t.test(
   },
 )
 
+t.test('a socket that is gone is noticed, whatever Winsock does', { skip: noWinsock }, async t => {
+  const { socket } = receiver(t)
+  let open = true
+  const answer = overlapped(target(socket, { alive: () => open }), receive())
+  open = false
+  await t.rejects(answer, { code: 'ENOTSOCK', syscall: 'WSARecv' })
+  t.same(pendingCalls(), { pending: 1, abandoned: 1 }, 'its memory still waits')
+})
+
 t.test('an answer that comes for nobody is let go', { skip: noWinsock }, async t => {
   const { socket, send } = receiver(t)
   const controller = new AbortController()
@@ -213,6 +222,39 @@ t.test('the memory and the event of each call are given back', { skip: noWinsock
     t.equal(nextHandle(), before, `${how}: no event is left`)
   }
 })
+
+t.test('nothing of what a call was given stays in its memory', { skip: noWinsock }, async t => {
+  const { socket, send } = receiver(t)
+  const ends = {
+    answered: () => send('an answer'),
+    'given up': (controller: AbortController) => controller.abort(),
+    'failed at once': () => {},
+  }
+  for (const [how, end] of Object.entries(ends)) {
+    const request = receive()
+    let place = 0
+    const controller = new AbortController()
+    const answer = overlapped(target(socket, { signal: controller.signal }), {
+      ...request,
+      memory: Buffer.alloc(1000, 'secret'),
+      call: (socket, at, ovl) => {
+        place = at
+        t.ok(memoryAt(at, 1000).includes('secret'), `${how}: it is there`)
+        return how === 'failed at once' ? 10040 : request.call(socket, at, ovl)
+      },
+    })
+    end(controller)
+    await answer.catch(() => {})
+    await untilIdle()
+    t.notOk(memoryAt(place, 1000).includes('secret'), `${how}: and not any more`)
+  }
+})
+
+function memoryAt(address: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  readMemory(address, bytes)
+  return bytes
+}
 
 /** Of memory: that of nobody else. */
 const uncommon = 48_611
