@@ -152,7 +152,8 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   setTargetName(address: string, port: number, name: TargetName): void | Promise<void> {
     const text = this.#text(address)
     this.provider.checkTargetName?.(name, this.settings)
-    const committed = this.#peersAt(text, port).find(peer => peer.isSecured || peer.isBeingSecured)
+    const peers = this.#peersAt(text, port)
+    const committed = peers.find(peer => peer.isCommitted)
     if (committed !== undefined) {
       throw new SocketSecurityError(
         'EISCONN',
@@ -161,7 +162,9 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
       ) // R18
     }
     this.#names.set(text, port, name)
-    return this.#socket && this.names.apply(text, port, name, true)
+    const applied = this.#socket && this.names.apply(text, port, name, true)
+    for (const peer of peers) peer.nameSet()
+    return applied
   }
 
   deleteTargetName(address: string, port: number): boolean | Promise<boolean> {

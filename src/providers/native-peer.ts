@@ -56,6 +56,8 @@ export interface NativePeerContext {
 /** One try to have the peer secured. */
 interface Attempt {
   readonly endsAt: number
+  /** What the application called the peer; undefined where the peer has spoken first. */
+  readonly host: string | undefined
   /** What is waited for. */
   step: 'name' | 'send' | 'query' | 'pause'
   /** The first message has left, or is leaving. */
@@ -99,6 +101,10 @@ export class NativePeer implements Sleeper {
   #spokenTo = false
   #lastUsed = 0
   #refusedUntil = Number.NEGATIVE_INFINITY
+  /** What the application called it when it was secured; undefined where it had spoken first. */
+  #called: string | undefined
+  /** Nothing was heard for long, but it was the application that began: until then it may come back. */
+  #expectedUntil = Number.NEGATIVE_INFINITY
   /** An ICMP error that came meanwhile: perhaps why it does not answer. */
   #unreachable: Error | undefined
 
@@ -118,9 +124,14 @@ export class NativePeer implements Sleeper {
     return this.#attempt !== undefined
   }
 
-  /** Nothing of it waits: it can make room for another. */
-  get isIdle(): boolean {
-    return this.#attempt === undefined
+  /** It is secured, or the application has sent to it and waits for that: no name can be set any more (R18). */
+  get isCommitted(): boolean {
+    return this.info !== undefined || (this.#attempt !== undefined && this.#spokenTo)
+  }
+
+  /** A name was set that it has to prove, also where it has spoken already. */
+  nameSet(): void {
+    if (this.#attempt !== undefined) this.#begin(undefined)
   }
 
   receive(message: Buffer): void {
@@ -135,7 +146,7 @@ export class NativePeer implements Sleeper {
       return
     }
     if (!this.#hold(message)) this.drop('limit')
-    else if (this.#attempt === undefined) this.#begin(undefined)
+    else if (this.#attempt === undefined) this.#begin(this.#called)
     else if (this.#attempt.step === 'pause') this.#ask(this.#attempt)
   }
 
@@ -220,13 +231,29 @@ export class NativePeer implements Sleeper {
       else if (attempt.step === 'pause' && now >= attempt.nextQuery) this.#ask(attempt)
       else this.#wakeFor(attempt)
     } else if (this.info === undefined) {
-      if (now >= this.#refusedUntil) this.#context.forget(this)
-      else this.#context.timers.wake(this, this.#refusedUntil)
+      const until = Math.max(this.#refusedUntil, this.#expectedUntil)
+      if (now >= until) this.#context.forget(this)
+      else this.#context.timers.wake(this, until)
     } else {
       const idleAt = this.#lastUsed + this.#context.settings.idleTimeout
-      if (now >= idleAt) this.close('ECANCELED', `nothing came from ${this.text}`)
+      if (now >= idleAt) this.#rest(now)
       else this.#context.timers.wake(this, idleAt)
     }
+  }
+
+  /**
+   * Nothing came and nothing was sent for long. Whom the application has spoken to first may speak
+   * again, and is asked about then; a stranger can come again as one.
+   */
+  #rest(now: number): void {
+    if (this.#called === undefined) {
+      this.close('ECANCELED', `nothing came from ${this.text}`)
+      return
+    }
+    this.info = this.targetName = undefined
+    this.#expectedUntil = now + this.#context.settings.rekeyAfter
+    this.#context.timers.wake(this, this.#expectedUntil)
+    safely(() => this.#context.observer.peerClosed(this.where))
   }
 
   /** Lets it go. What waits for it fails. */
@@ -245,6 +272,7 @@ export class NativePeer implements Sleeper {
   #begin(host: string | undefined): void {
     const { clock, settings } = this.#context
     const attempt: Attempt = {
+      host,
       endsAt: clock.now() + settings.handshakeTimeout,
       step: 'name',
       spoken: false,
@@ -328,6 +356,7 @@ export class NativePeer implements Sleeper {
     const { clock, totals, observer } = this.#context
     const set = this.#context.setName(this)
     this.#attempt = undefined
+    this.#called = attempt.host
     this.targetName = set?.name.text === attempt.name?.text ? set?.name.text : undefined
     this.#proved = attempt.name?.text
     const known = this.#named(info, this.#proved)
@@ -394,9 +423,10 @@ export class NativePeer implements Sleeper {
     }
     const tells = isOfPeer && this.#spokenTo
     this.#spokenTo = false
-    if (heard) {
-      this.#refusedUntil = clock.now() + REFUSAL
-      this.#context.timers.wake(this, this.#refusedUntil)
+    if (heard) this.#refusedUntil = clock.now() + REFUSAL
+    const until = Math.max(this.#refusedUntil, this.#expectedUntil)
+    if (until > clock.now()) {
+      this.#context.timers.wake(this, until)
     } else {
       this.#context.forget(this)
     }

@@ -385,25 +385,91 @@ t.test('R21: a deleted name is taken from the system, and the peer lives on', as
   t.notOk(log.some(each => each.startsWith('closed')))
 })
 
-t.test('a peer of which nothing is heard is let go, with the name that came with it', async t => {
-  const { send, endpoint, log, pass } = await world({ idleTimeout: 60_000 })
-  await send('x')
-  await endpoint.setTargetName(B, PORT, parseTargetName('host/b.example'))
-  await send('y', B)
+t.test('a stranger of which nothing is heard is let go; it can come again', async t => {
+  const { endpoint, log, pass } = await world({ idleTimeout: 60_000 })
+  endpoint.receive(Buffer.from('x'), A, PORT)
+  await settled()
   await pass(30_000)
-  endpoint.receive(Buffer.from('z'), B, PORT)
-  await pass(30_000)
-  t.same(log.slice(-2), ['delete 10.0.0.1:5000', 'closed 10.0.0.1:5000'])
-  await pass(30_000)
-  t.equal(log.at(-1), 'closed 10.0.0.2:5000', 'what the application has set stays')
-  await send('again')
-  t.same(log.slice(-4), [
-    'name 10.0.0.1:5000 10.0.0.1',
-    'leaves 10.0.0.1:5000 again',
-    'query 10.0.0.1:5000',
-    'secured 10.0.0.1:5000',
-  ])
+  endpoint.receive(Buffer.from('y'), A, PORT)
+  await pass(59_000)
+  t.equal(log.at(-1), 'message 10.0.0.1:5000 y')
+  await pass(1000)
+  t.equal(log.at(-1), 'closed 10.0.0.1:5000')
+  t.equal(endpoint.peerStats(A, PORT), undefined)
+  endpoint.receive(Buffer.from('z'), A, PORT)
+  await settled()
+  t.equal(log.at(-1), 'message 10.0.0.1:5000 z')
 })
+
+t.test(
+  'whom the application spoke to may speak again after a pause, and is asked about',
+  async t => {
+    const { send, endpoint, log, pass } = await world({
+      idleTimeout: 60_000,
+      rekeyAfter: 3_600_000,
+    })
+    endpoint.acceptsStrangers = false
+    await send('x', A, PORT, 'a.example')
+    await endpoint.setTargetName(B, PORT, parseTargetName('host/b.example'))
+    await send('y', B)
+    await pass(60_000)
+    t.same(log.slice(-2).sort(), ['closed 10.0.0.1:5000', 'closed 10.0.0.2:5000'])
+    t.same(endpoint.peers(), [])
+    endpoint.receive(Buffer.from('news'), A, PORT)
+    await settled()
+    t.same(log.slice(-3), [
+      'query 10.0.0.1:5000',
+      'secured 10.0.0.1:5000',
+      'message 10.0.0.1:5000 news',
+    ])
+    t.equal(endpoint.query(A, PORT)?.peer?.targetName, 'a.example')
+    await pass(60_000 + 3_600_000)
+    t.equal(log.at(-1), 'delete 10.0.0.1:5000', 'a derived name goes, one that was set stays')
+    endpoint.receive(Buffer.from('late'), A, PORT)
+    t.equal(endpoint.stats.dropped.unknownPeer, 1)
+    await send('again')
+    t.same(log.slice(-4), [
+      'name 10.0.0.1:5000 10.0.0.1',
+      'leaves 10.0.0.1:5000 again',
+      'query 10.0.0.1:5000',
+      'secured 10.0.0.1:5000',
+    ])
+  },
+)
+
+t.test(
+  'a name can be set while a stranger is asked about, and it has to prove it (R20)',
+  async t => {
+    const { endpoint, system, log, pass } = await world()
+    let answers: ((info: SecurityInfo) => void)[] = []
+    system.answer = () => new Promise(resolve => answers.push(resolve))
+    endpoint.receive(Buffer.from('x'), A, PORT)
+    await settled()
+    let refuse!: (error: Error) => void
+    system.named = () => new Promise((_, reject) => (refuse = reject))
+    const named = failure(
+      Promise.resolve(endpoint.setTargetName(A, 0, parseTargetName('host/a.example'))),
+    )
+    for (const answer of answers) answer(securedInfo)
+    await settled()
+    t.notOk(
+      log.some(each => each.startsWith('message')),
+      'without the name it proves nothing',
+    )
+    refuse(new Error('no'))
+    await named
+    await settled()
+    t.equal(endpoint.stats.dropped.unauthenticated, 1)
+    answers = []
+    system.named = () => {}
+    await pass(1000)
+    endpoint.receive(Buffer.from('y'), A, PORT)
+    await settled()
+    answers[0]?.(securedInfo)
+    await settled()
+    t.equal(log.at(-1), 'message 10.0.0.1:5000 y')
+  },
+)
 
 t.test('a query asks the system; what is secured no longer is let go', async t => {
   const { send, endpoint, system, log } = await world()
