@@ -23,9 +23,10 @@ Usage:
   server    helps one client, on the other machine, and ends
   client    all of it. SERVER is the other machine's DNS name, as the domain knows it
 
-The report is text, and with --output also JSON, to send in. Host names, addresses and accounts are
-left out of both. No administrator is needed, but both machines must be members of one domain, and their
-firewalls must let in TCP and UDP to the server's ports.
+The report is text, and with --output also JSON, to send in. Host names, addresses and accounts
+are left out of both. Both machines must be members of one domain, and their firewalls must let in
+TCP and UDP to the server's ports. Run it as an ordinary account: whether that is enough is one of
+the things to find out.
 
   --port N          the server's; it uses the 40 ports after it too (default: 27100; 0: any)
   --spn NAME        client: what the server must prove to be (default: host/SERVER)
