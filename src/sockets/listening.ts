@@ -7,9 +7,10 @@ import type { Server } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
 import type { NativeDescriptor } from '../providers/provider.js'
 import { internals, net, netSocket, type TcpHandle } from './net-internals.js'
+import type { Open } from './own-socket.js'
 
-/** What net.Server calls when it knows where to listen. */
-export interface Where {
+/** What net.Server knows then. */
+interface Where {
   /** None: all addresses of both families, else of IPv4. */
   readonly address: string | null
   readonly port: number
@@ -19,18 +20,16 @@ export interface Where {
   readonly flags: unknown
 }
 
-/** Makes a socket of a family; at once, or later. */
-export type Open = (family: 4 | 6, signal: AbortSignal, done: Opened) => void
-export type Opened = (error: Error | null, descriptor?: NativeDescriptor) => void
-
 export interface ListenObserver {
+  /** A socket is being made; `stop` gives it up, and closes what comes late. */
+  begins(stop: () => void): void
+  /** May a handle listen that was given to listen(), or a descriptor? */
+  acceptsGiven(): boolean
+  refused(): void
   /** The handle that listens; net.Server's from now on. */
   listens(handle: object): void
   failed(error: Error): void
 }
-
-/** net.Server's own step, which looks whether there is a handle already. */
-type Listen2 = (this: object, ...where: unknown[]) => void
 
 interface ServerHandle extends TcpHandle {
   bind(address: string, port: number, flags?: unknown): number
@@ -38,16 +37,45 @@ interface ServerHandle extends TcpHandle {
   listen(backlog: number): number
 }
 
+/** net.Server's own step, which looks whether there is a handle already. */
+const listen2 = Reflect.get(net.Server.prototype, '_listen2') as
+  | ((this: object, ...where: unknown[]) => void)
+  | undefined
+
 /**
- * Opens, binds and listens.
- * @returns what gives it up, and closes what comes late
+ * Lets `server` listen on what `open` makes, from its next listen() on.
+ * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
  */
-export function listenOn(
+export function putUnder(server: Server, open: Open, observer: ListenObserver): void {
+  if (typeof listen2 !== 'function') {
+    throw new SocketSecurityError(
+      'ERR_PROVIDER_UNAVAILABLE',
+      'this version of Node lets no socket of ours be put under a server: nothing listens',
+    )
+  }
+  const base = listen2
+  const value = (...given: unknown[]) => {
+    const [address, port, family, backlog, fd, flags] = given as [string | null, ...number[]]
+    if (!internals(server)._handle && typeof fd !== 'number') {
+      const where = { address, port: Number(port), family: Number(family), backlog, flags }
+      listenOn(server, where, open, observer, base)
+    } else if (observer.acceptsGiven()) {
+      base.apply(server, given)
+    } else {
+      observer.refused()
+    }
+  }
+  Object.defineProperty(server, '_listen2', { value, configurable: true, writable: true })
+}
+
+/** Opens, binds and listens. */
+function listenOn(
   server: Server,
   where: Where,
   open: Open,
   observer: ListenObserver,
-): () => void {
+  base: NonNullable<typeof listen2>,
+): void {
   const abort = new AbortController()
   const { address, port, family, backlog, flags } = where
   // As net.Server does it.
@@ -57,8 +85,8 @@ export function listenOn(
         { address: '::', family: 6 },
         { address: '0.0.0.0', family: 4 },
       ] as const)
+  observer.begins(() => abort.abort())
   attempt(0)
-  return () => abort.abort()
 
   function attempt(index: number): void {
     const candidate = candidates[index]
@@ -88,8 +116,7 @@ export function listenOn(
       if (status !== 0) handle.listen = () => status
       Reflect.set(server, '_handle', handle)
       observer.listens(handle)
-      const listen2 = Reflect.get(net.Server.prototype, '_listen2') as Listen2
-      listen2.call(server, candidate.address, port, candidate.family, backlog, undefined, flags)
+      base.call(server, candidate.address, port, candidate.family, backlog, undefined, flags)
     })
   }
 

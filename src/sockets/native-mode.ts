@@ -9,16 +9,14 @@
  */
 import dns from 'node:dns'
 import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
-import { getSystemErrorMap } from 'node:util'
-import { SocketSecurityError } from '../model/errors.js'
 import { unsupportedFamily } from '../model/lifecycle.js'
 import { peerText } from '../model/peer-text.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import { nativeTimeout } from '../providers/native-verification.js'
-import type { Connection, NativeProvider, NativeSocket } from '../providers/provider.js'
-import { verified } from './native-connection.js'
-import { type ConnectRequest, internals, netSocket, type TcpHandle } from './net-internals.js'
+import type { Connection, NativeProvider } from '../providers/provider.js'
+import { type Attempts, armHandle, exchanged } from './native-attempt.js'
+import { internals, netSocket, type TcpHandle } from './net-internals.js'
 import { PreparedSockets } from './prepared-sockets.js'
 import { stateOf } from './stream-state.js'
 
@@ -48,12 +46,25 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   // Node would connect it, and nobody has secured it.
   if (state.handle !== null) throw unsupportedFamily('a handle that exists already')
   const prepared = new PreparedSockets()
-  const opened = new WeakSet<object>()
   let cancelled = false
+  let securedHandle: object | undefined
 
   const { host = 'localhost' } = options
   const literal = isIP(host) !== 0
-  state.armHandle = arm
+  const attempts: Attempts = {
+    settings,
+    prepared,
+    isCancelled: () => cancelled,
+    holds: handle => state.handle === handle,
+    refused: error => {
+      state.outcome = error
+    },
+    asks: (peer, isWanted) =>
+      limit(peer, 'the system did not say what secures the connection', isWanted),
+    secured,
+    failed: fail,
+  }
+  state.armHandle = handle => armHandle(handle, attempts)
   // Node checks its options and makes the handle, and waits for an address that never comes. In
   // brackets an address is one that must be looked up.
   connect({
@@ -133,71 +144,9 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     }
   }
 
-  /** Every handle that Node makes for this socket comes by here before it connects. */
-  function arm(handle: Partial<TcpHandle>): void {
-    for (const name of ['connect', 'connect6'] as const) {
-      const original = handle[name]
-      handle[name] = (request, address, ...rest) => {
-        if (cancelled) return refusal()
-        if (typeof handle.open !== 'function' || typeof original !== 'function')
-          return refuse(unavailable('its handles'))
-        if (typeof request?.oncomplete !== 'function') return refuse(unavailable('its requests'))
-        const native = prepared.take(address)
-        if (!native) return refuse(prepared.failure(address) ?? notPrepared(address))
-        const status = handle.open(native.descriptor)
-        if (status !== 0) {
-          native.discard()
-          return refuse(notTaken(status))
-        }
-        native.adopted(() => state.handle === handle)
-        opened.add(handle)
-        verifyBeforeComplete(handle, native, request)
-        return original.call(handle, request, address, ...rest)
-      }
-    }
-  }
-
-  /** Puts the system's answer between the connection and Node's knowledge of it. */
-  function verifyBeforeComplete(
-    handle: object,
-    native: NativeSocket,
-    request: ConnectRequest,
-  ): void {
-    const complete = request.oncomplete as (...args: unknown[]) => void
-    request.oncomplete = completed
-
-    function completed(this: unknown, status: number, ...rest: unknown[]): void {
-      const peer = peerText(String(request.address), Number(request.port))
-      if (cancelled || status !== 0) {
-        if (errorName(status) === 'UNKNOWN') state.outcome = unknownToNode(peer)
-        complete.call(request, status, ...rest)
-        return
-      }
-      limit(peer, 'the system did not say what secures the connection', isCurrent)
-      verified(native, settings, peer).then(
-        connection => process.nextTick(succeed, connection),
-        error => process.nextTick(() => isCurrent() && fail(error)),
-      )
-
-      function succeed(connection: Connection): void {
-        if (!isCurrent()) return
-        if (state.handle !== handle) {
-          fail(exchanged())
-          return
-        }
-        finish(connection)
-        complete.call(request, status, ...rest)
-      }
-    }
-
-    /** Node takes an attempt away when its time is over, and closes its handle. */
-    function isCurrent(): boolean {
-      return !cancelled && request.oncomplete === completed
-    }
-  }
-
-  function finish(connection: Connection): void {
+  function secured(handle: object, connection: Connection): void {
     detach()
+    securedHandle = handle
     state.dial = null
     state.outcome = null
     state.established = state.securedBefore = true
@@ -207,9 +156,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
 
   /** The last look before anybody else sees 'connect'. */
   function onConnect(): void {
-    const { handle, established } = state
-    if (established && typeof handle === 'object' && handle && opened.has(handle)) return
-    fail(exchanged())
+    if (!state.established || state.handle !== securedHandle) fail(exchanged())
   }
 
   /** Until the next tick Node needs the handle, whatever the application does. */
@@ -218,11 +165,6 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     process.nextTick(() => {
       state.attempting = false
     })
-  }
-
-  function refuse(error: Error): number {
-    state.outcome = error
-    return refusal()
   }
 
   function fail(error: Error): void {
@@ -287,51 +229,4 @@ function worthTrying(found: readonly Address[]): Address[] {
     count.set(family, earlier + 1)
     return earlier < MAX_ADDRESSES
   })
-}
-
-/** What a handle answers that does not connect: libuv's number of ECANCELED. */
-function refusal(): number {
-  for (const [number, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') return number
-  return -1
-}
-
-function errorName(status: number): string | undefined {
-  return getSystemErrorMap().get(status)?.[0]
-}
-
-/** Such as WSA_IPSEC_NAME_POLICY_ERROR (11033), which libuv has no name for. */
-function unknownToNode(peer: string): Error {
-  return new SocketSecurityError(
-    'EPROTO',
-    `${peer}: the system could not connect, by an error that Node does not know: most likely there is no IPsec policy by which the peer could prove its name`,
-    { peer },
-  )
-}
-
-function unavailable(what: string): Error {
-  return new SocketSecurityError(
-    'ERR_PROVIDER_UNAVAILABLE',
-    `this version of Node lets nothing be secured under ${what} before connect(): nothing is sent`,
-  )
-}
-
-function notPrepared(address: string): Error {
-  return new SocketSecurityError(
-    'EPROTO',
-    `no socket was secured for the address ${address}: nothing is sent`,
-  )
-}
-
-function notTaken(status: number): Error {
-  return new SocketSecurityError(
-    'EPROTO',
-    `Node did not take the secured socket (${status}): nothing is sent`,
-  )
-}
-
-function exchanged(): Error {
-  return new SocketSecurityError(
-    'EPROTO',
-    'the socket that connected is not the one that was secured',
-  )
 }

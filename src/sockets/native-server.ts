@@ -1,6 +1,6 @@
 /**
- * The server's side of native mode: a listening socket that the system secures, whose connections
- * are shown to the application once the system has said what secures them.
+ * The server's side of native mode: what a listening socket has accepted is shown to the
+ * application once the system has said what secures it.
  */
 import type { Socket } from 'node:net'
 import { SocketSecurityError } from '../model/errors.js'
@@ -8,45 +8,11 @@ import { unsupportedFamily } from '../model/lifecycle.js'
 import { peerText } from '../model/peer-text.js'
 import type { ParsedSettings } from '../model/settings.js'
 import { nativeTimeout } from '../providers/native-verification.js'
-import type {
-  AcceptObserver,
-  Acceptor,
-  NativeDescriptor,
-  NativeProvider,
-} from '../providers/provider.js'
-import type { Open } from './listening.js'
+import type { AcceptObserver, Acceptor, NativeProvider } from '../providers/provider.js'
 import { verified } from './native-connection.js'
 import { internals } from './net-internals.js'
 
-/** Makes the provider's sockets to listen on. */
-export function openNativeListener(provider: NativeProvider, settings: ParsedSettings): Open {
-  return (family, signal, done) => {
-    const timer = setTimeout(
-      settle,
-      settings.handshakeTimeout,
-      nativeTimeout(settings, 'the system did not secure a socket to listen on'),
-    )
-    let pending = true
-    signal.addEventListener('abort', () => settle(new Error('given up')))
-    const opening = (async () => provider.openListener({ family, settings, signal }))()
-    opening.then(
-      descriptor => process.nextTick(settle, null, descriptor),
-      error => process.nextTick(settle, error),
-    )
-
-    function settle(error: Error | null, descriptor?: NativeDescriptor): void {
-      if (!pending) {
-        descriptor?.discard()
-        return
-      }
-      pending = false
-      clearTimeout(timer)
-      done(error, descriptor)
-    }
-  }
-}
-
-/** Verifies what such a socket accepts. */
+/** Verifies what a listening socket of the provider's accepts. */
 export function createNativeAcceptor(
   provider: NativeProvider,
   settings: ParsedSettings,

@@ -8,27 +8,21 @@ import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
 import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
-import type {
-  AcceptObserver,
-  Acceptor,
-  Connection,
-  NativeDescriptor,
-} from '../providers/provider.js'
+import type { AcceptObserver, Acceptor, Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
-import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
-import { listenOn, type Open } from './listening.js'
-import { createNativeAcceptor, openNativeListener } from './native-server.js'
+import { type ListenObserver, putUnder } from './listening.js'
+import { createNativeAcceptor } from './native-server.js'
 import { internals, net } from './net-internals.js'
+import { ownSocket } from './own-socket.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
 
 const base = net.Server.prototype
 const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
 const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown
-const baseListen2 = Reflect.get(base, '_listen2') as typeof baseListen | undefined
 
 export type SecureServerOptions = ServerOpts & { security?: SecuritySettings | null }
 export type ConnectionListener = (socket: SecureSocket) => void
@@ -73,7 +67,7 @@ class SecureServerClass extends net.Server {
       checkListen(options as ListenOptions, settingsOf(state))
       state.acceptor ??= createAcceptor(this)
       const open = ownSocket(settingsOf(state))
-      if (open) listenOnOwnSocket(this, open)
+      if (open) putUnder(this, open, listenObserver(this))
     } catch (error) {
       process.nextTick(() => baseEmit.call(this, 'error', error))
       return this
@@ -250,67 +244,27 @@ function createAcceptor(server: SecureServerClass): Acceptor {
   return createNativeAcceptor(provider, settings, observer)
 }
 
-/** A socket that the system secures; and on Windows one that nobody else can bind to, whatever secures it (R9). */
-function ownSocket(settings: ParsedSettings): Open | null {
-  const provider = streamProvider(settings)
-  if (provider.mode === 'native') return openNativeListener(provider, settings)
-  if (process.platform !== 'win32' || settings.sharePort) return null
-  return (family, _signal, done) => {
-    let socket: NativeDescriptor
-    try {
-      socket = exclusiveSocket('stream', family)
-    } catch (error) {
-      done(notExclusive(error as Error))
-      return
-    }
-    done(null, socket)
-  }
-}
-
-/** Stands in for the step of net.Server's listen() that comes when it is known where to listen. */
-function listenOnOwnSocket(server: SecureServerClass, open: Open): void {
+function listenObserver(server: SecureServerClass): ListenObserver {
   const state = stateOf(server)
-  if (typeof baseListen2 !== 'function') throw noListen2()
-  const value = (...where: unknown[]) => {
-    const [address, port, family, backlog, fd, flags] = where as [string | null, ...number[]]
-    state.stopOpening?.()
-    if (internals(server)._handle || typeof fd === 'number') {
-      if (state.native) refuseListening(server, 'a handle or descriptor that exists already')
-      else baseListen2.apply(server, where)
-      return
-    }
-    const at = { address, port: Number(port), family: Number(family), backlog, flags }
-    state.stopOpening = listenOn(server, at, open, {
-      listens: handle => {
-        state.handle = handle
-      },
-      failed: error => process.nextTick(() => baseEmit.call(server, 'error', error)),
-    })
+  return {
+    begins: stop => {
+      state.stopOpening?.()
+      state.stopOpening = stop
+    },
+    // What a foreign handle listens on has no security; to have no exclusive port is its owner's affair.
+    acceptsGiven: () => !state.native,
+    refused: () => refuseListening(server, 'a handle or descriptor that exists already'),
+    listens: handle => {
+      state.handle = handle
+    },
+    failed: error => process.nextTick(() => baseEmit.call(server, 'error', error)),
   }
-  Object.defineProperty(server, '_listen2', { value, configurable: true, writable: true })
-}
-
-function noListen2(): Error {
-  return new SocketSecurityError(
-    'ERR_PROVIDER_UNAVAILABLE',
-    'this version of Node lets no socket of ours be put under a server: nothing listens',
-  )
 }
 
 /** Is the handle that listens the one that has taken our socket? */
 function listensOnItsOwn(server: object): boolean {
   const { native, handle } = stateOf(server)
   return !native || internals(server)._handle === handle
-}
-
-/** tls itself needs no native code, so that it is missing may be on purpose. */
-function notExclusive(cause: Error & { code?: string }): Error {
-  if (cause.code !== 'ERR_PROVIDER_UNAVAILABLE') return cause
-  return new SocketSecurityError(
-    'ERR_PROVIDER_UNAVAILABLE',
-    `on Windows another program can take the port of a server, unless native code forbids it; set security.sharePort to take that risk. ${cause.message}`,
-    { syscall: 'setsockopt', cause },
-  )
 }
 
 function notShared(): Error {
@@ -327,6 +281,7 @@ function refuseListening(server: SecureServerClass, what: string): void {
     `${what} cannot be secured by the system: let listen() make the socket, from a port and a host`,
     { syscall: 'WSASetSocketSecurity' },
   )
+  stateOf(server).stopOpening?.()
   const { _handle } = internals(server) as { _handle: { close?(): void } | null }
   _handle?.close?.()
   internals(server)._handle = null
