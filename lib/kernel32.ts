@@ -10,9 +10,8 @@ export type Pointer = number
 /** A HANDLE. */
 export type Handle = number
 
-/** winbase.h, minwinbase.h, winerror.h */
-export const WAIT_OBJECT_0 = 0
-export const ERROR_NOT_FOUND = 1168
+/** winbase.h, winnt.h */
+const WAIT_OBJECT_0 = 0
 const HEAP_ZERO_MEMORY = 8
 
 /** Memory of the process's heap, zeroed; 0 where there is none left. Freed by freeMemory() alone. */

@@ -30,7 +30,11 @@ export const WSA_FLAG_NO_HANDLE_INHERIT = 0x80
 /** winerror.h; the others are in src/providers/winsock/errors.ts */
 export const WSA_IO_PENDING = 997
 export const WSA_IO_INCOMPLETE = 996
+export const WSAEFAULT = 10014
 export const WSAEINVAL = 10022
+export const WSAEMSGSIZE = 10040
+export const WSAEOPNOTSUPP = 10045
+export const WSAEAFNOSUPPORT = 10047
 
 /** A new SOCKET, or INVALID_SOCKET; wsaGetLastError() says why. */
 export function WSASocketW(family: number, type: number, protocol: number, flags: number): number {

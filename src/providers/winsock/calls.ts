@@ -5,12 +5,16 @@ import { closeHandle } from '../../../lib/kernel32.js'
 import {
   requireSecureSocketExtensions,
   WSADeleteSocketPeerTargetName,
+  WSAEAFNOSUPPORT,
+  WSAEFAULT,
   WSAEINVAL,
+  WSAEMSGSIZE,
+  WSAEOPNOTSUPP,
   WSAQuerySocketSecurity,
   WSASetSocketPeerTargetName,
   WSASetSocketSecurity,
 } from '../../../lib/winsock.js'
-import { SocketSecurityError } from '../../model/errors.js'
+import type { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { type CallTarget, overlapped } from './overlapped.js'
 import {
@@ -79,7 +83,7 @@ export async function setSecurity(target: CallTarget, settings: ParsedSettings):
 }
 
 /** What the settings are to Windows. Whoever takes it overwrites the password. */
-export function settingsStructure(settings: ParsedSettings): SecuritySettingsIpsecStructure {
+function settingsStructure(settings: ParsedSettings): SecuritySettingsIpsecStructure {
   const { ipsec, guaranteeEncryption } = settings
   const flag = (set: boolean | undefined, value: number) => (set ? value : 0)
   return {
@@ -162,13 +166,16 @@ export async function querySecurity(
   try {
     return await query(target, ipsec2Template(peer, tokenAccess), sizeofQueryInfoIpsec2)
   } catch (error) {
-    // A Windows that does not know IPSEC2 here, or not for this socket, is asked the plain question.
-    if (!(error instanceof SocketSecurityError) || error.errno !== WSAEINVAL) throw error
+    const { errno } = error as SocketSecurityError
+    if (errno === undefined || !notUnderstood.includes(errno)) throw error
   }
   const template =
     peer === undefined && tokenAccess === 0 ? undefined : plainTemplate(peer, tokenAccess)
   return query(target, template, sizeofQueryInfo)
 }
+
+/** A Windows that does not know IPSEC2, or not for such a socket, is asked the plain question. */
+const notUnderstood = [WSAEFAULT, WSAEINVAL, WSAEMSGSIZE, WSAEOPNOTSUPP, WSAEAFNOSUPPORT]
 
 function ipsec2Template(peer: Peer | undefined, tokenAccess: number): Buffer {
   const template = Buffer.alloc(sizeofQueryTemplateIpsec2)

@@ -7,7 +7,7 @@ import { type SocketAddress, sizeofSockaddrStorage, writeSockaddr } from './sock
 const syscall = 'WSASetSocketPeerTargetName'
 
 /** Without the string: the structure ends with 4 bytes that it begins in. */
-export const sizeofPeerTargetName = 144
+const sizeofPeerTargetName = 144
 const offsetOfName = 140
 
 export interface PeerTargetNameStructure {

@@ -8,9 +8,9 @@ import { room } from './room.js'
 
 const syscall = 'WSASetSocketSecurity'
 
-export const sizeofSecuritySettings = 8
+const sizeofSecuritySettings = 8
 /** Without strings: the structure ends with 4 bytes that its strings begin in. */
-export const sizeofSecuritySettingsIpsec = 88
+const sizeofSecuritySettingsIpsec = 88
 const offsetOfStrings = 84
 
 export interface SecuritySettingsStructure {

@@ -7,8 +7,8 @@ import { AF_INET, AF_INET6 } from '../../../../lib/winsock.js'
 import { SocketSecurityError, show } from '../../../model/errors.js'
 import { room } from './room.js'
 
-export const sizeofSockaddrIn = 16
-export const sizeofSockaddrIn6 = 28
+const sizeofSockaddrIn = 16
+const sizeofSockaddrIn6 = 28
 export const sizeofSockaddrStorage = 128
 
 /** An address on a socket of that family; an IPv4 address on one of IPv6 is written as ::ffff:a.b.c.d. */
