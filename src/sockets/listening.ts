@@ -122,7 +122,7 @@ function listenOn(
 
   function take(descriptor: NativeDescriptor): ServerHandle | undefined {
     try {
-      const handle = new (tcpHandle())(SERVER)
+      const handle = serverHandle()
       const status = handle.open(descriptor.descriptor)
       if (status === 0) {
         descriptor.adopted(() => Reflect.get(server, '_handle') === handle)
@@ -141,27 +141,32 @@ function listenOn(
 /** tcp_wrap's TCPConstants.SERVER. */
 const SERVER = 1
 
-let Handle: (new (type: number) => ServerHandle) | undefined
+let Handle: (new (type: number) => Partial<ServerHandle>) | undefined
 
 /**
- * Node does not give its TCP handles away: one of them says what it was made by.
+ * A handle for a server, without a socket. Node does not give its TCP handles away: one of a client
+ * says what it was made by.
  * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
  */
-function tcpHandle(): new (type: number) => ServerHandle {
-  if (Handle) return Handle
-  const socket = new net.Socket()
-  netSocket.connect.call(socket, { host: 'x.invalid', port: 1, lookup() {} })
-  const handle = internals(socket)._handle as Partial<ServerHandle> | null
-  socket.destroy()
-  const { open, bind, bind6, listen, close } = handle ?? {}
+function serverHandle(): ServerHandle {
+  Handle ??= handleOfClient().constructor as typeof Handle
+  const handle = Handle === undefined ? {} : new Handle(SERVER)
+  const { open, bind, bind6, listen, close } = handle
   if ([open, bind, bind6, listen, close].some(each => typeof each !== 'function')) {
     throw new SocketSecurityError(
       'ERR_PROVIDER_UNAVAILABLE',
       'this version of Node has no handle that takes a socket of ours: nothing listens',
     )
   }
-  Handle = (handle as object).constructor as new (type: number) => ServerHandle
-  return Handle
+  return handle as ServerHandle
+}
+
+function handleOfClient(): object {
+  const socket = new net.Socket()
+  netSocket.connect.call(socket, { host: 'x.invalid', port: 1, lookup() {} })
+  const handle = internals(socket)._handle
+  socket.destroy()
+  return Object(handle)
 }
 
 function notTaken(status: number): Error {
