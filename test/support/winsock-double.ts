@@ -19,6 +19,8 @@ export type WinsockFunction =
   | 'WSAImpersonateSocketPeer'
   | 'WSARevertImpersonation'
 
+type LibuvFunction = 'bind' | 'listen' | 'connect' | 'ConnectEx' | 'WSASend' | 'WSASendTo'
+
 type Mode =
   | 'default'
   | 'succeed'
@@ -55,10 +57,13 @@ export interface Behaviour {
 
 /** What happened, in order. */
 export interface Call {
-  /** `complete`: an operation that has pended is done; from here its memory is the caller's. */
-  readonly phase: 'call' | 'complete'
+  /**
+   * `complete`: an operation that has pended is done; from here its memory is the caller's. `libuv`:
+   * what Node does with its sockets, the unsecured ones too, where watch() asked for it.
+   */
+  readonly phase: 'call' | 'complete' | 'libuv'
   /** Of secured sockets closesocket is here too, and of pending operations CancelIoEx. */
-  readonly function: WinsockFunction | 'closesocket' | 'CancelIoEx'
+  readonly function: WinsockFunction | 'closesocket' | 'CancelIoEx' | LibuvFunction
   readonly socket: number
   /** The number of the thread that called or completed. */
   readonly thread: number
@@ -80,7 +85,10 @@ export interface Call {
   readonly routine: boolean
   /** What was given, in hex: the settings, the name, the template, the address. */
   readonly bytes?: string
+  /** Of what was given; of what libuv sends: of all its buffers. */
   readonly length: number
+  /** The port that libuv binds to, connects to or sends to. */
+  readonly port?: number
   readonly mode: Mode
   /** 0 or -1. Of CancelIoEx: whether it ended something. */
   readonly result: number
@@ -149,6 +157,9 @@ function load() {
       const lines = (takeText() as string).split('\n').filter(line => line !== '')
       return lines.map(line => JSON.parse(line) as Call)
     },
+
+    /** Until reset() the log has what libuv does, too: it binds, listens, connects and sends. */
+    watch: library.func('void double_watch()') as () => void,
 
     /** How many operations have pended and not completed. */
     outstanding: number('double_outstanding'),

@@ -3,7 +3,9 @@
  * errors, and completes calls as Windows does. All other tests of this folder rely on that.
  */
 import { spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import * as kernel32 from '../../lib/kernel32.js'
@@ -20,6 +22,7 @@ const WSAEAFNOSUPPORT = 10047
 const WSAEISCONN = 10056
 const WSAENOTCONN = 10057
 const WSA_OPERATION_ABORTED = 995
+const WSA_IO_INCOMPLETE = 996
 
 const options = { skip: noDouble }
 const encryption = settings(88, { protocol: 1, flags: 1 })
@@ -170,12 +173,40 @@ t.test('impersonation changes this thread, where it is allowed', options, async 
   t.equal(winsock.WSAImpersonateSocketPeer(open(t, 2), null), WSAEFAULT)
 })
 
+t.test('what libuv does is seen, of streams and of datagrams', options, async t => {
+  const double = winsockDouble()
+  double.watch()
+  const server = createServer(socket => socket.resume()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connect(port, '127.0.0.1')
+  client.end('four')
+  await once(client, 'close')
+  server.close()
+  const sender = createSocket('udp4')
+  await new Promise(done => sender.send('seven77', port, '127.0.0.1', done))
+  sender.close()
+  const seen = double.takeLog().filter(call => call.phase === 'libuv')
+  t.match(
+    seen.map(call => `${call.function} ${call.port} ${call.length} ${call.secured}`),
+    [
+      'bind 0 0 false',
+      'listen 0 0 false',
+      'bind 0 0 false',
+      `ConnectEx ${port} 0 false`,
+      `WSASend ${port} 4 false`,
+      'bind 0 0 false',
+      `WSASendTo ${port} 7 false`,
+    ],
+  )
+})
+
 t.test('a call that pends completes later, with every error', options, async t => {
   const double = winsockDouble()
   double.behave('WSASetSocketSecurity', { mode: 'pend', delay: 20 })
   const pending = start(open(t))
   t.equal(pending.returned, winsock.WSA_IO_PENDING)
-  t.equal(pending.result(), winsock.WSA_IO_INCOMPLETE)
+  t.equal(pending.result(), WSA_IO_INCOMPLETE)
   t.equal(double.outstanding(), 1)
   t.equal(await pending.completed(), 0)
   t.equal(double.outstanding(), 0)
@@ -211,7 +242,7 @@ t.test('a call that never completes can be cancelled, unless it is stuck', optio
   double.behave('WSASetSocketSecurity', { mode: 'stuck' })
   const stuck = start(open(t))
   t.equal(kernel32.cancelIo(stuck.socket, stuck.overlapped), 0)
-  t.equal(stuck.result(), winsock.WSA_IO_INCOMPLETE)
+  t.equal(stuck.result(), WSA_IO_INCOMPLETE)
   double.release()
   t.equal(await stuck.completed(), 0)
 })

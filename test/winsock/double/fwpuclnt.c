@@ -15,6 +15,7 @@
 #include <ws2tcpip.h>
 #include <mstcpip.h>
 #include <windows.h>
+#include <mswsock.h>
 #include <winternl.h>
 
 #include <assert.h>
@@ -204,6 +205,7 @@ static struct operation *operations;
 static struct token *tokens;
 static char *log_text, *taken_text;
 static size_t log_used, log_size;
+static int watching;
 static HANDLE log_file = INVALID_HANDLE_VALUE;
 static struct {
   ULONG flags;
@@ -689,6 +691,8 @@ static void forget(struct operation *operation) {
 static void free_operation(struct operation *operation) {
   if (operation->alarm) CloseHandle(operation->alarm);
   if (operation->thread) CloseHandle(operation->thread);
+  /* A test looks for passwords in all the memory of the process. */
+  if (operation->copy) SecureZeroMemory(operation->copy, operation->length);
   free(operation->copy);
   free(operation);
 }
@@ -1059,6 +1063,7 @@ EXPORT void double_reset(void) {
   EnterCriticalSection(&lock);
   reset();
   log_used = 0;
+  watching = 0;
   LeaveCriticalSection(&lock);
 }
 
@@ -1133,6 +1138,115 @@ static int WSAAPI close_socket(SOCKET socket) {
   LeaveCriticalSection(&lock);
   WSASetLastError(error);
   return error ? SOCKET_ERROR : 0;
+}
+
+/* ---- What libuv does with sockets, for tests that ask when the first packet left. ---- */
+
+static struct {
+  int(WSAAPI *bind)(SOCKET, const struct sockaddr *, int);
+  int(WSAAPI *listen)(SOCKET, int);
+  int(WSAAPI *connect)(SOCKET, const struct sockaddr *, int);
+  int(WSAAPI *WSASend)(SOCKET, WSABUF *, DWORD, DWORD *, DWORD, WSAOVERLAPPED *, LPWSAOVERLAPPED_COMPLETION_ROUTINE);
+  int(WSAAPI *WSASendTo)(SOCKET, WSABUF *, DWORD, DWORD *, DWORD, const struct sockaddr *, int, WSAOVERLAPPED *,
+                         LPWSAOVERLAPPED_COMPLETION_ROUTINE);
+  int(WSAAPI *WSAIoctl)(SOCKET, DWORD, void *, DWORD, void *, DWORD, DWORD *, WSAOVERLAPPED *,
+                        LPWSAOVERLAPPED_COMPLETION_ROUTINE);
+  LPFN_CONNECTEX ConnectEx;
+} real;
+
+static void saw(const char *function, SOCKET socket, const struct sockaddr *address, const WSABUF *buffers, DWORD count) {
+  EnterCriticalSection(&lock);
+  struct facts facts;
+  if (watching && !examine(socket, &facts)) {
+    ULONG length = 0;
+    for (DWORD i = 0; i < count; i++) length += buffers[i].len;
+    struct line line = {0};
+    add(&line, "{\"phase\":\"libuv\",\"function\":\"%s\",\"socket\":%llu,\"thread\":%lu", function,
+        (unsigned long long)socket, GetCurrentThreadId());
+    add(&line, ",\"type\":%d,\"secured\":%s,\"port\":%d,\"length\":%lu", facts.type,
+        boolean(find_secured(socket, facts.identity) != NULL), address ? ntohs(port_of(address)) : facts.peer_port, length);
+    write_line(&line);
+  }
+  LeaveCriticalSection(&lock);
+}
+
+static int WSAAPI seen_bind(SOCKET socket, const struct sockaddr *address, int length) {
+  saw("bind", socket, address, NULL, 0);
+  return real.bind(socket, address, length);
+}
+
+static int WSAAPI seen_listen(SOCKET socket, int backlog) {
+  saw("listen", socket, NULL, NULL, 0);
+  return real.listen(socket, backlog);
+}
+
+static int WSAAPI seen_connect(SOCKET socket, const struct sockaddr *address, int length) {
+  saw("connect", socket, address, NULL, 0);
+  return real.connect(socket, address, length);
+}
+
+static int WSAAPI seen_send(SOCKET socket, WSABUF *buffers, DWORD count, DWORD *sent, DWORD flags,
+                            WSAOVERLAPPED *overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
+  saw("WSASend", socket, NULL, buffers, count);
+  return real.WSASend(socket, buffers, count, sent, flags, overlapped, routine);
+}
+
+static int WSAAPI seen_send_to(SOCKET socket, WSABUF *buffers, DWORD count, DWORD *sent, DWORD flags,
+                               const struct sockaddr *address, int length, WSAOVERLAPPED *overlapped,
+                               LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
+  saw("WSASendTo", socket, address, buffers, count);
+  return real.WSASendTo(socket, buffers, count, sent, flags, address, length, overlapped, routine);
+}
+
+static BOOL PASCAL seen_connect_ex(SOCKET socket, const struct sockaddr *address, int length, void *data,
+                                   DWORD data_length, DWORD *sent, OVERLAPPED *overlapped) {
+  saw("ConnectEx", socket, address, NULL, 0);
+  return real.ConnectEx(socket, address, length, data, data_length, sent, overlapped);
+}
+
+/* libuv asks for ConnectEx by its GUID. */
+static int WSAAPI seen_ioctl(SOCKET socket, DWORD code, void *in, DWORD in_length, void *out, DWORD out_length,
+                             DWORD *returned, WSAOVERLAPPED *overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
+  static const GUID connect_ex = WSAID_CONNECTEX;
+  const int result = real.WSAIoctl(socket, code, in, in_length, out, out_length, returned, overlapped, routine);
+  if (result || code != SIO_GET_EXTENSION_FUNCTION_POINTER || memcmp(in, &connect_ex, sizeof connect_ex)) return result;
+  memcpy(&real.ConnectEx, out, sizeof real.ConnectEx);
+  const LPFN_CONNECTEX seen = seen_connect_ex;
+  memcpy(out, &seen, sizeof seen);
+  return result;
+}
+
+/* In the table of what node.exe imports. */
+static void replace_import(const char *name, void *by, void *original) {
+  void *function = (void *)GetProcAddress(GetModuleHandleA("ws2_32.dll"), name);
+  memcpy(original, &function, sizeof function);
+  char *base = (char *)GetModuleHandleA(NULL);
+  const IMAGE_NT_HEADERS *headers = (void *)(base + ((IMAGE_DOS_HEADER *)base)->e_lfanew);
+  const IMAGE_DATA_DIRECTORY *imports = &headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT];
+  for (const IMAGE_IMPORT_DESCRIPTOR *it = (void *)(base + imports->VirtualAddress); it->Name; it++) {
+    for (void **entry = (void *)(base + it->FirstThunk); *entry; entry++) {
+      if (*entry != function) continue;
+      DWORD protection;
+      VirtualProtect(entry, sizeof *entry, PAGE_READWRITE, &protection);
+      *entry = by;
+      VirtualProtect(entry, sizeof *entry, protection, &protection);
+    }
+  }
+}
+
+/* From now on the log has what libuv does with any socket, too. */
+EXPORT void double_watch(void) {
+  EnterCriticalSection(&lock);
+  watching = 1;
+  if (!real.bind) {
+    replace_import("bind", seen_bind, &real.bind);
+    replace_import("listen", seen_listen, &real.listen);
+    replace_import("connect", seen_connect, &real.connect);
+    replace_import("WSASend", seen_send, &real.WSASend);
+    replace_import("WSASendTo", seen_send_to, &real.WSASendTo);
+    replace_import("WSAIoctl", seen_ioctl, &real.WSAIoctl);
+  }
+  LeaveCriticalSection(&lock);
 }
 
 static const WCHAR *environment(const WCHAR *name) {
@@ -1210,6 +1324,7 @@ BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, LPVOID reserved) {
   }
   replace(GetProcAddress(GetModuleHandleA("kernelbase.dll"), "CancelIoEx"), cancel_io_ex);
   replace(GetProcAddress(GetModuleHandleA("ws2_32.dll"), "closesocket"), close_socket);
+  if (environment(L"WINSOCK_DOUBLE_WATCH")) double_watch();
   if (variant.revert_fails) replace(GetProcAddress(GetModuleHandleA("kernelbase.dll"), "RevertToSelf"), revert_nothing);
   return TRUE;
 }
