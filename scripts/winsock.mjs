@@ -7,9 +7,9 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } fro
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { ensureInstalled } from './ensure-installed.mjs'
 import { summary } from './tap.mjs'
 import { startForeignPrograms } from './winsock-foreign.mjs'
-import { mirror } from './winsock-mirror.mjs'
 import { installPackage } from './winsock-package.mjs'
 import {
   cache,
@@ -77,6 +77,10 @@ process.once('exit', () => {
   for (const prefix of prefixes) endWine(prefix)
   for (const folder of [run, consumer]) if (folder) rmSync(folder, { recursive: true, force: true })
 })
+
+ensureInstalled()
+// It imports what may just have been installed.
+const { mirror } = await import('./winsock-mirror.mjs')
 
 try {
   setUp()
