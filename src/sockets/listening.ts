@@ -141,7 +141,8 @@ function listenOn(
 /** tcp_wrap's TCPConstants.SERVER. */
 const SERVER = 1
 
-let Handle: (new (type: number) => Partial<ServerHandle>) | undefined
+type HandleClass = new (type: number) => Partial<ServerHandle>
+let Handle: HandleClass | undefined
 
 /**
  * A handle for a server, without a socket. Node does not give its TCP handles away: one of a client
@@ -149,8 +150,8 @@ let Handle: (new (type: number) => Partial<ServerHandle>) | undefined
  * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE
  */
 function serverHandle(): ServerHandle {
-  Handle ??= handleOfClient().constructor as typeof Handle
-  const handle = Handle === undefined ? {} : new Handle(SERVER)
+  Handle ??= handleOfClient().constructor as HandleClass
+  const handle = new Handle(SERVER)
   const { open, bind, bind6, listen, close } = handle
   if ([open, bind, bind6, listen, close].some(each => typeof each !== 'function')) {
     throw new SocketSecurityError(
