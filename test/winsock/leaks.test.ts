@@ -4,7 +4,7 @@ import { SecureDgramSocket } from '../../src/sockets/secure-dgram-socket.js'
 import { event } from '../support/events.js'
 import { until } from '../support/until.js'
 import { noDouble, winsockDouble } from '../support/winsock-double.js'
-import { freshDouble } from './log.js'
+import { calls, freshDouble } from './log.js'
 import { client, LOOPBACK, plainPeer, plainServer, security, server } from './scenes.js'
 
 /** Handles that a process may hold more of without having lost any: those of timers and threads. */
@@ -104,6 +104,45 @@ else {
       for (const { port } of peers) await socket.querySecurity({ address: LOOPBACK, port })
       await socket[Symbol.asyncDispose]()
     })
+  })
+
+  t.test('200 connections, 50 at a time: each secured once, asked about, and gone', async t => {
+    const double = freshDouble(t)
+    const listening = await server(t)
+    for (let wave = 0; wave < 4; wave++) {
+      const sockets = Array.from({ length: 50 }, () => client(t, listening.port))
+      const infos = await Promise.all(sockets.map(socket => socket.secured))
+      t.ok(infos.every(({ secured, encrypted }) => secured && encrypted))
+      await listening.accepts(50)
+      const ends = [...sockets, ...listening.accepted.splice(0)]
+      await Promise.all(
+        ends.map(async socket => {
+          socket.destroy()
+          if (!socket.closed) await event(socket, 'close')
+        }),
+      )
+    }
+    const log = double.takeLog()
+    const [settings, names, queries] = [
+      calls(log, 'WSASetSocketSecurity'),
+      calls(log, 'WSASetSocketPeerTargetName'),
+      calls(log, 'WSAQuerySocketSecurity'),
+    ]
+    t.same([settings.length, names.length, queries.length], [201, 200, 400])
+    t.ok(settings.every(({ bound, connected, error }) => !bound && !connected && error === 0))
+    t.ok(names.every(({ secured, connected, error }) => secured && !connected && error === 0))
+    t.ok(queries.every(({ secured, connected, error }) => secured && connected && error === 0))
+    t.equal(double.outstanding(), 0)
+    t.equal(double.openTokens(), 0)
+    // Windows gives the numbers of closed sockets to others, so each is closed before its next life.
+    const lives = new Map<number, number>()
+    for (const { phase, function: name, socket } of log) {
+      if (phase !== 'call') continue
+      if (name === 'WSASetSocketSecurity') lives.set(socket, (lives.get(socket) ?? 0) + 1)
+      if (name === 'closesocket') lives.set(socket, (lives.get(socket) ?? 0) - 1)
+    }
+    const open = [...lives.values()].filter(count => count > 0)
+    t.equal(open.length, 1, 'the listener alone is left')
   })
 
   t.test(
