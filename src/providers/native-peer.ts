@@ -335,6 +335,7 @@ export class NativePeer implements Sleeper {
   #ask(attempt: Attempt): void {
     const { socket, clock } = this.#context
     attempt.step = 'query'
+    this.#wakeFor(attempt)
     const asked = async () => socket.query(this.host, this.where.port)
     this.#after(attempt, asked(), info => {
       const insufficient = this.#insufficient(info)

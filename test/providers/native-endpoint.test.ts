@@ -200,6 +200,20 @@ t.test('what is not secured yet is asked again; what never is fails in time', as
   t.equal(log.at(-1), `error ${B}:${PORT} EPROTO`)
 })
 
+t.test('a system that answers "not yet", and then never: it ends in time all the same', async t => {
+  const { send, system, pass } = await world({ handshakeTimeout: 1000 })
+  let asked = 0
+  system.answer = () => {
+    asked += 1
+    return asked === 1 ? clearInfo : never
+  }
+  const outcome = send('x')
+  await settled()
+  await pass(1000)
+  t.equal(asked, 2)
+  t.equal(await outcome, 'ETIMEDOUT')
+})
+
 t.test('not encrypted where that is guaranteed (R14); enough where it is not', async t => {
   const strict = await world()
   strict.system.answer = () => plainInfo
