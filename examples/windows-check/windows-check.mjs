@@ -2,7 +2,7 @@
 // Finds out, on real Windows machines, what this library assumes of Windows. Starts main.ts, which
 // uses the library's sources: it sends what the library itself never would.
 
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
@@ -24,4 +24,5 @@ await build({
   logLevel: 'warning',
 })
 const { main } = await import(pathToFileURL(file).href)
+await rm(file)
 process.exitCode = await main(process.argv.slice(2))
