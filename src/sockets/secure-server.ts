@@ -84,6 +84,11 @@ class SecureServerClass extends net.Server {
     return this
   }
 
+  override async [Symbol.asyncDispose](): Promise<void> {
+    stateOf(this).stopOpening?.()
+    await super[Symbol.asyncDispose]()
+  }
+
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [raw] = args
     if (event === 'close') stateOf(this).closed = true

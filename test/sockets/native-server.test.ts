@@ -209,8 +209,16 @@ t.test('closed while the socket is prepared: what comes late is closed', async t
   server.close()
   t.equal(provider.listeners[0]?.signal.aborted, true)
   await event(server, 'close')
+
+  const disposed = newServer(t)
+  disposed.on('listening', () => t.fail('listening'))
+  disposed.listen(0, '127.0.0.1')
+  await until('it is prepared', () => provider.listeners.length === 2)
+  await disposed[Symbol.asyncDispose]()
+  t.equal(provider.listeners[1]?.signal.aborted, true)
+
   gate.resolve()
-  await until('it was made', () => provider.open.size === 0)
+  await until('both were made, and closed', () => provider.made === 2 && provider.open.size === 0)
   t.equal(server.listening, false)
 
   const abort = new AbortController()
@@ -232,7 +240,7 @@ t.test('listening again while the socket is prepared: the last one counts', asyn
   await listening(server, 0, '127.0.0.1')
   const { port } = server.address() as net.AddressInfo
   gate.resolve()
-  await until('the first one is closed', () => provider.open.size === 0)
+  await until('the first is closed', () => provider.made === 2 && provider.open.size === 0)
   t.match(server.address(), { port })
   t.equal(typeOfServiceOf(server), typeOfService)
   server.close()

@@ -34,6 +34,8 @@ export interface StandIn extends NativeProvider {
   readonly listeners: NativeListenRequest[]
   /** How often it was asked what secures a connection. */
   readonly queries: string[]
+  /** How many sockets were made. */
+  readonly made: number
   /** Sockets that were made, and neither discarded nor taken by a handle. */
   readonly open: Set<number>
   /** Discarded, or given to a handle, more than once. */
@@ -49,6 +51,7 @@ export function standIn(behaviour: Partial<Behaviour> = {}): StandIn {
   const open = new Set<number>()
   const mistakes: string[] = []
   const accepts: unknown[] = []
+  let made = 0
 
   function connection(address: string, alive: () => boolean) {
     return {
@@ -64,6 +67,7 @@ export function standIn(behaviour: Partial<Behaviour> = {}): StandIn {
   function make(family: 4 | 6, isAlive: { alive: () => boolean }): NativeDescriptor {
     const descriptor = newSocket(family)
     open.add(descriptor)
+    made += 1
     return {
       descriptor,
       discard() {
@@ -82,6 +86,9 @@ export function standIn(behaviour: Partial<Behaviour> = {}): StandIn {
     requests,
     listeners,
     queries,
+    get made() {
+      return made
+    },
     open,
     mistakes,
     accepts,
