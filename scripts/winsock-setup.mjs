@@ -66,6 +66,8 @@ export function windowsNode(version) {
 
 /** Installs and builds what is missing. Throws an Error that says what could not be had. */
 export function setUp() {
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new Error('Node for Windows runs here under Wine on a Linux for x64 only')
   mkdirSync(cache, { recursive: true })
   removeAbandoned()
   if (!existsSync(wine) || !has(compiler)) installPrograms()
