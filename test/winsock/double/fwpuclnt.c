@@ -370,6 +370,16 @@ static void remember_secured(SOCKET socket, uint64_t identity, int inherited) {
   secured_sockets = it;
 }
 
+static void forget_secured(SOCKET socket, uint64_t identity) {
+  for (struct secured **it = &secured_sockets; *it; it = &(*it)->next) {
+    struct secured *gone = *it;
+    if (gone->socket != socket || gone->identity != identity) continue;
+    *it = gone->next;
+    free(gone);
+    return;
+  }
+}
+
 /* An accepted socket has its listener's security. (Windows does not say; ask it.) */
 static int is_secured(SOCKET socket, const struct facts *facts) {
   const struct secured *known = find_secured(socket, facts->identity);
@@ -1133,6 +1143,7 @@ static int WSAAPI close_socket(SOCKET socket) {
   }
   if (!error) {
     cancel_operations((HANDLE)socket, NULL, 1);
+    forget_secured(socket, facts.identity);
     CloseHandle((HANDLE)socket);
   }
   LeaveCriticalSection(&lock);
