@@ -32,3 +32,10 @@ export function onlyCall(log: readonly Call[], name: WinsockFunction): Call {
   if (!call || others.length > 0) throw new Error(`${name} was called ${others.length + 1} times`)
   return call
 }
+
+/** All that was done with the socket of a call, by us and by Node, in order. */
+export function story(log: readonly Call[], { socket }: Call): Call['function'][] {
+  return log
+    .filter(each => each.socket === socket && each.phase !== 'complete')
+    .map(each => each.function)
+}

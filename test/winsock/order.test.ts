@@ -8,11 +8,49 @@ import t from 'tap'
 import { event, failure } from '../support/events.js'
 import { until } from '../support/until.js'
 import { noDouble } from '../support/winsock-double.js'
-import { calls, freshDouble, names, onlyCall } from './log.js'
+import { calls, freshDouble, names, onlyCall, story } from './log.js'
 import { client, datagramSocket, LOOPBACK, plainPeer, plainServer, server } from './scenes.js'
 
 if (noDouble) t.plan(0, noDouble)
 else {
+  t.test('what Node itself does with the sockets comes in between, and never before', async t => {
+    const double = freshDouble(t)
+    const peer = await plainServer(t)
+    const datagrams = await plainPeer(t)
+    double.watch()
+    const socket = client(t, peer.port)
+    socket.write('hello')
+    await peer.hears(5)
+    const stream = double.takeLog()
+    const told = ['WSASetSocketSecurity', 'WSASetSocketPeerTargetName']
+    t.same(story(stream, onlyCall(stream, 'WSASetSocketSecurity')), [
+      ...told,
+      'bind',
+      'ConnectEx',
+      'WSAQuerySocketSecurity',
+      'WSASend',
+    ])
+
+    await server(t)
+    const listener = double.takeLog()
+    t.same(story(listener, onlyCall(listener, 'WSASetSocketSecurity')), [
+      'WSASetSocketSecurity',
+      'bind',
+      'listen',
+    ])
+
+    const sender = datagramSocket(t)
+    sender.send('hello', datagrams.port, LOOPBACK)
+    await datagrams.hears(5)
+    const datagram = double.takeLog()
+    t.same(story(datagram, onlyCall(datagram, 'WSASetSocketSecurity')).slice(0, 4), [
+      'WSASetSocketSecurity',
+      'bind',
+      'WSASetSocketPeerTargetName',
+      'WSASendTo',
+    ])
+  })
+
   t.test('a client: security, name, and only then a connection, which is asked about', async t => {
     const double = freshDouble(t)
     const peer = await plainServer(t)
@@ -153,8 +191,10 @@ else {
       for (const mode of ['fail', 'pendFail'] as const)
         await t.test(`${name}: ${mode}`, async t => {
           const double = freshDouble(t)
-          double.behave(name, { mode, error: 10055, delay: 10 })
           const peer = await plainServer(t)
+          const datagrams = await plainPeer(t)
+          double.behave(name, { mode, error: 10055, delay: 10 })
+          double.watch()
           const socket = client(t, peer.port)
           socket.write('a secret')
           const error = await socket.failed
@@ -163,13 +203,17 @@ else {
           const log = double.takeLog()
           t.same(names(log), told.slice(0, told.indexOf(name) + 1))
 
-          const datagrams = await plainPeer(t)
           const datagramSender = datagramSocket(t)
           const sent = new Promise(resolve => {
             datagramSender.send('a secret', datagrams.port, LOOPBACK, resolve)
           })
           t.match(await sent, { code: 'ENOBUFS', syscall: name })
           t.same([peer.contacts, peer.received, datagrams.contacts], [0, '', 0])
+          const done = [...log, ...double.takeLog()].filter(({ phase }) => phase === 'libuv')
+          t.notOk(
+            done.some(each => /connect|send/i.test(each.function)),
+            'Node tried nothing',
+          )
         })
   })
 
