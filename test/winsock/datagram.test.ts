@@ -51,6 +51,43 @@ t.test('messages both ways; each end knows what secures the other, and who it is
   t.match(client.stats, { datagramsSent: 1, datagramsReceived: 1, handshakes: 1, peers: 1 })
 })
 
+t.test('Node binds, connects and sends with nothing but the SOCKET that is secured', async t => {
+  const double = freshDouble(t)
+  const peer = await plainPeer(t)
+  double.watch()
+  const client = datagramSocket(t, { security })
+  await client.setPeerTargetName({ address: LOOPBACK, port: peer.port, targetName: 'host/a' })
+  await sent(client, 'x', peer.port)
+  const connected = datagramSocket(t, { security })
+  connected.connect(peer.port, LOOPBACK)
+  await event(connected, 'connect')
+  await new Promise(resolve => connected.send('y', resolve))
+  await peer.hears(2)
+  const log = double.takeLog().filter(({ phase }) => phase !== 'complete')
+  const sockets = calls(log, 'WSASetSocketSecurity').map(each => each.socket)
+  const orders = sockets.map(socket =>
+    log.filter(each => each.socket === socket).map(each => each.function),
+  )
+  t.same(orders, [
+    [
+      'WSASetSocketSecurity',
+      'WSASetSocketPeerTargetName',
+      'bind',
+      'WSASendTo',
+      'WSAQuerySocketSecurity',
+    ],
+    [
+      'WSASetSocketSecurity',
+      'bind',
+      'WSASetSocketPeerTargetName',
+      'connect',
+      'WSASendTo',
+      'WSAQuerySocketSecurity',
+    ],
+  ])
+  t.ok(log.every(each => each.secured && sockets.includes(each.socket)))
+})
+
 t.test('on IPv6, and IPv4 on a socket of both', async t => {
   const double = freshDouble(t)
   const server = datagramSocket(t, { type: 'udp6', security })
