@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ADOPTION_COMMAND, adoption, adoptionProcess } from './adoption.js'
 import { type Control, connectControl } from './control.js'
+import { datagramQuestions } from './datagrams.js'
 import { environment } from './environment.js'
 import { libraryQuestions } from './library.js'
 import { machineQuestions } from './machine.js'
@@ -43,6 +44,7 @@ const questions: readonly Question[] = [
   ...machineQuestions,
   adoption,
   ...peerQuestions,
+  ...datagramQuestions,
   ...libraryQuestions,
 ]
 

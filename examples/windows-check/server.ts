@@ -1,5 +1,5 @@
 /** The first machine: opens what the client asks for, and tells what it sees of it. */
-import { query, setSecurity } from './calls.js'
+import { query, setName, setSecurity } from './calls.js'
 import { type Command, serveControl } from './control.js'
 import { environment } from './environment.js'
 import { type LibraryServer, serveDatagrams, serveStreams } from './library-server.js'
@@ -10,10 +10,12 @@ import {
   type Address,
   type Info,
   type Protocol,
+  peerTargetName,
   queryTemplate,
   settings,
   settingsIpsec,
   sizes,
+  type Unit,
 } from './variants.js'
 
 /** What the server saw of a connection, or of a datagram. */
@@ -37,10 +39,21 @@ export interface Listen extends Command {
   readonly do: 'listen'
   readonly kind: sockets.Kind
   readonly settings: SettingsName
-  readonly overlapped: boolean
-  readonly impersonate: boolean
+  /** False: the SOCKET is made without WSA_FLAG_OVERLAPPED. */
+  readonly overlapped?: boolean
+  /** Act as whoever comes. */
+  readonly impersonate?: boolean
   /** Names of accounts may be told. */
   readonly names: boolean
+  /** For both families. */
+  readonly dualStack?: boolean
+  /** Of datagrams: what the client must prove to be, by its port. */
+  readonly peerName?: {
+    readonly port: number
+    readonly name: string
+    readonly protocol: Protocol
+    readonly unit: Unit
+  }
 }
 
 /** null: NULL. */
@@ -59,9 +72,9 @@ export async function server(port: number, print: (line: string) => void): Promi
   let library: LibraryServer | undefined
   let nextPort = port
 
-  const commands: Record<string, (command: Command) => Promise<unknown>> = {
+  const commands: Record<string, (command: Command, client: string) => Promise<unknown>> = {
     environment,
-    listen: command => listen(command as Listen),
+    listen: (command, client) => listen(command as Listen, client),
     seen: ({ wait }) => next(Number(wait)),
     library: async ({ kind }) => {
       const serve = kind === 'datagram' ? serveDatagrams : serveStreams
@@ -73,11 +86,11 @@ export async function server(port: number, print: (line: string) => void): Promi
   }
   await serveControl(
     port,
-    async command => {
+    async (command, client) => {
       print(`${command.do} ${command.settings ?? command.kind ?? ''}`)
       const perform = Object.hasOwn(commands, command.do) ? commands[command.do] : undefined
       if (!perform) throw new Error(`there is no command ${command.do}`)
-      return perform(command)
+      return perform(command, client)
     },
     listening => {
       if (port !== 0) nextPort = listening
@@ -105,9 +118,9 @@ export async function server(port: number, print: (line: string) => void): Promi
     return {}
   }
 
-  async function listen(command: Listen) {
+  async function listen(command: Listen, client: string) {
     for (let tries = 1; ; tries += 1) {
-      const { socket, error } = await openListener(command)
+      const { socket, error } = await openListener(command, client)
       if (error === 0) {
         const watch = command.kind === 'stream' ? watchConnections : watchDatagrams
         watches.push(watch(socket, command))
@@ -120,16 +133,26 @@ export async function server(port: number, print: (line: string) => void): Promi
     }
   }
 
-  async function openListener(command: Listen): Promise<{ socket: number; error: number }> {
-    const local = { address: '0.0.0.0', port: ownPort() }
-    const socket = sockets.newSocket(command.kind, local, command.overlapped)
+  async function openListener(
+    { kind, settings: wanted, overlapped = true, dualStack = false, peerName }: Listen,
+    client: string,
+  ): Promise<{ socket: number; error: number }> {
+    const local = { address: dualStack ? '::' : '0.0.0.0', port: ownPort() }
+    const socket = sockets.newSocket(kind, local, overlapped)
     open.push(socket)
-    if (command.settings !== 'none') {
-      const { error } = await setSecurity(socket, settingsOf(command.settings))
+    if (wanted !== 'none') {
+      const { error } = await setSecurity(socket, settingsOf(wanted))
       if (error !== 0) throw new Error(`WSASetSocketSecurity: ${named(error)}`)
     }
+    if (dualStack) sockets.useBothFamilies(socket)
+    if (peerName) {
+      const { port, name, protocol, unit } = peerName
+      const peer = { address: client.replace(/^::ffff:/, ''), port }
+      const { error } = await setName(socket, peerTargetName(protocol, name, { unit, peer }))
+      if (error !== 0) throw new Error(`WSASetSocketPeerTargetName: ${named(error)}`)
+    }
     const bound = sockets.bind(socket, local)
-    return { socket, error: bound || (command.kind === 'stream' ? sockets.listen(socket) : 0) }
+    return { socket, error: bound || (kind === 'stream' ? sockets.listen(socket) : 0) }
   }
 
   async function watchConnections(listener: number, command: Listen) {
@@ -162,7 +185,7 @@ export async function server(port: number, print: (line: string) => void): Promi
     socket: number,
     peer: Address | undefined,
     basic: { from: Address; received: string },
-    { impersonate, names }: Listen,
+    { impersonate = false, names }: Listen,
   ): Promise<Seen> {
     const about = peer ? { peer } : {}
     const plain = await query(socket, queryTemplate('DEFAULT', about), sizes.QUERY_INFO)

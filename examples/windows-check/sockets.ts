@@ -62,6 +62,11 @@ export function isExclusive(socket: number): boolean {
   return winsock.getsockopt(socket, winsock.SOL_SOCKET, winsock.SO_EXCLUSIVEADDRUSE) === 1
 }
 
+/** A SOCKET of IPv6 takes IPv4 as well. */
+export function useBothFamilies(socket: number): void {
+  winsock.setsockopt(socket, winsock.IPPROTO_IPV6, winsock.IPV6_V6ONLY, 0)
+}
+
 /** 0 or an error: WSAETIMEDOUT is Windows' own, or ours after that time. */
 export async function connect(
   socket: number,
