@@ -19,6 +19,27 @@ export function connectArguments(args: unknown[]): ConnectArguments {
   return [{ port: first, ...host } as ConnectArguments[0], callback]
 }
 
+/**
+ * The options, read once, whatever getters or proxies they are made of: what was checked is what
+ * Node gets. Its own options are asked for by name, since they may stand on a prototype.
+ */
+export function readOnce(options: object): ConnectArguments[0] {
+  const names = new Set<string>(nodeOptions)
+  for (const name in options) names.add(name)
+  const read: Record<string, unknown> = {}
+  for (const name of names) {
+    if (name in options) read[name] = (options as Record<string, unknown>)[name]
+  }
+  return read as ConnectArguments[0]
+}
+
+/** What connect() reads: ours, node:net's and node:dns's. */
+const nodeOptions = [
+  ...['security', 'peerTargetName'],
+  ...['port', 'host', 'path', 'localAddress', 'localPort', 'family', 'hints', 'lookup'],
+  ...['autoSelectFamily', 'autoSelectFamilyAttemptTimeout', 'blockList'],
+]
+
 /** Node marks the array with a symbol of its own. */
 function isNormalised(array: unknown[]): boolean {
   return Object.getOwnPropertySymbols(array).some(symbol => symbol.description === 'normalizedArgs')

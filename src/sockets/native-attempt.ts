@@ -16,6 +16,8 @@ import type { PreparedSockets } from './prepared-sockets.js'
 export interface Attempts {
   readonly settings: ParsedSettings
   readonly prepared: PreparedSockets
+  /** Whose sockets they are, whatever an earlier connect() of the same object still tries. */
+  readonly port: number
   /** Nothing may connect any more. */
   isCancelled(): boolean
   /** Is it the handle that the socket has now? */
@@ -40,7 +42,7 @@ export function armHandle(handle: Partial<TcpHandle>, attempts: Attempts): void 
       if (typeof handle.open !== 'function' || typeof original !== 'function')
         return refuse(unavailable('its handles'))
       if (typeof request?.oncomplete !== 'function') return refuse(unavailable('its requests'))
-      const native = prepared.take(address)
+      const native = rest[0] === attempts.port ? prepared.take(address) : undefined
       if (!native) return refuse(prepared.failure(address) ?? notPrepared(address))
       const status = handle.open(native.descriptor)
       if (status !== 0) {
@@ -57,6 +59,11 @@ export function armHandle(handle: Partial<TcpHandle>, attempts: Attempts): void 
     attempts.refused(error)
     return refusal()
   }
+}
+
+/** A handle that no connect() of ours has made connects to nobody. */
+export function refuseHandle(handle: Partial<TcpHandle>): void {
+  handle.connect = handle.connect6 = refusal
 }
 
 /** Puts the system's answer between the connection and Node's knowledge of it. */

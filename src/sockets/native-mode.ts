@@ -54,6 +54,7 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   const attempts: Attempts = {
     settings,
     prepared,
+    port: Number(options.port),
     isCancelled: () => cancelled,
     holds: handle => state.handle === handle,
     refused: error => {
@@ -98,8 +99,10 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   /** Answers Node when the sockets are prepared. */
   function lookUp(name: string, wanted: dns.LookupOptions, answer: LookupAnswer): void {
     const find = (options.lookup ?? dns.lookup) as Lookup
+    let answered = false
     find(name, wanted, (error, found, family) => {
-      if (cancelled) return
+      if (cancelled || answered) return
+      answered = true
       if (error) {
         answer(error, found, family)
         return
@@ -221,12 +224,15 @@ function nodeOptions({ options, settings }: NativeConnectRequest): TcpNetConnect
   }
 }
 
-/** A name may have very many addresses. */
+/** A name may have very many addresses, and one more than once. */
 function worthTrying(found: readonly Address[]): Address[] {
+  const chosen = new Map<string, Address>()
   const count = new Map<number, number>()
-  return found.filter(({ family }) => {
+  for (const { address, family } of found) {
     const earlier = count.get(family) ?? 0
+    if (chosen.has(address) || earlier === MAX_ADDRESSES) continue
     count.set(family, earlier + 1)
-    return earlier < MAX_ADDRESSES
-  })
+    chosen.set(address, { address, family })
+  }
+  return [...chosen.values()]
 }

@@ -17,7 +17,7 @@ export class PreparedSockets {
     const { signal } = this.#abort
     try {
       const socket = await open(signal)
-      if (signal.aborted) socket.discard()
+      if (signal.aborted || this.#ready.has(address)) socket.discard()
       else this.#ready.set(address, socket)
     } catch (error) {
       this.#failures.set(address, error as Error)

@@ -33,8 +33,9 @@ import {
   writeAll,
 } from './channel-mode.js'
 import { deferred, handled } from './completion.js'
-import { connectArguments } from './connect-arguments.js'
+import { connectArguments, readOnce } from './connect-arguments.js'
 import { runAs } from './impersonation.js'
+import { exchanged, refuseHandle } from './native-attempt.js'
 import { connectNative } from './native-mode.js'
 import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
@@ -154,7 +155,8 @@ class SecureSocketClass extends TlsReadingSide {
   // node:net.
 
   override connect(...args: unknown[]): this {
-    const [options, callback] = connectArguments(args)
+    const [given, callback] = connectArguments(args)
+    const options = readOnce(given)
     const state = stateOf(this)
     if (callback) this.once('connect', callback)
     // Aborted before it began: its error is on the way.
@@ -200,7 +202,8 @@ class SecureSocketClass extends TlsReadingSide {
     const state = stateOf(this)
     const { channel } = state
     if (!channel) {
-      netSocket._write.call(this, data, encoding, callback)
+      if (hasForeignHandle(state)) callback(unsupportedFamily('this socket'))
+      else netSocket._write.call(this, data, encoding, callback)
     } else if (!state.established) {
       const to = (secured: Socket) => secured.write(data as string, encoding, callback)
       waitToWrite(this, state, { data, encoding, to, callback })
@@ -217,7 +220,8 @@ class SecureSocketClass extends TlsReadingSide {
     const state = stateOf(this)
     const { channel } = state
     if (!channel) {
-      netSocket._writev?.call(this, chunks, callback)
+      if (hasForeignHandle(state)) callback(unsupportedFamily('this socket'))
+      else netSocket._writev?.call(this, chunks, callback)
     } else if (!state.established) {
       const to = (secured: Socket) => writeAll(secured, chunks, callback)
       waitToWrite(this, state, { data: chunks, encoding: '', to, callback })
@@ -335,10 +339,14 @@ class SecureSocketClass extends TlsReadingSide {
 
   set _handle(handle: unknown) {
     const state = stateOf(this)
+    if (handle && state.established && !state.channel) {
+      this.destroy(exchanged())
+      return
+    }
     state.handle = handle
-    // Node writes to what it has kept itself.
-    Reflect.set(netSocket, '_handle', handle, this)
-    if (handle) state.armHandle?.(handle)
+    // Node writes to what its own setter has kept: that is never a handle which nobody has secured.
+    if (!handle || state.armHandle) Reflect.set(netSocket, '_handle', handle, this)
+    if (handle) (state.armHandle ?? refuseHandle)(handle)
   }
 }
 
@@ -458,15 +466,16 @@ function initialise(socket: SecureSocketClass, options?: SecureSocketOptions): v
 /** Security among the options of the constructor or of connect(): what is wrong is thrown at once. */
 function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): void {
   const state = stateOf(socket)
-  if (options?.security !== undefined) {
-    const settings = parseSettings(options.security)
+  const { security, peerTargetName } = Object(options) as SecurityOptions
+  if (security !== undefined) {
+    const settings = parseSettings(security)
     // The same again, when the same object connects again, is no second setting.
     const same = settings.fingerprint === state.settings?.fingerprint
     if (!same) checkSetSecurity(socketState(socket))
     state.settings = settings
   }
-  if (options?.peerTargetName !== undefined) {
-    const name = parseTargetNameFor(state.settings, options.peerTargetName)
+  if (peerTargetName !== undefined) {
+    const name = parseTargetNameFor(state.settings, peerTargetName)
     checkSetPeerTargetName(socketState(socket))
     state.targetName = name
   }

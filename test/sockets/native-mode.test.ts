@@ -516,6 +516,94 @@ t.test('fail closed: a handle of a Node that connects otherwise', async t => {
   t.same(received, [], 'nothing has left')
 })
 
+t.test('a handle that is put there after the connection carries nothing', async t => {
+  const { port, received } = await server(t)
+  provide(t)
+  const socket = createConnection({ port, host: '127.0.0.1', security })
+  await socket.secured
+  const plain = net.connect(port, '127.0.0.1')
+  t.teardown(() => plain.destroy())
+  await event(plain, 'connect')
+  const failed = event(socket, 'error')
+  Reflect.set(socket, '_handle', Reflect.get(plain, '_handle'))
+  socket.write('secret')
+  t.match(await failed, [{ code: 'EPROTO' }])
+  t.equal(plain.destroyed, false, 'it is the handle of another')
+
+  const foreign = new SecureSocket({ security })
+  Reflect.set(foreign, '_handle', Reflect.get(plain, '_handle'))
+  foreign.write('secret')
+  t.match(await event(foreign, 'error'), [{ code: 'EAFNOSUPPORT' }])
+  t.same(received, [], 'nothing has left')
+})
+
+t.test('options are read once: what was checked is what Node gets', async t => {
+  const { port, sockets } = await server(t)
+  provide(t)
+  for (const protocol of ['tls', 'ipsec'] as const) {
+    let reads = 0
+    class Options {
+      host = '127.0.0.1'
+      get port() {
+        reads += 1
+        return reads === 1 ? undefined : port
+      }
+    }
+    const socket = new SecureSocket({ security: { protocol } })
+    t.throws(() => socket.connect(new Options() as never), { code: 'ERR_MISSING_ARGS' }, protocol)
+    t.equal(reads, 1)
+    socket.destroy()
+  }
+  t.equal(sockets.size, 0)
+})
+
+t.test('a look-up that finds an address twice, or answers twice', async t => {
+  const { port } = await server(t)
+  const provider = provide(t)
+  const socket = createConnection({
+    port,
+    host: 'twice.example',
+    autoSelectFamily: true,
+    lookup: lookupOf('127.0.0.1', '127.0.0.1', '127.0.0.1'),
+    security,
+  })
+  t.equal(await socket.secured, info)
+  t.equal(provider.requests.length, 1)
+  socket.destroy()
+
+  const lookup = (_host: string, _options: object, answer: (...args: unknown[]) => void) => {
+    setImmediate(answer, null, '127.0.0.1', 4)
+    setImmediate(answer, null, '127.0.0.2', 4)
+  }
+  const again = createConnection({
+    port,
+    host: 'twice.example',
+    autoSelectFamily: false,
+    lookup: lookup as never,
+    security,
+  })
+  t.equal(await again.secured, info)
+  t.equal(again.remoteAddress, '127.0.0.1')
+  t.equal(provider.requests.length, 2)
+  again.destroy()
+})
+
+t.test(
+  'connected elsewhere in an event of the old attempt: no socket for another port',
+  async t => {
+    const [first, second] = [await server(t), await server(t)]
+    provide(t)
+    const lookup = lookupOf('127.0.0.1')
+    const socket = createConnection({ port: first.port, host: 'a.example', lookup, security })
+    socket.once('connectionAttempt', () => {
+      socket.destroy()
+      socket.connect({ port: second.port, host: 'b.example', lookup })
+    })
+    await closed(socket)
+    t.equal(first.sockets.size, 0, 'what is secured for one is not used for the other')
+  },
+)
+
 t.test('a handle that is there already is nobody that was secured', async t => {
   const { port, sockets } = await server(t)
   const provider = provide(t)
