@@ -13,7 +13,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -27,7 +27,7 @@ export const versions = ['20', '22', '24', '26']
 // Debian keeps Wine's programs out of the PATH.
 const wineFolder = '/usr/lib/wine'
 const compiler = 'x86_64-w64-mingw32-gcc'
-const doubleSource = join(root, 'test/winsock/double/fwpuclnt.c')
+const doubleSources = join(root, 'test/winsock/double')
 const double = join(cache, 'double/fwpuclnt.dll')
 const template = join(cache, 'prefix')
 
@@ -156,12 +156,14 @@ function makeTemplate() {
 }
 
 function buildDouble() {
-  if (existsSync(double) && statSync(double).mtimeMs > statSync(doubleSource).mtimeMs) return
-  mkdirSync(join(double, '..'), { recursive: true })
+  const files = readdirSync(doubleSources).map(name => join(doubleSources, name))
+  const newest = Math.max(...files.map(path => statSync(path).mtimeMs))
+  if (existsSync(double) && statSync(double).mtimeMs > newest) return
+  mkdirSync(dirname(double), { recursive: true })
   const fresh = `${double}.${process.pid}`
-  const warnings = ['-std=c11', '-Wall', '-Wextra', '-Werror']
-  const libraries = ['-lws2_32', '-ladvapi32', '-lntdll']
-  run(compiler, ['-shared', '-O1', ...warnings, '-o', fresh, doubleSource, ...libraries])
+  const options = ['-shared', '-O1', '-std=c11', '-Wall', '-Wextra', '-Werror', '-o', fresh]
+  const sources = files.filter(path => path.endsWith('.c'))
+  run(compiler, [...options, ...sources, '-lws2_32', '-ladvapi32', '-lntdll'])
   renameSync(fresh, double)
 }
 

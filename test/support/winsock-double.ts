@@ -1,5 +1,5 @@
 /**
- * The test's end of the stand-in for Fwpuclnt.dll (test/winsock/double/fwpuclnt.c): what the six
+ * The test's end of the stand-in for Fwpuclnt.dll (test/winsock/double): what the six
  * functions do, and what was asked of them. `npm run test:winsock` puts it in the place of the
  * system's library; the same process loads it here a second time, so both ends share its state.
  */

@@ -128,6 +128,15 @@ t.test('queries: of what is connected, into what is large enough', options, asyn
   t.match(query(open(t, 2), peer), { error: 0 })
 })
 
+t.test('what could not be set secures nothing', options, async t => {
+  for (const mode of ['fail', 'pretend'] as const) {
+    winsockDouble().behave('WSASetSocketSecurity', { mode })
+    const info = Buffer.alloc(24)
+    winsock.querySocketSecurityNow(connected(t, 1, encryption), null, info)
+    t.equal(info.readUInt32LE(4), 0, mode)
+  }
+})
+
 t.test('tokens are handles that are to be closed', options, async t => {
   const double = winsockDouble()
   const before = double.openTokens()
