@@ -4,7 +4,7 @@
  * What is said here holds for Windows. Which of them another system's provider can honour is for
  * that provider to say; none is ignored in silence.
  */
-import { isUtf8, transcode } from 'node:buffer'
+import { isUtf8 } from 'node:buffer'
 import { createHmac, randomBytes } from 'node:crypto'
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 import { standsFor } from './fingerprint.js'
@@ -195,12 +195,12 @@ function utf16(key: string, value: unknown): Buffer {
     new SocketSecurityError('EINVAL', `security.${key} is ${kindOf(value)}: ${why}`, { syscall })
   let bytes: Buffer
   if (typeof value === 'string') {
-    bytes = Buffer.alloc(value.length * 2)
+    bytes = unmoved(value.length * 2)
     bytes.write(value, 'utf16le')
   } else if (isView(value)) {
     const view = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
     if (!isUtf8(view)) throw refused('a Buffer holds the password in UTF-8')
-    bytes = view.byteLength === 0 ? Buffer.alloc(0) : transcode(view, 'utf8', 'utf16le')
+    bytes = transcoded(view)
   } else {
     throw refused('give a string, a Buffer, or a function that returns one of them at once')
   }
@@ -208,6 +208,37 @@ function utf16(key: string, value: unknown): Buffer {
   if (length >= 1 && length <= PWLEN && isWellFormed(bytes)) return bytes
   bytes.fill(0)
   throw refused(`give 1 to ${PWLEN} characters, without NUL and without half a surrogate pair`)
+}
+
+/**
+ * UTF-8 that is known to be such, as UTF-16LE. By hand: Node's own transcode() leaves copies where
+ * nobody can overwrite them (seen on Node 24).
+ */
+function transcoded(utf8: Uint8Array): Buffer {
+  // No character takes more than twice its bytes.
+  const room = unmoved(utf8.length * 2)
+  let end = 0
+  for (let at = 0; at < utf8.length; ) {
+    const lead = utf8[at] as number
+    const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4
+    let point = length === 1 ? lead : lead & (0x7f >> length)
+    for (const next of utf8.subarray(at + 1, at + length)) point = (point << 6) | (next & 0x3f)
+    at += length
+    if (point > 0xffff) {
+      end = room.writeUInt16LE(0xd800 | ((point - 0x10000) >> 10), end)
+      point = 0xdc00 | (point & 0x3ff)
+    }
+    end = room.writeUInt16LE(point, end)
+  }
+  return room.subarray(0, end)
+}
+
+/**
+ * Zeroed memory outside of V8's heap. A small Buffer by itself begins on the heap, and what the
+ * collector or a native call moves from there leaves a copy behind (seen).
+ */
+function unmoved(bytes: number): Buffer {
+  return Buffer.from(new ArrayBuffer(bytes))
 }
 
 /** Looked through as numbers: a string of it could not be overwritten. */

@@ -102,7 +102,8 @@ t.test('without filters of its own a datagram socket would send without knowing'
 })
 
 t.test('a password becomes UTF-16LE in a Buffer of whoever asks', async t => {
-  const text = 'pässwörd €😀'
+  // The first and the last character of each length that UTF-8 has.
+  const text = '\u0001~\u0080ö\u07ff\u0800€\ud7ff\ue000\uffff\u{10000}😀\u{10ffff}'
   const expected = Buffer.from(text, 'utf16le')
   for (const password of [
     text,
