@@ -66,15 +66,19 @@ static void finish_overlapped(WSAOVERLAPPED *overlapped, HANDLE event, int error
  * finds a packet that it did not ask for, as it would on Windows.
  */
 static void tell_completion_port(SOCKET socket) {
-  /* libuv looks for its request round about the OVERLAPPED, and finds one that it does not know. */
+  /* libuv looks for its request round about the OVERLAPPED, and finds one that it does not know. Not freed. */
   char *surroundings = calloc(1, 8192);
   OVERLAPPED *overlapped = (OVERLAPPED *)(surroundings + 4096);
   DWORD returned;
-  if (WSAIoctl(socket, SIO_ADDRESS_LIST_CHANGE, NULL, 0, NULL, 0, &returned, overlapped, NULL) == 0) return;
-  if (WSAGetLastError() != WSA_IO_PENDING) return;
-  NTSTATUS(NTAPI * cancel)(HANDLE, void *, IO_STATUS_BLOCK *) = native("NtCancelIoFileEx");
-  IO_STATUS_BLOCK status;
-  cancel((HANDLE)socket, overlapped, &status);
+  overlapped->hEvent = CreateEventW(NULL, TRUE, FALSE, NULL);
+  if (WSAIoctl(socket, SIO_ADDRESS_LIST_CHANGE, NULL, 0, NULL, 0, &returned, overlapped, NULL) == SOCKET_ERROR &&
+      WSAGetLastError() == WSA_IO_PENDING) {
+    NTSTATUS(NTAPI * cancel)(HANDLE, void *, IO_STATUS_BLOCK *) = native("NtCancelIoFileEx");
+    IO_STATUS_BLOCK status;
+    cancel((HANDLE)socket, overlapped, &status);
+    WaitForSingleObject(overlapped->hEvent, INFINITE);
+  }
+  CloseHandle(overlapped->hEvent);
 }
 
 struct apc {
@@ -151,11 +155,12 @@ static DWORD WINAPI complete_later(void *parameter) {
   }
   struct facts facts;
   const int open = !examine(socket, &facts) && facts.identity == operation->identity;
+  /* Before the caller learns of it: then it may give the socket to a completion port. */
+  if (open && !operation->low_bit) tell_completion_port(socket);
   /* From here the OVERLAPPED is the caller's again. */
   finish_overlapped(overlapped, operation->event, error, bytes);
   LeaveCriticalSection(&lock);
   if (apc && !QueueUserAPC(run_routine, operation->thread, (ULONG_PTR)apc)) free(apc);
-  if (open && !operation->low_bit) tell_completion_port(socket);
   free_operation(operation);
   return 0;
 }
