@@ -51,7 +51,7 @@ const chosenOnce = [
 const packageTest = 'test/winsock/package.test.ts'
 
 const jobs = 2
-const secondsPerFile = 120
+const secondsPerFile = 180
 
 const { values, positionals } = parseArgs({
   options: { node: { type: 'string' } },
