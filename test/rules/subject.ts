@@ -41,7 +41,7 @@ export interface Subject {
     /** Of a server that is to share its port with the processes of a cluster. */
     readonly cluster: string
   }
-  /** Does the query tell by which name the peer was authenticated where none was set? */
+  /** The name by which a server of loopback is authenticated where none was set, as the query tells it. */
   readonly derivedName: string
 
   /** Of a provider that leaves the packets to the system: what stands in for that. */
