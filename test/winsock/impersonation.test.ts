@@ -270,6 +270,23 @@ test('a thread that cannot revert ends the process', async t => {
   }
 })
 
+test('whoever hears that the process exits does not act as the peer', async (t, double) => {
+  for (const how of ['once', 'nested']) {
+    const { code, output } = await runProgram(t, 'exit-inside', [how])
+    t.match({ code, output }, { code: 5, output: /^the peer\s+the process\s*$/ }, how)
+  }
+  double.behave('WSAImpersonateSocketPeer', { mode: 'succeed' })
+  const target = await securedConnection(t)
+  const listeners = process.listenerCount('exit')
+  impersonatePeer(target, () => impersonatePeer(target, () => {}))
+  t.throws(() =>
+    impersonatePeer(target, () => {
+      throw new Error('x')
+    }),
+  )
+  t.equal(process.listenerCount('exit'), listeners)
+})
+
 test('what it starts goes on as the process', async (t, double) => {
   const target = await securedConnection(t)
   const context = new AsyncLocalStorage<string>()

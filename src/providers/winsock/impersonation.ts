@@ -63,8 +63,7 @@ export function impersonatePeer<T>(target: ImpersonationTarget, fn: () => T): T 
   requireSecureSocketExtensions()
   requireAdvapi32()
   const before = ownToken()
-  // The time limit of node:vm ends a function without its `finally`: then this is what is left.
-  const guard = before === 0 ? setImmediate(restore, before) : undefined
+  const guard = before === 0 ? guardOthers() : undefined
   let result: T
   try {
     try {
@@ -74,7 +73,7 @@ export function impersonatePeer<T>(target: ImpersonationTarget, fn: () => T): T 
       result = fn()
     } finally {
       restore(before)
-      clearImmediate(guard)
+      guard?.()
     }
   } finally {
     if (before !== 0) closeHandle(before)
@@ -83,6 +82,27 @@ export function impersonatePeer<T>(target: ImpersonationTarget, fn: () => T): T 
   // What becomes of it concerns nobody any more, who is told now that it was wrong.
   if (types.isPromise(result)) result.catch(() => {})
   throw notSynchronous('it has returned a promise', target)
+}
+
+/**
+ * Whom the function does not come back to: process.exit() calls the listeners of 'exit' before it
+ * does, and the time limit of node:vm ends a function without its `finally`.
+ * @returns what ends it
+ */
+function guardOthers(): () => void {
+  const left = setImmediate(() => revert())
+  process.prependListener('exit', revert)
+  return end
+
+  function revert(): void {
+    restore(0)
+    end()
+  }
+
+  function end(): void {
+    clearImmediate(left)
+    process.off('exit', revert)
+  }
 }
 
 function checkSynchronous(fn: unknown, target: ImpersonationTarget): void {
