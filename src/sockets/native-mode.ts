@@ -75,7 +75,8 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
   })
   internals(socket)._host = null
   state.dial = { cancel }
-  socket.on('connectionAttempt', onAttempt)
+  // Before the application's own listeners, which may destroy the socket.
+  socket.prependListener('connectionAttempt', onAttempt)
   socket.prependOnceListener('connect', onConnect)
 
   if (literal) {

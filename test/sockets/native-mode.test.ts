@@ -402,6 +402,15 @@ t.test(
       t.match(await failure(socket.secured), { code: 'ENOTCONN' })
     })
 
+    await t.test("in the event 'connectionAttempt', by who listened before connect()", async t => {
+      provide(t)
+      const socket = new SecureSocket({ security })
+      socket.on('connectionAttempt', () => socket.destroy())
+      socket.connect({ port, host: '127.0.0.1' })
+      await closed(socket)
+      t.match(await failure(socket.secured), { code: 'ENOTCONN' })
+    })
+
     await t.test("in the event 'connectionAttempt' of the first of several addresses", async t => {
       provide(t)
       const socket = createConnection({
