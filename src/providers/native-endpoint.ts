@@ -28,6 +28,8 @@ import { Timers } from './datagrams/timers.js'
 import { NativeNames } from './native-names.js'
 import { NativePeer, type NativePeerContext } from './native-peer.js'
 
+/** Milliseconds for which no room is looked for, where there was none. */
+const FULL = 100
 /** Addresses whose canonical text is remembered. */
 const SPELLING_LIMIT = 4096
 
@@ -58,6 +60,10 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   /** How many peers each address has. */
   readonly #hosts = new Map<string, number>()
   readonly #texts = new Map<string, string>()
+  /** Whom the socket is or was connected to. */
+  #connection: { readonly host: string; readonly port: number } | undefined
+  /** Until then there is no room for strangers: looking for some takes time. */
+  #fullUntil = Number.NEGATIVE_INFINITY
   #closed = false
 
   /** @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings that the system cannot honour */
@@ -97,8 +103,18 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
    */
   async beforeConnect(address: string, port: number, host: string): Promise<void> {
     const text = this.#text(address)
+    const before = this.#connection
+    this.#connection = { host: text, port }
+    if (before && (before.host !== text || before.port !== port)) this.#dropName(before)
     const peer = this.#peers.get(peerText(text, port)) ?? this.#newPeer(text, address, port)
     await peer.nameBeforeConnect(host)
+  }
+
+  /** A name that was derived for a peer which nothing is known of. */
+  #dropName({ host, port }: { host: string; port: number }): void {
+    if (this.#closed || this.#peers.has(peerText(host, port))) return
+    // What the application has set stays.
+    if (this.#names.exact(host, port) === undefined) this.names.remove(host, port).catch(() => {})
   }
 
   get socket(): NativeDatagramSocket {
@@ -118,12 +134,32 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
       this.totals.dropped.unknownPeer += 1
       return undefined
     }
-    const { maxSessions, maxSessionsPerHost } = this.settings
-    if (this.#peers.size >= maxSessions || (this.#hosts.get(text) ?? 0) >= maxSessionsPerHost) {
+    if (!this.#hasRoom(text)) {
       this.totals.dropped.limit += 1
       return undefined
     }
     return this.#addPeer(text, address, port)
+  }
+
+  /** Whoever was refused, or rests, makes room for a stranger. */
+  #hasRoom(host: string): boolean {
+    const { maxSessions, maxSessionsPerHost } = this.settings
+    const hostIsFull = () => (this.#hosts.get(host) ?? 0) >= maxSessionsPerHost
+    if (this.#peers.size < maxSessions && !hostIsFull()) return true
+    const now = this.clock.now()
+    if (now < this.#fullUntil) return false
+    const ofHost = hostIsFull()
+    for (const peer of this.#peers.values()) {
+      if (!peer.isIdle || (ofHost && peer.host !== host)) continue
+      this.#letGo(peer)
+      if (this.#peers.size < maxSessions && !hostIsFull()) return true
+    }
+    this.#fullUntil = now + FULL
+    return false
+  }
+
+  #letGo(peer: NativePeer): void {
+    peer.close('ECANCELED', `${peer.text} made room for another`)
   }
 
   send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
@@ -170,10 +206,14 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   deleteTargetName(address: string, port: number): boolean | Promise<boolean> {
     const text = this.#text(address)
     if (this.#names.delete(text, port) === undefined) return false
+    const peers = this.#peersAt(text, port)
     // A peer's own copy of a name for all ports goes with it.
-    const ports = port === 0 ? this.#peersAt(text, port).map(({ where }) => where.port) : []
+    const ports = port === 0 ? peers.map(({ where }) => where.port) : []
     const own = ports.filter(each => this.#names.exact(text, each) === undefined)
-    const removed = [port, ...own].map(each => this.names.remove(text, each))
+    // Who is being authenticated by it now, is so to the end.
+    const pending = peers.map(peer => peer.attemptOver()).filter(each => each !== undefined)
+    const after = pending.length > 0 ? Promise.all(pending).then(() => {}) : undefined
+    const removed = [port, ...own].map(each => this.names.remove(text, each, after))
     return Promise.all(removed).then(() => true)
   }
 
@@ -269,9 +309,9 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     const ofHost = (this.#hosts.get(host) ?? 0) - 1
     if (ofHost > 0) this.#hosts.set(host, ofHost)
     else this.#hosts.delete(host)
-    // What the application has set stays; a name that came with the peer goes with it.
-    if (this.#closed || this.#names.exact(host, where.port) !== undefined) return
-    this.names.remove(host, where.port).catch(() => {})
+    this.#fullUntil = Number.NEGATIVE_INFINITY
+    // A name that came with the peer goes with it.
+    this.#dropName({ host, port: where.port })
   }
 
   #peerFor(address: string, port: number): NativePeer {
@@ -282,11 +322,18 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     return this.#addPeer(text, address, port)
   }
 
-  /** The peer goes that was used least lately; it is asked for anew when it is used again. */
+  /**
+   * Room for a peer of the application's: who was refused or rests goes, else a stranger who is being
+   * asked about, else who was used least lately. It is asked about anew when it is used again.
+   */
   #makeRoom(): void {
-    for (const peer of this.#peers.values()) {
-      if (peer.isBeingSecured) continue
-      peer.close('ECANCELED', `${peer.text} made room for another`)
+    const peers = [...this.#peers.values()]
+    const leaving =
+      peers.find(peer => peer.isIdle) ??
+      peers.find(peer => peer.isBeingSecured && !peer.isCommitted) ??
+      peers.find(peer => peer.isSecured)
+    if (leaving !== undefined) {
+      this.#letGo(leaving)
       return
     }
     throw new SocketSecurityError(

@@ -3,7 +3,8 @@
  * the system whom the peer must prove to be before the first datagram leaves, to hold what comes and
  * all else that is to leave until the system says that the peer is secured, and to give it up in time.
  */
-import { SocketSecurityError, type SocketSecurityErrorCode } from '../model/errors.js'
+import { isIP } from 'node:net'
+import { SocketSecurityError, type SocketSecurityErrorCode, show } from '../model/errors.js'
 import { peerText } from '../model/peer-text.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
@@ -17,7 +18,7 @@ import type {
   PeerAddress,
   SendCallback,
 } from './datagram-provider.js'
-import { MessageQueue, type QueueTotals } from './datagrams/message-queue.js'
+import { MessageQueue, type QueueTotals, type WaitingMessage } from './datagrams/message-queue.js'
 import { rethrowLater, safely } from './datagrams/safely.js'
 import type { Sleeper, Timers } from './datagrams/timers.js'
 import type { NativeNames } from './native-names.js'
@@ -29,6 +30,8 @@ const LONGEST_PAUSE = 1000
 const REFUSAL = 1000
 /** Milliseconds between two notes of when a peer was last used. */
 const TOUCH = 1000
+/** Milliseconds of use after which the system is asked again who a peer is, and whether it is secured. */
+const RECHECK = 60_000
 /** All peers together hold at most what so many of them may hold. */
 const HOLDERS = 64
 
@@ -66,6 +69,14 @@ interface Attempt {
   nextQuery: number
   /** The name that the system checks the peer against. */
   name: TargetName | undefined
+  /** It was set by the application. */
+  isSet: boolean
+}
+
+/** A name that the system was told, and whether the application has set it. */
+interface Told {
+  readonly name: TargetName | undefined
+  readonly isSet: boolean
 }
 
 interface Waiter {
@@ -103,6 +114,12 @@ export class NativePeer implements Sleeper {
   #refusedUntil = Number.NEGATIVE_INFINITY
   /** What the application called it when it was secured; undefined where it had spoken first. */
   #called: string | undefined
+  /** It is held to a name that the application has set. */
+  #isNamed = false
+  #askedAt = 0
+  #rechecking = false
+  /** Told when there is no attempt any more. */
+  #afterAttempt: (() => void)[] = []
   /** Nothing was heard for long, but it was the application that began: until then it may come back. */
   #expectedUntil = Number.NEGATIVE_INFINITY
   /** An ICMP error that came meanwhile: perhaps why it does not answer. */
@@ -127,6 +144,17 @@ export class NativePeer implements Sleeper {
   /** It is secured, or the application has sent to it and waits for that: no name can be set any more (R18). */
   get isCommitted(): boolean {
     return this.info !== undefined || (this.#attempt !== undefined && this.#spokenTo)
+  }
+
+  /** Nothing secures it, and nothing is under way: it was refused, or rests. */
+  get isIdle(): boolean {
+    return this.info === undefined && this.#attempt === undefined
+  }
+
+  /** Resolves when nobody is being authenticated here; at once where nothing is under way. */
+  attemptOver(): Promise<void> | undefined {
+    if (this.#attempt === undefined || this.#attempt.step === 'name') return undefined
+    return new Promise(resolve => this.#afterAttempt.push(resolve))
   }
 
   /** A name was set that it has to prove, also where it has spoken already. */
@@ -157,6 +185,7 @@ export class NativePeer implements Sleeper {
     if (this.#held.length >= maxQueuedDatagrams || this.#heldBytes + length > maxQueuedBytes)
       return false
     if (held.bytes + length > HOLDERS * maxQueuedBytes) return false
+    if (held.datagrams >= HOLDERS * maxQueuedDatagrams) return false
     this.#held.push(message)
     this.#heldBytes += length
     held.datagrams += 1
@@ -179,12 +208,35 @@ export class NativePeer implements Sleeper {
     this.#spokenTo = true
     if (this.info !== undefined) {
       this.#touch(this.#context.clock.now())
-      this.#transmit(message, callback)
+      const wrong = this.#wrongHost(host, this.#called, this.#isNamed)
+      if (wrong) safely(() => callback(wrong))
+      else this.#transmit(message, callback)
       return
     }
     const full = this.#queue.push({ message, host, callback }, this.#context.settings, this.text)
     if (full) safely(() => callback(full))
-    else if (this.#attempt === undefined) this.#begin(host)
+    // Whoever begins from an address is not yet whom the application means by it.
+    else if (!this.#attempt || isOfStranger(this.#attempt)) this.#begin(host)
+  }
+
+  /**
+   * A message to a name goes only to a peer that has proved that name, and the system can have a peer
+   * prove one. An address means the peer that is there: once the application has had a message of it.
+   */
+  #wrongHost(host: string, called: string | undefined, isNamed: boolean): Error | undefined {
+    if (isNamed || host === called || isIP(host) !== 0) return undefined
+    if (this.#context.settings.ipsec?.optionalPeerNameVerification) return undefined
+    try {
+      const { text } = parseHostTargetName(host)
+      if (called !== undefined && parseHostTargetName(called).text === text) return undefined
+    } catch (error) {
+      return error as Error
+    }
+    const proved = called === undefined ? 'has spoken first and proved no name' : `is ${called}`
+    return this.#error(
+      'ERR_PEER_TARGET_NAME_MISMATCH',
+      `the peer ${this.text} ${proved}, and the message is for ${show(host)}: set the target name before the first message to it, or use another socket`,
+    )
   }
 
   /** The system takes no name for a socket that is connected. */
@@ -206,12 +258,32 @@ export class NativePeer implements Sleeper {
     const info = await this.#context.socket.query(this.host, this.where.port)
     if (this.info !== before) return this.info
     const insufficient = this.#insufficient(info)
-    if (insufficient === undefined) {
-      this.info = this.#named(info, this.#proved)
-      return this.info
+    if (insufficient !== undefined) {
+      this.#context.enter(() => this.close('EPROTO', insufficient))
+      return undefined
     }
-    this.#context.enter(() => this.close('EPROTO', insufficient))
-    return undefined
+    const known = this.#named(info, this.#proved)
+    this.info = known
+    this.#askedAt = this.#context.clock.now()
+    if (!isSame(before, known)) {
+      this.#context.enter(() => safely(() => this.#context.observer.secured(this.where, known)))
+    }
+    return this.info
+  }
+
+  /** Another account of the same machine may have the port by now. */
+  #recheck(): void {
+    this.#rechecking = true
+    const { info } = this
+    this.refresh()
+      .catch(error => {
+        if (this.info !== info) return
+        this.#context.enter(() => this.close('EPROTO', (error as Error).message))
+      })
+      .finally(() => {
+        this.#rechecking = false
+      })
+      .catch(rethrowLater)
   }
 
   sendFailed(error: Error): void {
@@ -259,7 +331,8 @@ export class NativePeer implements Sleeper {
   /** Lets it go. What waits for it fails. */
   close(code: SocketSecurityErrorCode, message: string): void {
     const { info } = this
-    this.#attempt = this.info = this.targetName = undefined
+    this.#endAttempt()
+    this.info = this.targetName = undefined
     this.#context.forget(this)
     this.#giveUp(new SocketSecurityError(code, message, { peer: this.text }))
     if (info !== undefined) safely(() => this.#context.observer.peerClosed(this.where))
@@ -279,36 +352,52 @@ export class NativePeer implements Sleeper {
       pause: FIRST_PAUSE,
       nextQuery: Number.POSITIVE_INFINITY,
       name: undefined,
+      isSet: false,
     }
+    this.#endAttempt()
     this.#attempt = attempt
     this.#unreachable = undefined
     this.#wakeFor(attempt)
-    this.#after(attempt, this.#tellName(host), name => {
+    this.#after(attempt, this.#tellName(host), ({ name, isSet }) => {
+      // Deleted, or another one set, in this very moment.
+      const set = this.#context.setName(this)?.name
+      if (isSet ? set?.text !== name?.text : set !== undefined) {
+        this.#begin(host)
+        return
+      }
       attempt.name = name
+      attempt.isSet = isSet
       this.#speak(attempt)
     })
+  }
+
+  #endAttempt(): void {
+    this.#attempt = undefined
+    for (const tell of this.#afterAttempt.splice(0)) tell()
   }
 
   /**
    * The system is told whom the peer must prove to be: the name that was set, or else the host.
    * @returns the name; none where none was set and the peer has spoken first
    */
-  async #tellName(host: string | undefined): Promise<TargetName | undefined> {
+  async #tellName(host: string | undefined): Promise<Told> {
     const { names } = this.#context
     const { port } = this.where
     const set = this.#context.setName(this)
+    const isSet = set !== undefined
     const name = set?.name ?? (host === undefined ? undefined : parseHostTargetName(host))
-    if (name === undefined) return undefined
+    if (name === undefined) return { name, isSet }
     if (set !== undefined && set.port !== port) await names.settled(this.host, set.port)
-    await names.apply(this.host, port, name, set !== undefined)
-    return name
+    await names.apply(this.host, port, name, isSet)
+    return { name, isSet }
   }
 
   /** One message leaves, since the system secures a peer with the first datagram. */
   #speak(attempt: Attempt): void {
-    const { first } = this.#queue
+    const first = this.#firstMeant(attempt.host, attempt.isSet)
     if (first === undefined) {
-      this.#ask(attempt)
+      if (this.#held.length > 0) this.#ask(attempt)
+      else this.#dismiss()
       return
     }
     attempt.step = 'send'
@@ -321,6 +410,26 @@ export class NativePeer implements Sleeper {
         else this.#notSent(attempt, error)
       }),
     )
+  }
+
+  /** The first message that waits for this very peer; those for others fail. */
+  #firstMeant(called: string | undefined, isNamed: boolean): WaitingMessage | undefined {
+    for (let first = this.#queue.first; first; first = this.#queue.first) {
+      const wrong = this.#wrongHost(first.host, called, isNamed)
+      if (!wrong) return first
+      this.#queue.shift()
+      const { callback } = first
+      safely(() => callback(wrong))
+    }
+    return undefined
+  }
+
+  /** Nothing is left to be sent or delivered. */
+  #dismiss(): void {
+    this.#endAttempt()
+    this.#spokenTo = false
+    this.#context.forget(this)
+    this.#giveUp(this.#error('ECANCELED', `nothing is left to be sent to ${this.text}`))
   }
 
   /** That message failed; the next one may not, and what has come waits as well. */
@@ -355,10 +464,11 @@ export class NativePeer implements Sleeper {
 
   #secured(attempt: Attempt, info: SecurityInfo): void {
     const { clock, totals, observer } = this.#context
-    const set = this.#context.setName(this)
-    this.#attempt = undefined
+    this.#endAttempt()
     this.#called = attempt.host
-    this.targetName = set?.name.text === attempt.name?.text ? set?.name.text : undefined
+    this.#isNamed = attempt.isSet
+    this.targetName = attempt.isSet ? attempt.name?.text : undefined
+    this.#askedAt = clock.now()
     this.#proved = attempt.name?.text
     const known = this.#named(info, this.#proved)
     this.info = known
@@ -382,8 +492,11 @@ export class NativePeer implements Sleeper {
       const first = this.#queue.shift()
       if (first) this.#sent(first.message.length, first.callback)
     }
-    for (let next = this.#queue.shift(); next; next = this.#queue.shift())
-      this.#transmit(next.message, next.callback)
+    const next = () => this.#firstMeant(this.#called, this.#isNamed)
+    for (let message = next(); message; message = next()) {
+      this.#queue.shift()
+      this.#transmit(message.message, message.callback)
+    }
   }
 
   #transmit(message: Buffer, callback: SendCallback): void {
@@ -417,7 +530,7 @@ export class NativePeer implements Sleeper {
   #fail(error: Error, isOfPeer = true): void {
     const { clock, totals, observer } = this.#context
     const heard = this.#held.length > 0
-    this.#attempt = undefined
+    this.#endAttempt()
     if (isOfPeer) {
       this.counters.handshakesFailed += 1
       totals.handshakesFailed += 1
@@ -458,6 +571,7 @@ export class NativePeer implements Sleeper {
   #touch(now: number): void {
     if (now - this.#lastUsed < TOUCH) return
     this.#lastUsed = now
+    if (now - this.#askedAt >= RECHECK && !this.#rechecking) this.#recheck()
     this.#context.touched(this)
     this.#context.timers.wake(this, now + this.#context.settings.idleTimeout)
   }
@@ -511,6 +625,19 @@ export class NativePeer implements Sleeper {
   #error(code: SocketSecurityErrorCode, message: string, syscall?: string): SocketSecurityError {
     return new SocketSecurityError(code, message, { peer: this.text, syscall })
   }
+}
+
+/** The peer has begun it, and need not prove any name. */
+function isOfStranger({ host, isSet }: Attempt): boolean {
+  return host === undefined && !isSet
+}
+
+/** Is it the same peer, by the accounts that it was authenticated with? */
+function isSame(one: SecurityInfo, other: SecurityInfo): boolean {
+  return (
+    one.peer?.user?.sid === other.peer?.user?.sid &&
+    one.peer?.machine?.sid === other.peer?.machine?.sid
+  )
 }
 
 /** Nothing is secured, and nothing has failed: it may still be negotiated. */

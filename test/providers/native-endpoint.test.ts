@@ -351,16 +351,183 @@ t.test('both speak at once: one question, and both directions flow', async t => 
   ])
 })
 
-t.test('an answer to a stranger needs no name; it goes when the peer is secured', async t => {
+t.test('an answer to a stranger needs no name; another name is not his (R20)', async t => {
+  const { send, endpoint, log } = await world()
+  endpoint.receive(Buffer.from('question'), A, PORT)
+  await settled()
+  t.equal(await send('answer'), 6)
+  t.equal(await send('for db', A, PORT, 'db.example'), 'ERR_PEER_TARGET_NAME_MISMATCH')
+  t.notOk(log.some(each => each.startsWith('name') || each.endsWith('for db')))
+})
+
+t.test('whoever begins from an address is not yet whom the application means by it', async t => {
   const { send, system, endpoint, log } = await world()
+  const answers: ((info: SecurityInfo) => void)[] = []
+  system.answer = () => new Promise(resolve => answers.push(resolve))
+  endpoint.receive(Buffer.from('hi'), A, PORT)
+  await settled()
+  const outcome = send('for db', A, PORT, 'db.example')
+  answers[0]?.(securedInfo)
+  await settled()
+  t.same(log, [
+    'query 10.0.0.1:5000',
+    'name 10.0.0.1:5000 db.example',
+    'leaves 10.0.0.1:5000 for db',
+    'query 10.0.0.1:5000',
+  ])
+  answers[1]?.(securedInfo)
+  t.equal(await outcome, 6)
+  t.same(log.slice(-2), ['secured 10.0.0.1:5000', 'message 10.0.0.1:5000 hi'])
+})
+
+t.test('a message for another name at the same address goes to nobody (R20)', async t => {
+  const { send, log } = await world()
+  const first = send('for a', A, PORT, 'a.example')
+  const waiting = send('for b', A, PORT, 'b.example')
+  t.equal(await first, 5)
+  t.equal(await waiting, 'ERR_PEER_TARGET_NAME_MISMATCH')
+  t.equal(await send('for b', A, PORT, 'b.example'), 'ERR_PEER_TARGET_NAME_MISMATCH')
+  t.equal(await send('for a', A, PORT, 'A.example.'), 5, 'the same name')
+  t.equal(await send('there', A), 5, 'an address means the peer that is there')
+  t.notOk(log.some(each => each.endsWith('for b')))
+})
+
+t.test(
+  'a delete that was given up: what the system has is not known, and nothing leaves',
+  async t => {
+    const { send, log, endpoint, system } = await world()
+    const name = parseTargetName('host/a.example')
+    await endpoint.setTargetName(A, PORT, name)
+    system.deleted = () => Promise.reject(Object.assign(new Error('late'), { code: 'ETIMEDOUT' }))
+    t.match(await failure(Promise.resolve(endpoint.deleteTargetName(A, PORT))), { message: 'late' })
+    t.match(await failure(Promise.resolve(endpoint.setTargetName(A, PORT, name))), {
+      code: 'EPROTO',
+    })
+    t.equal(await send('x'), 'EPROTO')
+    t.notOk(log.some(each => each.startsWith('leaves')))
+  },
+)
+
+t.test('a delete that failed: the name is told again before it is relied on', async t => {
+  const { send, log, endpoint, system } = await world()
+  const name = parseTargetName('host/a.example')
+  await endpoint.setTargetName(A, PORT, name)
+  system.deleted = () => Promise.reject(Object.assign(new Error('no'), { code: 'EINVAL' }))
+  await failure(Promise.resolve(endpoint.deleteTargetName(A, PORT)))
+  await endpoint.setTargetName(A, PORT, name)
+  await send('x')
+  t.same(log.slice(0, 4), [
+    'name 10.0.0.1:5000 host/a.example',
+    'delete 10.0.0.1:5000',
+    'name 10.0.0.1:5000 host/a.example',
+    'leaves 10.0.0.1:5000 x',
+  ])
+})
+
+t.test(
+  'a name whose setting was given up may still come: only the same one can be told',
+  async t => {
+    const { send, system, endpoint } = await world()
+    system.named = () => Promise.reject(Object.assign(new Error('late'), { code: 'ETIMEDOUT' }))
+    t.equal(await send('x', A, PORT, 'a.example'), 'ETIMEDOUT')
+    system.named = () => {}
+    t.equal(await send('x', A, PORT, 'b.example'), 'EPROTO')
+    t.equal(endpoint.query(A, PORT), undefined)
+  },
+)
+
+t.test('a name that is deleted while it is being set serves no authentication (R21)', async t => {
+  const { send, log, endpoint, system } = await world()
+  let take!: () => void
+  system.named = () => new Promise(resolve => (take = resolve))
+  endpoint.setTargetName(A, PORT, parseTargetName('host/a.example'))
+  const outcome = send('x', A, PORT, 'h.example')
+  endpoint.deleteTargetName(A, PORT)
+  system.named = () => {}
+  take()
+  t.equal(await outcome, 1)
+  t.same(log.slice(0, 4), [
+    'name 10.0.0.1:5000 host/a.example',
+    'delete 10.0.0.1:5000',
+    'name 10.0.0.1:5000 h.example',
+    'leaves 10.0.0.1:5000 x',
+  ])
+  t.equal(endpoint.query(A, PORT)?.peer?.targetName, 'h.example')
+})
+
+t.test('a name is not taken away from under an authentication that is under way', async t => {
+  const { send, log, endpoint, system } = await world()
   let answer!: (info: SecurityInfo) => void
   system.answer = () => new Promise(resolve => (answer = resolve))
-  endpoint.receive(Buffer.from('question'), A, PORT)
-  const outcome = send('answer')
+  await endpoint.setTargetName(A, PORT, parseTargetName('host/a.example'))
+  const outcome = send('x')
   await settled()
+  const deleted = endpoint.deleteTargetName(A, PORT)
+  await settled()
+  t.notOk(log.some(each => each.startsWith('delete')))
   answer(securedInfo)
-  t.equal(await outcome, 6)
-  t.notOk(log.some(each => each.startsWith('name')))
+  t.equal(await outcome, 1)
+  t.equal(await deleted, true)
+  t.same(log.slice(-2), ['secured 10.0.0.1:5000', 'delete 10.0.0.1:5000'])
+  t.equal(endpoint.query(A, PORT)?.peer?.targetName, 'host/a.example')
+})
+
+t.test('who was refused, rests or is only asked about keeps nobody out', async t => {
+  const { send, endpoint, system, log } = await world({ maxSessions: 10 })
+  const honest = '10.9.9.9'
+  system.answer = peer => (peer.startsWith('10.1') ? clearInfo : securedInfo)
+  for (let i = 0; i < 15; i += 1) {
+    endpoint.receive(Buffer.from('x'), `10.1.0.${i}`, PORT)
+    await settled()
+  }
+  endpoint.receive(Buffer.from('honest'), honest, PORT)
+  await settled()
+  t.equal(log.at(-1), `message ${honest}:${PORT} honest`)
+  system.answer = peer => (peer.startsWith('10.1') ? never : securedInfo)
+  for (let i = 0; i < 15; i += 1) endpoint.receive(Buffer.from('x'), `10.1.1.${i}`, PORT)
+  await settled()
+  t.equal(await send('mine', B), 4)
+  t.ok(endpoint.query(honest, PORT), 'it stays')
+  for (let i = 0; i < 9; i += 1) t.equal(await send('mine', `10.2.0.${i}`), 4)
+  t.equal(endpoint.peers().length, 10)
+})
+
+t.test('what is held is bounded for all peers together', async t => {
+  const { endpoint, system } = await world({ maxQueuedDatagrams: 1 })
+  system.answer = () => never
+  for (let i = 0; i < 70; i += 1) endpoint.receive(Buffer.from('x'), `10.1.0.${i}`, PORT)
+  t.same(endpoint.held, { datagrams: 64, bytes: 64 })
+})
+
+t.test('who the peer is, is asked again each minute of use', async t => {
+  const { endpoint, system, log, pass } = await world()
+  const known = (sid: string) => ({ ...securedInfo, peer: { names: [], user: { sid } } })
+  system.answer = () => known('S-1-5-21-1')
+  endpoint.receive(Buffer.from('x'), A, PORT)
+  await settled()
+  await pass(59_000)
+  endpoint.receive(Buffer.from('x'), A, PORT)
+  await settled()
+  t.equal(log.filter(each => each.startsWith('query')).length, 1)
+  system.answer = () => known('S-1-5-21-2')
+  await pass(2000)
+  endpoint.receive(Buffer.from('x'), A, PORT)
+  await settled()
+  t.equal(log.at(-1), 'secured 10.0.0.1:5000', 'as somebody else')
+  t.match(endpoint.query(A, PORT), { peer: { user: { sid: 'S-1-5-21-2' } } })
+  system.answer = () => Promise.reject(new Error('no answer'))
+  await pass(61_000)
+  endpoint.receive(Buffer.from('x'), A, PORT)
+  await settled()
+  t.equal(log.at(-1), 'closed 10.0.0.1:5000')
+})
+
+t.test('the name of a connection that nothing was sent to goes with the next one', async t => {
+  const { endpoint, log } = await world()
+  await endpoint.beforeConnect(A, 1, 'a.example')
+  await endpoint.beforeConnect(A, 2, 'a.example')
+  await settled()
+  t.same(log, ['name 10.0.0.1:1 a.example', 'delete 10.0.0.1:1', 'name 10.0.0.1:2 a.example'])
 })
 
 t.test('a message that cannot leave fails alone', async t => {
