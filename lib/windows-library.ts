@@ -52,7 +52,7 @@ export function checkPlatform(platform: string, architecture: string): void {
     throw unavailable(`Windows' libraries were asked for on ${platform}: this is for Windows only`)
   if (architecture !== 'x64' && architecture !== 'arm64')
     throw unavailable(
-      `IPsec through Winsock works with a Node of 64 bits, and this one is for ${architecture}: install the one for x64 or arm64`,
+      `Windows' functions are called with structures of 64 bits, and this Node is for ${architecture}: install the one for x64 or arm64`,
     )
 }
 

@@ -6,13 +6,12 @@ import {
   bindSocket,
   createSocket,
   localAddress,
-  setIpv6Only,
   useExclusively,
 } from '../../src/providers/winsock/sockets.js'
 import { event } from '../support/events.js'
 
 const skip = process.platform === 'win32' ? false : 'needs Winsock: npm run test:winsock'
-const [SOL_SOCKET, SO_TYPE, IPPROTO_IPV6, IPV6_V6ONLY] = [0xffff, 0x1008, 41, 27]
+const [SOL_SOCKET, SO_TYPE] = [0xffff, 0x1008]
 
 t.test('a socket of each kind', { skip }, async t => {
   for (const kind of ['stream', 'datagram'] as const) {
@@ -87,15 +86,6 @@ t.test('an address that is not here', { skip }, async t => {
     address: '192.0.2.1',
   })
   t.throws(() => bindSocket(socket, { address: '::1' }), { code: 'EINVAL', syscall: 'bind' })
-})
-
-t.test('IPv6 alone, or both', { skip }, async t => {
-  const socket = createSocket('stream', 6)
-  t.teardown(() => socket.discard())
-  for (const only of [false, true]) {
-    setIpv6Only(socket.descriptor, only)
-    t.equal(getsockopt(socket.descriptor, IPPROTO_IPV6, IPV6_V6ONLY), only ? 1 : 0)
-  }
 })
 
 t.test('an option of a closed socket is ENOTSOCK', { skip }, async t => {

@@ -9,10 +9,8 @@ import {
   closesocket,
   getsockname,
   INVALID_SOCKET,
-  IPPROTO_IPV6,
   IPPROTO_TCP,
   IPPROTO_UDP,
-  IPV6_V6ONLY,
   SO_EXCLUSIVEADDRUSE,
   SOCK_DGRAM,
   SOCK_STREAM,
@@ -99,19 +97,7 @@ function ownedSocket(descriptor: number, kind: SocketKind, family: 4 | 6): Windo
  * @throws SocketSecurityError by errors.ts, syscall 'setsockopt'
  */
 export function useExclusively(socket: number): void {
-  setOption(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1)
-}
-
-/**
- * IPV6_V6ONLY: whether a SOCKET of IPv6 is for IPv6 alone (Windows' default).
- * @throws SocketSecurityError by errors.ts, syscall 'setsockopt'
- */
-export function setIpv6Only(socket: number, only: boolean): void {
-  setOption(socket, IPPROTO_IPV6, IPV6_V6ONLY, only ? 1 : 0)
-}
-
-function setOption(socket: number, level: number, name: number, value: number): void {
-  const error = setsockopt(socket, level, name, value)
+  const error = setsockopt(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1)
   if (error !== 0) throw winsockError(error, { syscall: 'setsockopt' })
 }
 
