@@ -26,7 +26,7 @@ export interface Report {
   readonly findings: readonly Finding[]
 }
 
-export function asText({ machines, findings }: Report): string {
+export function asText({ role, machines, findings }: Report): string {
   const lines = []
   for (const [name, facts] of Object.entries(machines))
     lines.push(`${name}: ${JSON.stringify(facts)}`)
@@ -41,6 +41,8 @@ export function asText({ machines, findings }: Report): string {
     '',
     `${count(true)} as expected, ${count(false)} not as expected, ${count(null)} not told`,
   )
+  if (role === 'client')
+    lines.push('What was on the wire only a capture shows: docs/windows.md says how to make one.')
   return lines.join('\n')
 }
 
