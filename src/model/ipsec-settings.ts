@@ -64,6 +64,7 @@ export interface ParsedIpsecSettings {
 
 /** What holds where a socket of `protocol: 'ipsec'` sets nothing of this. */
 export const defaultIpsecSettings: ParsedIpsecSettings = Object.freeze({
+  __proto__: null,
   skipFilterInstantiation: false,
   optionalPeerNameVerification: false,
   allowFirstInboundPacketUnencrypted: false,

@@ -26,6 +26,11 @@ t.test('what is not set is complete for ipsec, and not there for anything else',
   t.notOk('ipsec' in parseSettings())
 })
 
+t.test('what is written into the prototype of all objects is nobody’s account', async t => {
+  t.equal(Object.getPrototypeOf(parse(undefined)), null)
+  t.equal(Object.getPrototypeOf(parse({})), null)
+})
+
 t.test('every setting is taken as it was given', async t => {
   for (const key of [
     'skipFilterInstantiation',
