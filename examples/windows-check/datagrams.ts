@@ -4,7 +4,7 @@ import { listen } from './dial.js'
 import { duration, protection } from './machine.js'
 import { type Check, peerOf, type Question } from './question.js'
 import { named } from './report.js'
-import { type Listen, type Seen, settingsOf } from './server.js'
+import { type Listening, type Seen, settingsOf } from './server.js'
 import * as sockets from './sockets.js'
 import { spelling } from './spelling.js'
 import { peerTargetName, queryTemplate, sizes, socketAddress } from './variants.js'
@@ -104,7 +104,7 @@ async function exchange(check: Check, request: Exchange): Promise<Exchanged> {
   const nothing = { arrived: false, secured: false, deleted: 'not tried' }
   const socket = sockets.newSocket('datagram', peer)
   try {
-    let mine: Listen['peerName']
+    let mine: Listening['peerName']
     if (name !== null) {
       const set = await setSecurity(socket, settingsOf(settings))
       note('settings', named(set.error))

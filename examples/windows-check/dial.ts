@@ -4,7 +4,7 @@ import { query, setName, setSecurity } from './calls.js'
 import { protection } from './machine.js'
 import { type Check, peerOf } from './question.js'
 import { named } from './report.js'
-import { type Listen, type Seen, settingsOf } from './server.js'
+import { type Listen, type Listening, type Seen, settingsOf } from './server.js'
 import * as sockets from './sockets.js'
 import { type Spelling, spelling } from './spelling.js'
 import { type Address, peerTargetName, queryTemplate, sizes } from './variants.js'
@@ -97,10 +97,7 @@ export async function dialInClear(check: Check): Promise<boolean> {
 }
 
 /** @returns where the server listens, as this machine sees it */
-export async function listen(
-  check: Check,
-  request: Omit<Listen, 'do' | 'names'>,
-): Promise<Address> {
+export async function listen(check: Check, request: Listening): Promise<Address> {
   const { control, address, names } = peerOf(check)
   const command: Listen = { ...request, do: 'listen', names }
   const { port } = await control.ask<Address>(command)

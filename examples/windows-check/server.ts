@@ -35,16 +35,14 @@ export interface Seen {
 /** Settings by what they are, so that they can be asked for over the control connection. */
 export type SettingsName = 'none' | 'NULL' | `SETTINGS ${Protocol}` | `SETTINGS_IPSEC ${Protocol}`
 
-export interface Listen extends Command {
-  readonly do: 'listen'
+/** What to listen for, and how. */
+export interface Listening {
   readonly kind: sockets.Kind
   readonly settings: SettingsName
   /** False: the SOCKET is made without WSA_FLAG_OVERLAPPED. */
   readonly overlapped?: boolean
   /** Act as whoever comes. */
   readonly impersonate?: boolean
-  /** Names of accounts may be told. */
-  readonly names: boolean
   /** For both families. */
   readonly dualStack?: boolean
   /** Of datagrams: what the client must prove to be, by its port. */
@@ -54,6 +52,12 @@ export interface Listen extends Command {
     readonly protocol: Protocol
     readonly unit: Unit
   }
+}
+
+export interface Listen extends Listening, Command {
+  readonly do: 'listen'
+  /** Names of accounts may be told. */
+  readonly names: boolean
 }
 
 /** null: NULL. */
