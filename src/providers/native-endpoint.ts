@@ -61,7 +61,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   readonly #hosts = new Map<string, number>()
   readonly #texts = new Map<string, string>()
   /** Whom the socket is or was connected to. */
-  #connection: { readonly host: string; readonly port: number } | undefined
+  #connection: { readonly addressText: string; readonly port: number } | undefined
   /** Until then there is no room for strangers: looking for some takes time. */
   #fullUntil = Number.NEGATIVE_INFINITY
   #closed = false
@@ -104,17 +104,18 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   async beforeConnect(address: string, port: number, host: string): Promise<void> {
     const text = this.#text(address)
     const before = this.#connection
-    this.#connection = { host: text, port }
-    if (before && (before.host !== text || before.port !== port)) this.#dropName(before)
+    this.#connection = { addressText: text, port }
+    if (before && (before.addressText !== text || before.port !== port)) this.#dropName(before)
     const peer = this.#peers.get(peerText(text, port)) ?? this.#newPeer(text, address, port)
     await peer.nameBeforeConnect(host)
   }
 
   /** A name that was derived for a peer which nothing is known of. */
-  #dropName({ host, port }: { host: string; port: number }): void {
-    if (this.#closed || this.#peers.has(peerText(host, port))) return
+  #dropName({ addressText, port }: { addressText: string; port: number }): void {
+    if (this.#closed || this.#peers.has(peerText(addressText, port))) return
     // What the application has set stays.
-    if (this.#names.exact(host, port) === undefined) this.names.remove(host, port).catch(() => {})
+    if (this.#names.exact(addressText, port) !== undefined) return
+    this.names.remove(addressText, port).catch(() => {})
   }
 
   get socket(): NativeDatagramSocket {
@@ -150,7 +151,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     if (now < this.#fullUntil) return false
     const ofHost = hostIsFull()
     for (const peer of this.#peers.values()) {
-      if (!peer.isIdle || (ofHost && peer.host !== host)) continue
+      if (!peer.isIdle || (ofHost && peer.addressText !== host)) continue
       this.#letGo(peer)
       if (this.#peers.size < maxSessions && !hostIsFull()) return true
     }
@@ -159,7 +160,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   }
 
   #letGo(peer: NativePeer): void {
-    peer.close('ECANCELED', `${peer.text} made room for another`)
+    peer.close(canceled(`${peer.text} made room for another`, peer))
   }
 
   send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
@@ -218,9 +219,9 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   }
 
   setName(peer: NativePeer): { name: TargetName; port: number } | undefined {
-    const exact = this.#names.exact(peer.host, peer.where.port)
+    const exact = this.#names.exact(peer.addressText, peer.where.port)
     if (exact !== undefined) return { name: exact, port: peer.where.port }
-    const ofHost = this.#names.exact(peer.host, 0)
+    const ofHost = this.#names.exact(peer.addressText, 0)
     return ofHost && { name: ofHost, port: 0 }
   }
 
@@ -263,14 +264,15 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
 
   closePeer(address: string, port: number): void {
     const peer = this.#find(address, port)
-    peer?.close('ECANCELED', `the security of ${peer.text} was ended`)
+    peer?.close(canceled(`the security of ${peer.text} was ended`, peer))
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
     this.names.close()
-    for (const peer of [...this.#peers.values()]) peer.close('ECANCELED', 'the socket was closed')
+    for (const peer of [...this.#peers.values()])
+      peer.close(canceled('the socket was closed', peer))
   }
 
   sendFailed(error: Error, address: string, port: number): void {
@@ -294,14 +296,14 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   }
 
   touched(peer: NativePeer): void {
-    const key = peerText(peer.host, peer.where.port)
+    const key = peerText(peer.addressText, peer.where.port)
     if (this.#peers.get(key) !== peer) return
     this.#peers.delete(key)
     this.#peers.set(key, peer)
   }
 
   forget(peer: NativePeer): void {
-    const { host, where } = peer
+    const { addressText: host, where } = peer
     this.timers.remove(peer)
     const key = peerText(host, where.port)
     if (this.#peers.get(key) !== peer) return
@@ -309,9 +311,13 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     const ofHost = (this.#hosts.get(host) ?? 0) - 1
     if (ofHost > 0) this.#hosts.set(host, ofHost)
     else this.#hosts.delete(host)
-    this.#fullUntil = Number.NEGATIVE_INFINITY
+    this.idle()
     // A name that came with the peer goes with it.
-    this.#dropName({ host, port: where.port })
+    this.#dropName({ addressText: host, port: where.port })
+  }
+
+  idle(): void {
+    this.#fullUntil = Number.NEGATIVE_INFINITY
   }
 
   #peerFor(address: string, port: number): NativePeer {
@@ -359,7 +365,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
 
   /** The peers that a name is for; port 0 means all of the address. */
   #peersAt(text: string, port: number): NativePeer[] {
-    if (port === 0) return [...this.#peers.values()].filter(peer => peer.host === text)
+    if (port === 0) return [...this.#peers.values()].filter(peer => peer.addressText === text)
     const peer = this.#peers.get(peerText(text, port))
     return peer ? [peer] : []
   }
@@ -375,6 +381,10 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     this.#texts.set(address, canonical.text)
     return canonical.text
   }
+}
+
+function canceled(message: string, peer: NativePeer): SocketSecurityError {
+  return new SocketSecurityError('ECANCELED', message, { peer: peer.text })
 }
 
 function closed(): SocketSecurityError {

@@ -4,7 +4,7 @@
  * all else that is to leave until the system says that the peer is secured, and to give it up in time.
  */
 import { isIP } from 'node:net'
-import { SocketSecurityError, type SocketSecurityErrorCode, show } from '../model/errors.js'
+import { SocketSecurityError } from '../model/errors.js'
 import { peerText } from '../model/peer-text.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
@@ -21,6 +21,8 @@ import type {
 import { MessageQueue, type QueueTotals, type WaitingMessage } from './datagrams/message-queue.js'
 import { rethrowLater, safely } from './datagrams/safely.js'
 import type { Sleeper, Timers } from './datagrams/timers.js'
+import { HeldMessages } from './held-messages.js'
+import { type AttemptStep, insufficiency, otherName, tooLate } from './native-errors.js'
 import type { NativeNames } from './native-names.js'
 
 /** Milliseconds until the system is asked again that says "not secured" while it negotiates; doubled each time. */
@@ -32,8 +34,6 @@ const REFUSAL = 1000
 const TOUCH = 1000
 /** Milliseconds of use after which the system is asked again who a peer is, and whether it is secured. */
 const RECHECK = 60_000
-/** All peers together hold at most what so many of them may hold. */
-const HOLDERS = 64
 
 /** What a peer needs of its endpoint. */
 export interface NativePeerContext {
@@ -54,6 +54,8 @@ export interface NativePeerContext {
   setName(peer: NativePeer): { readonly name: TargetName; readonly port: number } | undefined
   touched(peer: NativePeer): void
   forget(peer: NativePeer): void
+  /** Nothing is under way there any more: it can make room for a stranger. */
+  idle(): void
 }
 
 /** One try to have the peer secured. */
@@ -62,7 +64,7 @@ interface Attempt {
   /** What the application called the peer; undefined where the peer has spoken first. */
   readonly host: string | undefined
   /** What is waited for. */
-  step: 'name' | 'send' | 'query' | 'pause'
+  step: AttemptStep
   /** The first message has left, or is leaving. */
   spoken: boolean
   pause: number
@@ -86,8 +88,8 @@ interface Waiter {
 
 export class NativePeer implements Sleeper {
   readonly where: PeerAddress
-  /** The canonical text of the address. */
-  readonly host: string
+  /** One text for one address, however it is written. */
+  readonly addressText: string
   /** `address:port`, for messages. */
   readonly text: string
   readonly counters = new Counters()
@@ -104,8 +106,7 @@ export class NativePeer implements Sleeper {
   readonly #context: NativePeerContext
   readonly #queue: MessageQueue
   /** What came before the peer was secured. */
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #held: HeldMessages
   #waiters: Waiter[] = []
   #attempt: Attempt | undefined
   /** The application has sent to it. */
@@ -125,12 +126,13 @@ export class NativePeer implements Sleeper {
   /** An ICMP error that came meanwhile: perhaps why it does not answer. */
   #unreachable: Error | undefined
 
-  constructor(context: NativePeerContext, host: string, where: PeerAddress) {
+  constructor(context: NativePeerContext, addressText: string, where: PeerAddress) {
     this.#context = context
-    this.host = host
+    this.addressText = addressText
     this.where = where
     this.text = peerText(where.address, where.port)
     this.#queue = new MessageQueue(context.queued)
+    this.#held = new HeldMessages(context.held)
   }
 
   get isSecured(): boolean {
@@ -173,35 +175,9 @@ export class NativePeer implements Sleeper {
       this.drop('unauthenticated')
       return
     }
-    if (!this.#hold(message)) this.drop('limit')
+    if (!this.#held.push(message, this.#context.settings)) this.drop('limit')
     else if (this.#attempt === undefined) this.#begin(this.#called)
     else if (this.#attempt.step === 'pause') this.#ask(this.#attempt)
-  }
-
-  #hold(message: Buffer): boolean {
-    const { maxQueuedDatagrams, maxQueuedBytes } = this.#context.settings
-    const { held } = this.#context
-    const { length } = message
-    if (this.#held.length >= maxQueuedDatagrams || this.#heldBytes + length > maxQueuedBytes)
-      return false
-    if (held.bytes + length > HOLDERS * maxQueuedBytes) return false
-    if (held.datagrams >= HOLDERS * maxQueuedDatagrams) return false
-    this.#held.push(message)
-    this.#heldBytes += length
-    held.datagrams += 1
-    held.bytes += length
-    return true
-  }
-
-  /** What was held, which is so no longer. */
-  #release(): Buffer[] {
-    const released = this.#held
-    const { held } = this.#context
-    held.datagrams -= released.length
-    held.bytes -= this.#heldBytes
-    this.#held = []
-    this.#heldBytes = 0
-    return released
   }
 
   send(message: Buffer, host: string, callback: SendCallback): void {
@@ -232,11 +208,7 @@ export class NativePeer implements Sleeper {
     } catch (error) {
       return error as Error
     }
-    const proved = called === undefined ? 'has spoken first and proved no name' : `is ${called}`
-    return this.#error(
-      'ERR_PEER_TARGET_NAME_MISMATCH',
-      `the peer ${this.text} ${proved}, and the message is for ${show(host)}: set the target name before the first message to it, or use another socket`,
-    )
+    return otherName(this.text, called, host)
   }
 
   /** The system takes no name for a socket that is connected. */
@@ -255,11 +227,11 @@ export class NativePeer implements Sleeper {
   async refresh(): Promise<SecurityInfo | undefined> {
     const before = this.info
     if (before === undefined) return undefined
-    const info = await this.#context.socket.query(this.host, this.where.port)
+    const info = await this.#context.socket.query(this.addressText, this.where.port)
     if (this.info !== before) return this.info
-    const insufficient = this.#insufficient(info)
+    const insufficient = insufficiency(info, this.text, this.#context.settings)
     if (insufficient !== undefined) {
-      this.#context.enter(() => this.close('EPROTO', insufficient))
+      this.#context.enter(() => this.close(insufficient))
       return undefined
     }
     const known = this.#named(info, this.#proved)
@@ -278,7 +250,7 @@ export class NativePeer implements Sleeper {
     this.refresh()
       .catch(error => {
         if (this.info !== info) return
-        this.#context.enter(() => this.close('EPROTO', (error as Error).message))
+        this.#context.enter(() => this.close(error as Error))
       })
       .finally(() => {
         this.#rechecking = false
@@ -299,7 +271,8 @@ export class NativePeer implements Sleeper {
   tick(now: number): void {
     const attempt = this.#attempt
     if (attempt !== undefined) {
-      if (now >= attempt.endsAt) this.#fail(this.#tooLate(attempt))
+      if (now >= attempt.endsAt)
+        this.#fail(tooLate(attempt.step, this.text, this.#context.settings, this.#unreachable))
       else if (attempt.step === 'pause' && now >= attempt.nextQuery) this.#ask(attempt)
       else this.#wakeFor(attempt)
     } else if (this.info === undefined) {
@@ -319,22 +292,23 @@ export class NativePeer implements Sleeper {
    */
   #rest(now: number): void {
     if (this.#called === undefined) {
-      this.close('ECANCELED', `nothing came from ${this.text}`)
+      this.close(this.#canceled(`nothing came from ${this.text}`))
       return
     }
     this.info = this.targetName = undefined
     this.#expectedUntil = now + this.#context.settings.rekeyAfter
     this.#context.timers.wake(this, this.#expectedUntil)
+    this.#context.idle()
     safely(() => this.#context.observer.peerClosed(this.where))
   }
 
   /** Lets it go. What waits for it fails. */
-  close(code: SocketSecurityErrorCode, message: string): void {
+  close(error: Error): void {
     const { info } = this
     this.#endAttempt()
     this.info = this.targetName = undefined
     this.#context.forget(this)
-    this.#giveUp(new SocketSecurityError(code, message, { peer: this.text }))
+    this.#giveUp(error)
     if (info !== undefined) safely(() => this.#context.observer.peerClosed(this.where))
   }
 
@@ -387,8 +361,8 @@ export class NativePeer implements Sleeper {
     const isSet = set !== undefined
     const name = set?.name ?? (host === undefined ? undefined : parseHostTargetName(host))
     if (name === undefined) return { name, isSet }
-    if (set !== undefined && set.port !== port) await names.settled(this.host, set.port)
-    await names.apply(this.host, port, name, isSet)
+    if (set !== undefined && set.port !== port) await names.settled(this.addressText, set.port)
+    await names.apply(this.addressText, port, name, isSet)
     return { name, isSet }
   }
 
@@ -429,7 +403,7 @@ export class NativePeer implements Sleeper {
     this.#endAttempt()
     this.#spokenTo = false
     this.#context.forget(this)
-    this.#giveUp(this.#error('ECANCELED', `nothing is left to be sent to ${this.text}`))
+    this.#giveUp(this.#canceled(`nothing is left to be sent to ${this.text}`))
   }
 
   /** That message failed; the next one may not, and what has come waits as well. */
@@ -442,12 +416,12 @@ export class NativePeer implements Sleeper {
   }
 
   #ask(attempt: Attempt): void {
-    const { socket, clock } = this.#context
+    const { socket, clock, settings } = this.#context
     attempt.step = 'query'
     this.#wakeFor(attempt)
-    const asked = async () => socket.query(this.host, this.where.port)
+    const asked = async () => socket.query(this.addressText, this.where.port)
     this.#after(attempt, asked(), info => {
-      const insufficient = this.#insufficient(info)
+      const insufficient = insufficiency(info, this.text, settings)
       if (insufficient === undefined) {
         this.#secured(attempt, info)
       } else if (isUndecided(info) && attempt.spoken) {
@@ -457,7 +431,7 @@ export class NativePeer implements Sleeper {
         attempt.pause = Math.min(2 * attempt.pause, LONGEST_PAUSE)
         this.#wakeFor(attempt)
       } else {
-        this.#fail(this.#error('EPROTO', insufficient))
+        this.#fail(insufficient)
       }
     })
   }
@@ -481,7 +455,7 @@ export class NativePeer implements Sleeper {
     // Before anybody hears of it and sends more: they come first.
     this.#flush(attempt.spoken)
     safely(() => observer.secured(this.where, known))
-    for (const message of this.#release()) {
+    for (const message of this.#held.release()) {
       if (this.info === undefined) this.drop('unauthenticated')
       else this.#deliver(message)
     }
@@ -541,6 +515,7 @@ export class NativePeer implements Sleeper {
     const until = Math.max(this.#refusedUntil, this.#expectedUntil)
     if (until > clock.now()) {
       this.#context.timers.wake(this, until)
+      this.#context.idle()
     } else {
       this.#context.forget(this)
     }
@@ -549,7 +524,7 @@ export class NativePeer implements Sleeper {
   }
 
   #giveUp(error: Error): void {
-    for (const _ of this.#release()) this.drop('unauthenticated')
+    for (const _ of this.#held.release()) this.drop('unauthenticated')
     for (const { reject } of this.#waiters.splice(0)) reject(error)
     this.#queue.fail(error)
   }
@@ -581,49 +556,14 @@ export class NativePeer implements Sleeper {
     this.#context.timers.wake(this, Math.min(at, attempt.endsAt))
   }
 
-  /** R14: why what the system says is not enough. */
-  #insufficient({ secured, encrypted, ipsec }: SecurityInfo): string | undefined {
-    if (!secured) {
-      const why = ipsec?.negotiationError
-      return `the system says that ${this.text} is not secured${why ? ` (its error ${why})` : ''}: nothing more is sent to it, and nothing delivered from it`
-    }
-    if (!encrypted && this.#context.settings.guaranteeEncryption)
-      return `the system secures ${this.text} without encrypting: set guaranteeEncryption: false to allow it, or have the policies of both machines propose encryption`
-    return undefined
-  }
-
   #named(info: SecurityInfo, targetName: string | undefined): SecurityInfo {
     if (targetName === undefined || info.peer?.targetName !== undefined) return info
     if (this.#context.settings.ipsec?.optionalPeerNameVerification) return info
     return { ...info, peer: { names: [], ...info.peer, targetName } }
   }
 
-  #tooLate({ step }: Attempt): Error {
-    const { handshakeTimeout } = this.#context.settings
-    const hint = this.#unreachable ? ` (a hint: ${this.#unreachable.message})` : ''
-    const late = `within ${handshakeTimeout} ms${hint}`
-    switch (step) {
-      case 'name':
-        return this.#error(
-          'ETIMEDOUT',
-          `the system did not take the target name of ${this.text} ${late}: nothing was sent`,
-          'WSASetSocketPeerTargetName',
-        )
-      case 'send':
-        return this.#error('ETIMEDOUT', `the first datagram to ${this.text} did not leave ${late}`)
-      case 'query':
-        return this.#error(
-          'ETIMEDOUT',
-          `the system did not say ${late} whether ${this.text} is secured`,
-          'WSAQuerySocketSecurity',
-        )
-      case 'pause':
-        return this.#error('EPROTO', `${this.text} was not secured ${late}`)
-    }
-  }
-
-  #error(code: SocketSecurityErrorCode, message: string, syscall?: string): SocketSecurityError {
-    return new SocketSecurityError(code, message, { peer: this.text, syscall })
+  #canceled(message: string): SocketSecurityError {
+    return new SocketSecurityError('ECANCELED', message, { peer: this.text })
   }
 }
 
