@@ -511,6 +511,42 @@ t.test('fail closed: the handle is exchanged while the system is asked', async t
   t.same(received, [], 'nothing has left')
 })
 
+t.test('the number of a socket is used no longer than its handle holds it', async t => {
+  // The system gives the number of a closed socket to another at once.
+  const { port } = await server(t)
+  const gate = pending<typeof info>()
+  const provider = provide(t, { query: () => gate.promise })
+  const { openSocket } = provider
+  const held: (() => boolean)[] = []
+  provider.openSocket = async request => {
+    const made = await openSocket(request)
+    const adopted = (alive: () => boolean) => {
+      held.push(alive)
+      made.adopted(alive)
+    }
+    return { ...made, adopted }
+  }
+  const isHeld = () => held.map(alive => alive())
+
+  const exchanged = createConnection({ port, host: '127.0.0.1', security })
+  await until('the system is asked', () => provider.queries.length === 1)
+  t.same(isHeld(), [true])
+  const failed = event(exchanged, 'error')
+  const own = Reflect.get(exchanged, '_handle') as { close(): void }
+  Reflect.set(exchanged, '_handle', new (own.constructor as new (type: number) => object)(0))
+  t.same(isHeld(), [false], 'another handle is in its place')
+  gate.resolve(info)
+  await failed
+  own.close()
+
+  const destroyed = createConnection({ port, host: '127.0.0.1', security })
+  await destroyed.secured
+  t.same(isHeld(), [false, true])
+  destroyed.destroy()
+  await closed(destroyed)
+  t.same(isHeld(), [false, false], 'it is closed')
+})
+
 t.test('fail closed: a handle of a Node that connects otherwise', async t => {
   const { port, received } = await server(t)
   provide(t)
