@@ -78,7 +78,8 @@ async function runSuite(name) {
   if (!policy)
     return { name, plain, secured: new Map(), differences: [], crashes: [], failures: [] }
 
-  const secured = await run(`${name} secured`, capable, policy)
+  const env = name === 'dgram' ? policy : { ...policy, CONFORMANCE_DGRAM: 'clear' }
+  const secured = await run(`${name} secured`, capable, env)
   return { name, plain, secured, ...compare(name, capable, secured) }
 }
 
