@@ -1,5 +1,5 @@
 /** Looks for bytes in all the memory that this process may write to. For Windows. */
-import { loadKoffi } from '../../lib/koffi.js'
+import { type LibraryHandle, loadKoffi } from '../../lib/koffi.js'
 
 /** winnt.h */
 const MEM_COMMIT = 0x1000
@@ -8,6 +8,8 @@ const PAGE_READWRITE = 0x04
 const PAGE_EXECUTE_READWRITE = 0x40
 
 const chunkBytes = 1 << 20
+/** Once for all: what is looked for may be garbage that the collector has not taken. */
+const chunk = Buffer.alloc(chunkBytes)
 
 /**
  * Are the bytes anywhere? What is looked for is in memory too, so it is given in two parts, which lie
@@ -16,7 +18,6 @@ const chunkBytes = 1 << 20
 export function isInMemory(first: Buffer, rest: Buffer): boolean {
   const { VirtualQuery, ReadProcessMemory } = calls()
   const region = Buffer.alloc(48)
-  const chunk = Buffer.alloc(chunkBytes)
   try {
     for (let at = 0; VirtualQuery(at, region, region.length) !== 0; ) {
       const start = Number(region.readBigUInt64LE(0))
@@ -62,4 +63,34 @@ function declare() {
     VirtualQuery: library.func('size_t __stdcall VirtualQuery(intptr_t address, void *region, size_t bytes)'),
     ReadProcessMemory: library.func('int __stdcall ReadProcessMemory(intptr_t process, intptr_t from, void *to, size_t bytes, _Out_ size_t *read)'),
   }
+}
+
+/**
+ * From now on looks at native memory before the library frees it. To be called before anything else
+ * of the library is. Gives how many blocks were freed, and how many of them with something in them:
+ * Wine overwrites what was freed, so that nobody could find it afterwards.
+ */
+export function watchFrees(): { all: number; dirty: number } {
+  const koffi = loadKoffi()
+  const { load } = koffi
+  const HeapSize = load('kernel32.dll').func(
+    'size_t __stdcall HeapSize(intptr_t heap, uint32_t flags, intptr_t address)',
+  )
+  const counts = { all: 0, dirty: 0 }
+  koffi.load = (...given) => {
+    const library = load(...given)
+    const declare = (signature: string) => {
+      const original = library.func(signature)
+      if (!/\bHeapFree\b/.test(signature)) return original
+      return (heap: number, flags: number, address: number) => {
+        const content = Buffer.alloc(HeapSize(heap, 0, address) as number)
+        calls().ReadProcessMemory(-1, address, content, content.length, [0])
+        counts.all += 1
+        if (content.some(byte => byte !== 0)) counts.dirty += 1
+        return original(heap, flags, address)
+      }
+    }
+    return { func: declare } as unknown as LibraryHandle
+  }
+  return counts
 }
