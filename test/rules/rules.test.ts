@@ -126,6 +126,22 @@ const rules: readonly Rule[] = [
           t.match(await failure(server.listen()), { code: 'ENOCREDENTIAL' })
         },
       },
+      {
+        title: 'nor more than one datagram, which the system holds back until it has negotiated',
+        inapplicable: { stream: 'nothing of a stream is sent before', dtls: NO_SYSTEM },
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'answers')
+          const options = (await impatient(subject)) as Partial<SecureDgramSocketOptions>
+          const socket = datagramSocket(t, subject, options)
+          const send = (text: string) =>
+            new Promise<Error | null>(resolve => {
+              socket.send(text, peer.port, '127.0.0.1', resolve as never)
+            })
+          const outcomes = await Promise.all([send('first'), send('second')])
+          for (const outcome of outcomes) t.match(outcome, { code: subject.codes.clear })
+          t.equal(peer.received.toString('latin1'), 'first')
+        },
+      },
     ],
   },
 
@@ -1176,6 +1192,31 @@ const rules: readonly Rule[] = [
             t.match(info, { peer: { targetName } })
           }
           t.same(names(), told)
+        },
+      },
+      {
+        title: 'the system is told a port’s own name before that of the whole address',
+        inapplicable: { stream: ONE_PEER, tls: NO_SYSTEM, dtls: NO_SYSTEM },
+        async run(t, subject) {
+          const address = '127.0.0.1'
+          const socket = datagramSocket(t, subject, { security: await subject.clientSettings() })
+          const listen = async () =>
+            subject.server(t, { security: await subject.serverSettings() }).listen()
+          const [own, other] = [await listen(), await listen()]
+          await socket.setPeerTargetName({ address, targetName: 'host/a.example' })
+          await socket.setPeerTargetName({ address, port: own, targetName: 'host/b.example' })
+          for (const [port, targetName] of [
+            [own, 'host/b.example'],
+            [other, 'host/a.example'],
+          ] as const) {
+            const names = systemOf(subject).names(t)
+            const info = await secure(subject, socket, { address, port })
+            t.match(info, { peer: { targetName } })
+            t.match(
+              names().filter(each => each.port === port),
+              [{ address, port, name: targetName }],
+            )
+          }
         },
       },
     ],
