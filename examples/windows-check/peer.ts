@@ -3,6 +3,7 @@ import { dial, dialInClear } from './dial.js'
 import { protection } from './machine.js'
 import { peerOf, type Question } from './question.js'
 import { ours, remember, spelling, spellings } from './spelling.js'
+import { standing } from './standing.js'
 
 const names: Question = {
   id: 'names',
@@ -131,6 +132,7 @@ const impersonation: Question = {
 
 export const peerQuestions: readonly Question[] = [
   names,
+  standing,
   defaultPolicy,
   accepted,
   wideQuery,
