@@ -2,13 +2,9 @@
 import net from 'node:net'
 import t from 'tap'
 import { closesocket, getsockopt } from '../../lib/winsock.js'
-import {
-  bindSocket,
-  createSocket,
-  localAddress,
-  useExclusively,
-} from '../../src/providers/winsock/sockets.js'
+import { bindSocket, createSocket, useExclusively } from '../../src/providers/winsock/sockets.js'
 import { event } from '../support/events.js'
+import { localAddress } from './local-address.js'
 
 const skip = process.platform === 'win32' ? false : 'needs Winsock: npm run test:winsock'
 const [SOL_SOCKET, SO_TYPE] = [0xffff, 0x1008]

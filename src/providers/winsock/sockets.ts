@@ -7,7 +7,6 @@ import {
   AF_INET6,
   bind,
   closesocket,
-  getsockname,
   INVALID_SOCKET,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -18,7 +17,6 @@ import {
   setsockopt,
   WSA_FLAG_NO_HANDLE_INHERIT,
   WSA_FLAG_OVERLAPPED,
-  WSAEINVAL,
   WSASocketW,
   wsaGetLastError,
 } from '../../../lib/winsock.js'
@@ -26,12 +24,7 @@ import { SocketSecurityError } from '../../model/errors.js'
 import type { SocketKind } from '../../model/settings.js'
 import type { NativeDescriptor } from '../provider.js'
 import { winsockError } from './errors.js'
-import {
-  readSockaddr,
-  type SocketAddress,
-  sizeofSockaddrStorage,
-  sockaddr,
-} from './structures/sockaddr.js'
+import { sockaddr } from './structures/sockaddr.js'
 
 /** A SOCKET; ours until a handle has opened it, or it is discarded. */
 export interface WindowsSocket extends NativeDescriptor {
@@ -127,16 +120,4 @@ function bindError(error: number, address: string, port: number): Error {
     address,
     port,
   })
-}
-
-/**
- * Where it is bound or connected to; undefined where it is not.
- * @throws SocketSecurityError by errors.ts
- */
-export function localAddress(socket: number): SocketAddress | undefined {
-  const address = Buffer.alloc(sizeofSockaddrStorage)
-  const error = getsockname(socket, address)
-  if (error === WSAEINVAL) return undefined
-  if (error !== 0) throw winsockError(error, { syscall: 'getsockname' })
-  return readSockaddr(address, 'getsockname')
 }

@@ -8,8 +8,9 @@ import dgram from 'node:dgram'
 import { setTimeout } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { overlapped, pendingCalls } from '../../../src/providers/winsock/overlapped.js'
-import { bindSocket, createSocket, localAddress } from '../../../src/providers/winsock/sockets.js'
+import { bindSocket, createSocket } from '../../../src/providers/winsock/sockets.js'
 import { event } from '../../support/events.js'
+import { localAddress } from '../local-address.js'
 import { receive, target } from '../receiving.js'
 
 const calls = 20
