@@ -69,6 +69,7 @@ t.test('two machines, as documented', { skip }, async t => {
   t.match(found['dual-stack']?.answer, /^yes$|accepted nothing/)
   // Whatever is sent here arrives.
   differ(t, found, 'datagram-ports', 'no: it is not checked')
+  differ(t, found, 'standing', "NO: secured in spite of another machine's name")
   differ(t, found, 'datagram-answer', 'no')
   agree(t, found, 'datagram-connected', /^yes; deleting: /)
 })
@@ -135,13 +136,16 @@ t.test('calls on a SOCKET of Node, and before, that never complete', { skip: onc
 })
 
 t.test('wrong names that Windows does not secure, and this library', { skip: once }, async t => {
-  const only = 'names,library-streams,library-datagrams'
+  const only = 'names,standing,library-streams,library-datagrams'
   const found = await elsewhere(t, 'both', only, {
     env: { NAME: 'ipsec2', WRONG_NAME: 'nobody:0' },
     args: ['--wrong', 'host/nobody-else', '--spn', 'host/db.corp.example.com'],
   })
   agree(t, found, 'names', /^connects: this library, .*; no wrong name does$/)
   t.match(step(found, 'names', 'this library, a name of nobody'), /client: in clear/)
+  agree(t, found, 'standing', 'yes')
+  t.match(step(found, 'standing', 'the right name'), /^encrypted; data both ways$/)
+  t.match(step(found, 'standing', 'a name of nobody'), /^in clear/)
   const right = /^encrypted; .*; data both ways$/
   agree(t, found, 'library-streams', 'yes')
   t.match(step(found, 'library-streams', 'the right name'), right)
@@ -151,7 +155,7 @@ t.test('wrong names that Windows does not secure, and this library', { skip: onc
 })
 
 t.test('wrong names that are refused, and accepted sockets in clear', { skip: once }, async t => {
-  const only = 'names,accepted,library-streams'
+  const only = 'names,standing,accepted,library-streams'
   const found = await elsewhere(t, 'both', only, {
     env: { NAME: 'ipsec2', WRONG_NAME: 'nobody:11033', ACCEPTED: 'clear' },
     args: ['--wrong', 'host/nobody-else'],
@@ -159,6 +163,8 @@ t.test('wrong names that are refused, and accepted sockets in clear', { skip: on
   agree(t, found, 'names', /^connects: this library, Microsoft's sample, .*no wrong name does$/)
   const refused = 'WSASetSocketPeerTargetName: WSA_IPSEC_NAME_POLICY_ERROR (11033)'
   t.equal(step(found, 'names', "Microsoft's sample, a name of nobody"), refused)
+  agree(t, found, 'standing', 'yes')
+  t.equal(step(found, 'standing', 'a name of nobody'), refused)
   t.match(found.accepted?.answer, /^NO; /)
   // The library's server lets nobody in whom Windows does not call secured.
   differ(t, found, 'library-streams', 'NO')
