@@ -30,7 +30,7 @@ export interface ChannelDatagramProvider {
 
 /**
  * A provider that prepares sockets which the operating system secures: their datagrams are handed
- * over as they are. Its endpoint is the same for every such provider (native-endpoint.ts).
+ * over as they are. Its endpoint is the same for every such provider (native/endpoint.ts).
  */
 export interface NativeDatagramProvider {
   readonly mode: 'native'

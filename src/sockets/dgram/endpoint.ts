@@ -15,7 +15,7 @@ import type {
   PeerAddress,
   SendCallback,
 } from '../../providers/datagram-provider.js'
-import { NativeEndpoint } from '../../providers/native-endpoint.js'
+import { NativeEndpoint } from '../../providers/native/endpoint.js'
 import { datagramProvider } from '../../providers/select.js'
 import { nameKey, sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'

@@ -6,23 +6,16 @@
 import type { Socket } from 'node:dgram'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
-import type {
-  NativeDatagramProvider,
-  NativeDatagramSocket,
-} from '../../providers/datagram-provider.js'
-import type { NativeEndpoint } from '../../providers/native-endpoint.js'
+import type { NativeDatagramSocket } from '../../providers/datagram-provider.js'
 import type { NativeDescriptor } from '../../providers/provider.js'
 import { exclusiveSocket } from '../../providers/winsock/exclusive-socket.js'
 import { destination } from './addresses.js'
 import { canceled } from './errors.js'
 import { handleOf } from './handle.js'
-import { typeOf } from './resolver.js'
-import type { DgramState } from './state.js'
+import { type BeforeUse, typeOf } from './resolver.js'
+import type { DgramState, NativeMode } from './state.js'
 
 const syscall = 'WSASetSocketSecurity'
-
-/** What has to be done between the look-up of an address and its use; `done` is called once, later. */
-export type BeforeUse = (address: string, done: (error: Error | null) => void) => void
 
 /** What comes before the binding; null where nothing does. */
 export function beforeBind(socket: Socket, state: DgramState): BeforeUse | null {
@@ -143,12 +136,6 @@ function once(state: DgramState, over: () => void): (outcome: () => void) => boo
   }
   state.giveUp = () => settle(() => {})
   return settle
-}
-
-/** Which provider and endpoint stand behind a socket that the system secures. */
-export interface NativeMode {
-  readonly provider: NativeDatagramProvider
-  readonly endpoint: NativeEndpoint
 }
 
 /** Node's handle takes the socket; where it does not, the socket is discarded. */

@@ -7,10 +7,12 @@ import type { Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../../model/errors.js'
-import type { BeforeUse } from './opening.js'
 
 export type LookupCallback = (error: Error | null, address: string, family?: number) => void
 export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void
+
+/** What has to be done between the look-up of an address and its use; `done` is called once, later. */
+export type BeforeUse = (address: string, done: (error: Error | null) => void) => void
 
 export class Resolver {
   /** The application's, where it gave one to the constructor. */

@@ -7,18 +7,28 @@ import type { BlockList } from 'node:net'
 import type { SocketState } from '../../model/lifecycle.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
-import type { DatagramEndpoint, PeerAddress } from '../../providers/datagram-provider.js'
+import type {
+  DatagramEndpoint,
+  NativeDatagramProvider,
+  PeerAddress,
+} from '../../providers/datagram-provider.js'
+import type { NativeEndpoint } from '../../providers/native/endpoint.js'
 import type { Deferred } from '../completion.js'
 import type { Alarm } from './alarm.js'
 import type { UdpHandle } from './handle.js'
 import type { AddressOfSocket } from './internals.js'
-import type { NativeMode } from './opening.js'
 import { Resolver } from './resolver.js'
 import { WaitingCalls } from './waiting.js'
 
 /** A target name that was set before there was an endpoint. */
 export interface EarlyName extends PeerAddress {
   readonly name: TargetName
+}
+
+/** Which provider and endpoint stand behind a socket that the system secures. */
+export interface NativeMode {
+  readonly provider: NativeDatagramProvider
+  readonly endpoint: NativeEndpoint
 }
 
 export class DgramState {

@@ -4,9 +4,9 @@
  * up the host, and says in its own words what goes wrong.
  */
 import type { Server } from 'node:net'
-import { SocketSecurityError } from '../model/errors.js'
-import type { NativeDescriptor } from '../providers/provider.js'
-import { internals, net, netSocket, type TcpHandle } from './net-internals.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { NativeDescriptor } from '../../providers/provider.js'
+import { internals, net, netSocket, type TcpHandle } from '../net-internals.js'
 import type { Open } from './own-socket.js'
 
 /** What net.Server knows then. */

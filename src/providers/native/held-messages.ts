@@ -1,6 +1,6 @@
 /** What has come of one peer before it is secured: in order, and bounded for each and for all of them. */
-import type { ParsedSettings } from '../model/settings.js'
-import type { QueueTotals } from './datagrams/message-queue.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { QueueTotals } from '../datagrams/message-queue.js'
 
 /** All peers together hold at most what so many of them may hold. */
 const HOLDERS = 64

@@ -3,12 +3,12 @@
  * provider that prepares such sockets. Messages go as they are; what is kept here is which peers the
  * system has said to be secured, and what waits for it to say so.
  */
-import { SocketSecurityError, show } from '../model/errors.js'
-import { peerText } from '../model/peer-text.js'
-import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
-import type { TargetName } from '../model/target-name.js'
-import { Counters } from './datagram-counters.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import { Counters } from '../datagram-counters.js'
 import type {
   Clock,
   DatagramEndpoint,
@@ -20,13 +20,13 @@ import type {
   PeerAddress,
   PeerStats,
   SendCallback,
-} from './datagram-provider.js'
-import type { QueueTotals } from './datagrams/message-queue.js'
-import { canonicalAddress } from './datagrams/peer-key.js'
-import { TargetNames } from './datagrams/target-names.js'
-import { Timers } from './datagrams/timers.js'
-import { NativeNames } from './native-names.js'
-import { NativePeer, type NativePeerContext } from './native-peer.js'
+} from '../datagram-provider.js'
+import type { QueueTotals } from '../datagrams/message-queue.js'
+import { canonicalAddress } from '../datagrams/peer-key.js'
+import { TargetNames } from '../datagrams/target-names.js'
+import { Timers } from '../datagrams/timers.js'
+import { NativeNames } from './names.js'
+import { NativePeer, type NativePeerContext } from './peer.js'
 
 /** Milliseconds for which no room is looked for, where there was none. */
 const FULL = 100

@@ -2,9 +2,9 @@
  * What a native provider's answer must say before anything is sent or delivered: the connection is
  * secured, and encrypted where that is guaranteed (R14).
  */
-import { SocketSecurityError } from '../model/errors.js'
-import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
 
 /**
  * @param peer as `address:port`, for the error

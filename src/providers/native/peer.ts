@@ -4,12 +4,12 @@
  * all else that is to leave until the system says that the peer is secured, and to give it up in time.
  */
 import { isIP } from 'node:net'
-import { SocketSecurityError } from '../model/errors.js'
-import { peerText } from '../model/peer-text.js'
-import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
-import { parseHostTargetName, type TargetName } from '../model/target-name.js'
-import { Counters } from './datagram-counters.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { parseHostTargetName, type TargetName } from '../../model/target-name.js'
+import { Counters } from '../datagram-counters.js'
 import type {
   Clock,
   DropReason,
@@ -17,13 +17,13 @@ import type {
   NativeDatagramSocket,
   PeerAddress,
   SendCallback,
-} from './datagram-provider.js'
-import { MessageQueue, type QueueTotals, type WaitingMessage } from './datagrams/message-queue.js'
-import { rethrowLater, safely } from './datagrams/safely.js'
-import type { Sleeper, Timers } from './datagrams/timers.js'
+} from '../datagram-provider.js'
+import { MessageQueue, type QueueTotals, type WaitingMessage } from '../datagrams/message-queue.js'
+import { rethrowLater, safely } from '../datagrams/safely.js'
+import type { Sleeper, Timers } from '../datagrams/timers.js'
+import { type AttemptStep, insufficiency, otherName, tooLate } from './errors.js'
 import { HeldMessages } from './held-messages.js'
-import { type AttemptStep, insufficiency, otherName, tooLate } from './native-errors.js'
-import type { NativeNames } from './native-names.js'
+import type { NativeNames } from './names.js'
 
 /** Milliseconds until the system is asked again that says "not secured" while it negotiates; doubled each time. */
 const FIRST_PAUSE = 20

@@ -2,7 +2,7 @@
  * The secured sockets of one connect(): one for each address that may be tried. Each is closed once,
  * by the handle that has opened it or here, whenever it comes.
  */
-import type { NativeSocket } from '../providers/provider.js'
+import type { NativeSocket } from '../../providers/provider.js'
 
 export class PreparedSockets {
   readonly #ready = new Map<string, NativeSocket>()

@@ -3,14 +3,14 @@
  * application once the system has said what secures it.
  */
 import type { Socket } from 'node:net'
-import { SocketSecurityError } from '../model/errors.js'
-import { unsupportedFamily } from '../model/lifecycle.js'
-import { peerText } from '../model/peer-text.js'
-import type { ParsedSettings } from '../model/settings.js'
-import { nativeTimeout } from '../providers/native-verification.js'
-import type { AcceptObserver, Acceptor, NativeProvider } from '../providers/provider.js'
-import { verified } from './native-connection.js'
-import { internals } from './net-internals.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import { unsupportedFamily } from '../../model/lifecycle.js'
+import { peerText } from '../../model/peer-text.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { nativeTimeout } from '../../providers/native/verification.js'
+import type { AcceptObserver, Acceptor, NativeProvider } from '../../providers/provider.js'
+import { internals } from '../net-internals.js'
+import { verified } from './connection.js'
 
 /** Verifies what a listening socket of the provider's accepts. */
 export function createNativeAcceptor(

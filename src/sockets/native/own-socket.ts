@@ -1,10 +1,10 @@
 /** The socket that a server listens on, where it is not net.Server that makes it. */
-import { SocketSecurityError } from '../model/errors.js'
-import type { ParsedSettings } from '../model/settings.js'
-import { nativeTimeout } from '../providers/native-verification.js'
-import type { NativeDescriptor, NativeProvider } from '../providers/provider.js'
-import { streamProvider } from '../providers/select.js'
-import { exclusiveSocket } from '../providers/winsock/exclusive-socket.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { nativeTimeout } from '../../providers/native/verification.js'
+import type { NativeDescriptor, NativeProvider } from '../../providers/provider.js'
+import { streamProvider } from '../../providers/select.js'
+import { exclusiveSocket } from '../../providers/winsock/exclusive-socket.js'
 
 /** Makes a socket of a family; at once, or later. */
 export type Open = (family: 4 | 6, signal: AbortSignal, done: Opened) => void

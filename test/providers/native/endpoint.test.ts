@@ -4,19 +4,19 @@
  * what becomes of all that where it answers wrongly, late or never.
  */
 import t from 'tap'
-import type { SecurityInfo } from '../../src/model/security-info.js'
-import { type DatagramSecuritySettings, parseSettings } from '../../src/model/settings.js'
-import { parseTargetName } from '../../src/model/target-name.js'
-import type { EndpointObserver } from '../../src/providers/datagram-provider.js'
-import { NativeEndpoint } from '../../src/providers/native-endpoint.js'
-import { failure } from '../support/events.js'
+import type { SecurityInfo } from '../../../src/model/security-info.js'
+import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
+import { parseTargetName } from '../../../src/model/target-name.js'
+import type { EndpointObserver } from '../../../src/providers/datagram-provider.js'
+import { NativeEndpoint } from '../../../src/providers/native/endpoint.js'
+import { failure } from '../../support/events.js'
 import {
   clearInfo,
   NativeStandIn,
   never,
   plainInfo,
   securedInfo,
-} from '../support/native-datagrams.js'
+} from '../../support/native-datagrams.js'
 
 const A = '10.0.0.1'
 const B = '10.0.0.2'

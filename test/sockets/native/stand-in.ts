@@ -2,14 +2,14 @@
  * A native provider for tests on Linux: sockets of its own making, with a harmless option (the type
  * of service) in the place of IPsec, because it is lost just as silently when Node replaces the handle.
  */
-import * as linux from '../../lib/linux-sockets.js'
-import type { SecurityInfo } from '../../src/model/security-info.js'
+import * as linux from '../../../lib/linux-sockets.js'
+import type { SecurityInfo } from '../../../src/model/security-info.js'
 import type {
   NativeDescriptor,
   NativeListenRequest,
   NativeProvider,
   NativeRequest,
-} from '../../src/providers/provider.js'
+} from '../../../src/providers/provider.js'
 
 export const typeOfService = 0x28
 

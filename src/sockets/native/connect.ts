@@ -9,16 +9,16 @@
  */
 import dns from 'node:dns'
 import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
-import { unsupportedFamily } from '../model/lifecycle.js'
-import { peerText } from '../model/peer-text.js'
-import type { ParsedSettings } from '../model/settings.js'
-import type { TargetName } from '../model/target-name.js'
-import { nativeTimeout } from '../providers/native-verification.js'
-import type { Connection, NativeProvider } from '../providers/provider.js'
-import { type Attempts, armHandle, exchanged } from './native-attempt.js'
-import { internals, netSocket, type TcpHandle } from './net-internals.js'
+import { unsupportedFamily } from '../../model/lifecycle.js'
+import { peerText } from '../../model/peer-text.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { TargetName } from '../../model/target-name.js'
+import { nativeTimeout } from '../../providers/native/verification.js'
+import type { Connection, NativeProvider } from '../../providers/provider.js'
+import { internals, netSocket, type TcpHandle } from '../net-internals.js'
+import { stateOf } from '../stream-state.js'
+import { type Attempts, armHandle, exchanged } from './attempt.js'
 import { PreparedSockets } from './prepared-sockets.js'
-import { stateOf } from './stream-state.js'
 
 export interface NativeConnectRequest {
   readonly provider: NativeProvider

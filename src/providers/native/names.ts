@@ -2,10 +2,10 @@
  * The target names that the system was told for the peers of a native datagram socket. The calls for
  * one address and port follow each other; those for different ones do not wait for each other.
  */
-import { SocketSecurityError } from '../model/errors.js'
-import { peerText } from '../model/peer-text.js'
-import type { TargetName } from '../model/target-name.js'
-import type { NativeDatagramSocket } from './datagram-provider.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
+import type { TargetName } from '../../model/target-name.js'
+import type { NativeDatagramSocket } from '../datagram-provider.js'
 
 interface Entry {
   /** What the system has; undefined where it has none, or may have refused what it was told. */

@@ -6,13 +6,13 @@ import { lookup } from 'node:dns/promises'
 import net from 'node:net'
 import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
-import type { NativeProvider } from '../../src/providers/provider.js'
-import { setIpsecProvider } from '../../src/providers/select.js'
-import { currentPeer } from '../../src/sockets/impersonation.js'
-import { SecureServer } from '../../src/sockets/secure-server.js'
-import type { SecureSocket } from '../../src/sockets/secure-socket.js'
-import { closed, event, failure, text } from '../support/events.js'
-import { until } from '../support/until.js'
+import type { NativeProvider } from '../../../src/providers/provider.js'
+import { setIpsecProvider } from '../../../src/providers/select.js'
+import { currentPeer } from '../../../src/sockets/impersonation.js'
+import { SecureServer } from '../../../src/sockets/secure-server.js'
+import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { closed, event, failure, text } from '../../support/events.js'
+import { until } from '../../support/until.js'
 import {
   type Behaviour,
   info,
@@ -20,7 +20,7 @@ import {
   standIn,
   typeOfService,
   typeOfServiceOf,
-} from './native-stand-in.js'
+} from './stand-in.js'
 
 if (process.platform !== 'linux') {
   t.plan(0, 'the stand-in provider makes sockets by Linux calls')

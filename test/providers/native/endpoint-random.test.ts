@@ -4,12 +4,12 @@
  * delivered that the system has not said to be secured.
  */
 import t from 'tap'
-import type { SecurityInfo } from '../../src/model/security-info.js'
-import { parseSettings } from '../../src/model/settings.js'
-import { parseTargetName } from '../../src/model/target-name.js'
-import { NativeEndpoint } from '../../src/providers/native-endpoint.js'
-import { type Random, seededRandom } from '../model/random.js'
-import { clearInfo, NativeStandIn, plainInfo, securedInfo } from '../support/native-datagrams.js'
+import type { SecurityInfo } from '../../../src/model/security-info.js'
+import { parseSettings } from '../../../src/model/settings.js'
+import { parseTargetName } from '../../../src/model/target-name.js'
+import { NativeEndpoint } from '../../../src/providers/native/endpoint.js'
+import { type Random, seededRandom } from '../../model/random.js'
+import { clearInfo, NativeStandIn, plainInfo, securedInfo } from '../../support/native-datagrams.js'
 
 const addresses = ['10.0.0.1', '10.0.0.2', 'fe80::1%eth0']
 const ports = [1, 2]

@@ -1,7 +1,7 @@
 /** Why a peer of a native datagram socket is not secured, in words. */
-import { SocketSecurityError, show } from '../model/errors.js'
-import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
 
 /** What an attempt to have a peer secured waits for. */
 export type AttemptStep = 'name' | 'send' | 'query' | 'pause'

@@ -4,12 +4,12 @@
  * system has said what secures it.
  */
 import { getSystemErrorMap } from 'node:util'
-import { SocketSecurityError } from '../model/errors.js'
-import { peerText } from '../model/peer-text.js'
-import type { ParsedSettings } from '../model/settings.js'
-import type { Connection, NativeSocket } from '../providers/provider.js'
-import { verified } from './native-connection.js'
-import type { ConnectRequest, TcpHandle } from './net-internals.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import type { Connection, NativeSocket } from '../../providers/provider.js'
+import type { ConnectRequest, TcpHandle } from '../net-internals.js'
+import { verified } from './connection.js'
 import type { PreparedSockets } from './prepared-sockets.js'
 
 /** What the attempts of one connect() share. */

@@ -7,13 +7,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import http from 'node:http'
 import net from 'node:net'
 import t, { type Test } from 'tap'
-import { createConnection } from '../../src/net.js'
-import type { NativeProvider } from '../../src/providers/provider.js'
-import { setIpsecProvider } from '../../src/providers/select.js'
-import { currentPeer } from '../../src/sockets/impersonation.js'
-import { SecureSocket } from '../../src/sockets/secure-socket.js'
-import { closed, event, failure, text } from '../support/events.js'
-import { until } from '../support/until.js'
+import { createConnection } from '../../../src/net.js'
+import type { NativeProvider } from '../../../src/providers/provider.js'
+import { setIpsecProvider } from '../../../src/providers/select.js'
+import { currentPeer } from '../../../src/sockets/impersonation.js'
+import { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { closed, event, failure, text } from '../../support/events.js'
+import { until } from '../../support/until.js'
 import {
   type Behaviour,
   info,
@@ -22,7 +22,7 @@ import {
   standIn,
   typeOfService,
   typeOfServiceOf,
-} from './native-stand-in.js'
+} from './stand-in.js'
 
 if (process.platform !== 'linux') {
   t.plan(0, 'the stand-in provider makes sockets by Linux calls')

@@ -1,8 +1,8 @@
 /** A connection that the system secures, as the socket classes know it. */
-import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
-import { checkNativeSecurity } from '../providers/native-verification.js'
-import type { Connection, NativeConnection } from '../providers/provider.js'
+import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { checkNativeSecurity } from '../../providers/native/verification.js'
+import type { Connection, NativeConnection } from '../../providers/provider.js'
 
 /**
  * Asks the system what secures the connection.
