@@ -1,4 +1,5 @@
 /** The names that were set, one for each peer: that of a port before that of the whole address (R19). */
+import { SocketSecurityError } from '../../model/errors.js'
 import type { TargetName } from '../../model/target-name.js'
 
 /** Port 0 stands for all ports of an address. */
@@ -40,4 +41,20 @@ export class TargetNames {
     if (names.size === 0) this.#hosts.delete(host)
     return name
   }
+}
+
+/**
+ * A name comes before the first message to the peers that it is for, and before they are secured (R18).
+ * @throws SocketSecurityError EISCONN
+ */
+export function checkUncommitted(
+  peers: readonly { readonly isCommitted: boolean; readonly text: string }[],
+): void {
+  const committed = peers.find(peer => peer.isCommitted)
+  if (committed === undefined) return
+  throw new SocketSecurityError(
+    'EISCONN',
+    `the target name of ${committed.text} must be set before the first message to it, and before it is secured`,
+    { peer: committed.text, syscall: 'WSASetSocketPeerTargetName' },
+  )
 }

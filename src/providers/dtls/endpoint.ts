@@ -23,7 +23,7 @@ import {
 } from '../datagram-provider.js'
 import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
-import { TargetNames } from '../datagrams/target-names.js'
+import { checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
 import { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
@@ -253,14 +253,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   setTargetName(address: string, port: number, name: TargetName): void {
     const { text } = this.#canonical(address)
     const peers = this.#peersAt(text, port)
-    const committed = peers.find(peer => peer.isCommitted)
-    if (committed !== undefined) {
-      throw new SocketSecurityError(
-        'EISCONN',
-        `the target name of ${committed.text} must be set before the first message to it, and before it is secured`,
-        { peer: committed.text, syscall: 'WSASetSocketPeerTargetName' },
-      )
-    }
+    checkUncommitted(peers)
     this.names.set(text, port, name)
     for (const peer of peers) peer.nameSet()
   }

@@ -23,7 +23,7 @@ import type {
 } from '../datagram-provider.js'
 import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
-import { TargetNames } from '../datagrams/target-names.js'
+import { checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
 import { NativeNames } from './names.js'
 import { NativePeer, type NativePeerContext } from './peer.js'
@@ -190,14 +190,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     const text = this.#text(address)
     this.provider.checkTargetName?.(name, this.settings)
     const peers = this.#peersAt(text, port)
-    const committed = peers.find(peer => peer.isCommitted)
-    if (committed !== undefined) {
-      throw new SocketSecurityError(
-        'EISCONN',
-        `the target name of ${committed.text} must be set before the first message to it, and before it is secured`,
-        { peer: committed.text, syscall: 'WSASetSocketPeerTargetName' },
-      ) // R18
-    }
+    checkUncommitted(peers)
     this.#names.set(text, port, name)
     const applied = this.#socket && this.names.apply(text, port, name, true)
     for (const peer of peers) peer.nameSet()
