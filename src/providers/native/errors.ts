@@ -2,17 +2,21 @@
 import { SocketSecurityError, show } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
+import { lacking } from './verification.js'
 
 /** What an attempt to have a peer secured waits for. */
 export type AttemptStep = 'name' | 'send' | 'query' | 'pause'
 
 /** R14: why what the system says is not enough; undefined where it is. */
 export function insufficiency(
-  { secured, encrypted, ipsec }: SecurityInfo,
+  info: SecurityInfo,
   peer: string,
-  { guaranteeEncryption }: ParsedSettings,
+  settings: ParsedSettings,
 ): SocketSecurityError | undefined {
-  if (!secured) {
+  const lacks = lacking(info, settings)
+  if (lacks === undefined) return undefined
+  if (lacks === 'security') {
+    const { ipsec } = info
     const why = ipsec?.negotiationError ? ` (its error ${ipsec.negotiationError})` : ''
     return new SocketSecurityError(
       'EPROTO',
@@ -20,7 +24,6 @@ export function insufficiency(
       { peer },
     )
   }
-  if (encrypted || !guaranteeEncryption) return undefined
   return new SocketSecurityError(
     'EPROTO',
     `the system secures ${peer} without encrypting: let the IPsec policies of both machines encrypt, or set guaranteeEncryption: false`,

@@ -6,6 +6,15 @@ import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 
+/** What the system's answer lacks of what the settings ask for; undefined where it is enough (R14). */
+export function lacking(
+  { secured, encrypted }: SecurityInfo,
+  { guaranteeEncryption }: ParsedSettings,
+): 'security' | 'encryption' | undefined {
+  if (!secured) return 'security'
+  return guaranteeEncryption && !encrypted ? 'encryption' : undefined
+}
+
 /**
  * @param peer as `address:port`, for the error
  * @throws SocketSecurityError EPROTO
@@ -15,14 +24,15 @@ export function checkNativeSecurity(
   settings: ParsedSettings,
   peer: string,
 ): void {
-  if (!info.secured) {
+  const lacks = lacking(info, settings)
+  if (lacks === 'security') {
     throw new SocketSecurityError(
       'EPROTO',
       `${peer}: the system says that the connection is not secured${reason(info)}: nothing was sent; let both machines have an IPsec policy that they can agree on`,
       { peer },
     )
   }
-  if (settings.guaranteeEncryption && !info.encrypted) {
+  if (lacks === 'encryption') {
     throw new SocketSecurityError(
       'EPROTO',
       `${peer}: the system says that the connection is authenticated, but not encrypted: nothing was sent; let the IPsec policy encrypt, or set guaranteeEncryption: false`,

@@ -19,6 +19,7 @@ import {
   info,
   lookupOf,
   pending,
+  provide,
   standIn,
   typeOfService,
   typeOfServiceOf,
@@ -50,18 +51,6 @@ async function server(t: Test) {
     listener.close()
   })
   return { port: (listener.address() as net.AddressInfo).port, received, sockets }
-}
-
-/** The stand-in is the provider; at the end everything it has made is gone, once. */
-function provide(t: Test, behaviour: Partial<Behaviour> = {}) {
-  const provider = standIn(behaviour)
-  setIpsecProvider(provider)
-  t.teardown(async () => {
-    setIpsecProvider(null)
-    await until('every socket is closed', () => provider.open.size === 0)
-    if (provider.mistakes.length > 0) throw new Error(provider.mistakes.join(', '))
-  })
-  return provider
 }
 
 function attempts(socket: SecureSocket): string[] {

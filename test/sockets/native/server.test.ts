@@ -17,6 +17,7 @@ import {
   type Behaviour,
   info,
   pending,
+  provide,
   standIn,
   typeOfService,
   typeOfServiceOf,
@@ -28,17 +29,6 @@ if (process.platform !== 'linux') {
 }
 
 const security = { protocol: 'ipsec' } as const
-
-function provide(t: Test, behaviour: Partial<Behaviour> = {}) {
-  const provider = standIn(behaviour)
-  setIpsecProvider(provider)
-  t.teardown(async () => {
-    setIpsecProvider(null)
-    await until('every socket is closed', () => provider.open.size === 0)
-    if (provider.mistakes.length > 0) throw new Error(provider.mistakes.join(', '))
-  })
-  return provider
-}
 
 function newServer(t: Test, options: object = {}): SecureServer {
   const server = new SecureServer({ security, ...options })

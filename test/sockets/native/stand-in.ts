@@ -2,6 +2,7 @@
  * A native provider for tests on Linux: sockets of its own making, with a harmless option (the type
  * of service) in the place of IPsec, because it is lost just as silently when Node replaces the handle.
  */
+import type { Test } from 'tap'
 import * as linux from '../../../lib/linux-sockets.js'
 import type { SecurityInfo } from '../../../src/model/security-info.js'
 import type {
@@ -10,6 +11,8 @@ import type {
   NativeProvider,
   NativeRequest,
 } from '../../../src/providers/provider.js'
+import { setIpsecProvider } from '../../../src/providers/select.js'
+import { until } from '../../support/until.js'
 
 export const typeOfService = 0x28
 
@@ -148,4 +151,16 @@ export function pending<T = void>() {
 export function typeOfServiceOf(socket: object): number {
   const { _handle } = socket as { _handle: { fd: number } }
   return linux.getsockopt(_handle.fd, linux.IPPROTO_IP, linux.IP_TOS)
+}
+
+/** The stand-in is the provider; at the end everything it has made is gone, once. */
+export function provide(t: Test, behaviour: Partial<Behaviour> = {}) {
+  const provider = standIn(behaviour)
+  setIpsecProvider(provider)
+  t.teardown(async () => {
+    setIpsecProvider(null)
+    await until('every socket is closed', () => provider.open.size === 0)
+    if (provider.mistakes.length > 0) throw new Error(provider.mistakes.join(', '))
+  })
+  return provider
 }
