@@ -6,9 +6,7 @@
  * src/providers/dtls/openssl.ts for the rules. Functions and constants have OpenSSL's own names.
  */
 import type { LibraryHandle } from './koffi.js'
-
-/** The address of something of OpenSSL's, or in a long-lived Buffer; 0 is NULL. */
-export type Pointer = number
+import type { Pointer } from './memory.js'
 
 /** The functions of the two libraries, each with the signature that its manual page gives. */
 export function declareOpenssl(ssl: LibraryHandle, crypto: LibraryHandle) {

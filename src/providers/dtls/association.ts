@@ -6,10 +6,10 @@
  * may call any method, also close() and destroy().
  */
 import { EventEmitter } from 'eventemitter3'
+import type { Pointer } from '../../../lib/memory.js'
 import {
   DTLS_CTRL_GET_TIMEOUT,
   DTLS_CTRL_HANDLE_TIMEOUT,
-  type Pointer,
   SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
   SSL_ERROR_SSL,

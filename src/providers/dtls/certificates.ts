@@ -2,8 +2,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import tls from 'node:tls'
+import type { Pointer } from '../../../lib/memory.js'
 import {
-  type Pointer,
   SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR,
   SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR,
   SSL_BUILD_CHAIN_FLAG_NO_ROOT,

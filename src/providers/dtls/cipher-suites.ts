@@ -2,7 +2,7 @@
  * The cipher suites of DTLS 1.2: authenticated encryption only. With any other, one forged record
  * can end an association.
  */
-import type { Pointer } from '../../../lib/openssl.js'
+import type { Pointer } from '../../../lib/memory.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { openssl } from './openssl.js'
 

@@ -1,9 +1,9 @@
 /** The SSL_CTX of settings, one for each role: identity, trust, versions, suites and callbacks. */
 import { createHash, hkdfSync } from 'node:crypto'
+import { addressOf, type Pointer } from '../../../lib/memory.js'
 import {
   DTLS1_2_VERSION,
   DTLS1_3_VERSION,
-  type Pointer,
   SSL_CTRL_MODE,
   SSL_CTRL_SET_GROUPS_LIST,
   SSL_CTRL_SET_MAX_PROTO_VERSION,
@@ -25,7 +25,7 @@ import type { AssociationRole } from './association-options.js'
 import { trustStore, useIdentity } from './certificates.js'
 import { type Means, useCipherSuites } from './cipher-suites.js'
 import { unusable } from './explain.js'
-import { addressOf, cString, immovable, leaked, openssl, type ProtocolList } from './openssl.js'
+import { cString, immovable, leaked, openssl, type ProtocolList } from './openssl.js'
 
 export interface DtlsContext {
   readonly handle: Pointer

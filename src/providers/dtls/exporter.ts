@@ -1,6 +1,6 @@
 /** Keys for other uses, made from those of an association (RFC 5705). */
 import { isUint8Array } from 'node:util/types'
-import type { Pointer } from '../../../lib/openssl.js'
+import type { Pointer } from '../../../lib/memory.js'
 import { kindOf, SocketSecurityError, show } from '../../model/errors.js'
 import { takeError } from './explain.js'
 import { arenaSize, openssl } from './openssl.js'

@@ -1,6 +1,7 @@
 /** An SSL with all that an association gives it before its first message. */
+
+import type { Pointer } from '../../../lib/memory.js'
 import {
-  type Pointer,
   SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
   SSL_CTRL_SET_TLSEXT_HOSTNAME,

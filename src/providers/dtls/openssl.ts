@@ -13,6 +13,7 @@
  */
 import { endianness } from 'node:os'
 import { type LibraryHandle, loadKoffi } from '../../../lib/koffi.js'
+import { type Arena, addressOf, createArena, type Pointer } from '../../../lib/memory.js'
 import {
   BIO_C_SET_BUF_MEM_EOF_RETURN,
   callbackTypes,
@@ -20,17 +21,10 @@ import {
   declareVersion,
   OPENSSL_NPN_NEGOTIATED,
   type Openssl,
-  type Pointer,
   SSL_TLSEXT_ERR_ALERT_FATAL,
   SSL_TLSEXT_ERR_OK,
 } from '../../../lib/openssl.js'
 import { SocketSecurityError } from '../../model/errors.js'
-
-/** A Buffer for the life of the process, and where it is. */
-export interface Arena {
-  readonly bytes: Buffer
-  readonly address: Pointer
-}
 
 /** Application protocols as on the wire; kept as long as the bytes are. */
 export interface ProtocolList extends Arena {
@@ -173,26 +167,11 @@ function versionOf(library: LibraryHandle): { text: string; usable: boolean } | 
   return { text, usable }
 }
 
-/** Never collected, whatever happens to who asked for it. */
-const pinned: Buffer[] = []
-
-/** Memory that OpenSSL may read and write for ever. */
-export function createArena(size: number): Arena {
-  const bytes = Buffer.allocUnsafeSlow(size)
-  pinned.push(bytes)
-  return { bytes, address: addressOf(bytes) }
-}
-
 /** A copy that stays where it is: V8 keeps small ones where it moves them. Whoever uses its address must keep it. */
 export function immovable(bytes: Uint8Array): Buffer {
   const copy = Buffer.allocUnsafeSlow(Math.max(bytes.length, 1024))
   copy.set(bytes)
   return copy
-}
-
-/** Where a Buffer is. That does not keep it: whoever asks must. */
-export function addressOf(bytes: Buffer): Pointer {
-  return Number(loadKoffi().address(bytes))
 }
 
 /** The association whose call is running. */

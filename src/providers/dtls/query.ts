@@ -1,5 +1,6 @@
 /** What secures an association, asked when somebody wants to know. */
-import { type Pointer, TLSEXT_NAMETYPE_host_name } from '../../../lib/openssl.js'
+import type { Pointer } from '../../../lib/memory.js'
+import { TLSEXT_NAMETYPE_host_name } from '../../../lib/openssl.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { AssociationRole } from './association-options.js'

@@ -4,8 +4,8 @@
  */
 import type { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { Pointer } from '../../../lib/memory.js'
 import {
-  type Pointer,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_NONE,
   SSL_VERIFY_PEER,

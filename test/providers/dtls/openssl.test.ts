@@ -1,14 +1,11 @@
 /** Which OpenSSL is called: the one inside the process, else the system's, else none and why. */
+
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { loadKoffi } from '../../../lib/koffi.js'
-import {
-  addressOf,
-  createArena,
-  findOpenssl,
-  openssl,
-} from '../../../src/providers/dtls/openssl.js'
+import { addressOf, createArena } from '../../../lib/memory.js'
+import { findOpenssl, openssl } from '../../../src/providers/dtls/openssl.js'
 import { inOneFile } from '../../support/one-file.js'
 
 /** A library that has nothing but its version, if that. */

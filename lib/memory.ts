@@ -1,0 +1,29 @@
+/**
+ * Memory that foreign code may read and write. Buffers that are collected or moved while a library
+ * still has their address are how processes die; so what is handed out lives as long as the process.
+ */
+import { loadKoffi } from './koffi.js'
+
+/** The address of something, as a Number: an address in user space fits; 0 is NULL. */
+export type Pointer = number
+
+/** A Buffer for the life of the process, and where it is. */
+export interface Arena {
+  readonly bytes: Buffer
+  readonly address: Pointer
+}
+
+/** Never collected, whatever happens to who asked for it. */
+const pinned: Buffer[] = []
+
+/** Memory that a library may read and write for ever. */
+export function createArena(size: number): Arena {
+  const bytes = Buffer.allocUnsafeSlow(size)
+  pinned.push(bytes)
+  return { bytes, address: addressOf(bytes) }
+}
+
+/** Where a Buffer is. That does not keep it: whoever asks must. */
+export function addressOf(bytes: Buffer): Pointer {
+  return Number(loadKoffi().address(bytes))
+}
