@@ -7,6 +7,8 @@
  * messages of authenticated peers and the time at which it wants to be asked again. It knows no
  * socket, opens no file and starts no timer.
  */
+
+import type { Arena } from '../../lib/memory.js'
 import type { PeerIdentity } from '../model/peer-identity.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
@@ -25,7 +27,7 @@ export interface ChannelDatagramProvider {
    * @throws SocketSecurityError EINVAL, EPROTO, ENOCREDENTIAL for settings that cannot be used;
    * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where the runtime lacks what is needed
    */
-  createEndpoint(request: EndpointRequest, observer: EndpointObserver): DatagramEndpoint
+  createEndpoint(request: EndpointRequest, observer: EndpointObserver & Outbox): DatagramEndpoint
 }
 
 /**
@@ -85,6 +87,18 @@ export interface PeerAddress {
   readonly port: number
 }
 
+/** Where datagrams go. The same object for all of one peer. */
+export interface Destination extends PeerAddress {
+  /** The same in the form of whoever sends them, who keeps it here; undefined at first. */
+  route: unknown
+}
+
+/** Room for one datagram, in memory that lives as long as the process. Used again: read it at once. */
+export interface Slot {
+  readonly arena: Arena
+  readonly offset: number
+}
+
 /** Called once, when the message has left or never will: as the callback of dgram's send(). */
 export type SendCallback = (error: Error | null, bytes?: number) => void
 
@@ -99,8 +113,12 @@ export interface DatagramEndpoint {
   /** May a stranger start a handshake? True once the socket is bound explicitly and is not connected. */
   acceptsStrangers: boolean
 
-  /** A datagram from the network. Never throws, whatever is in it. */
-  receive(datagram: Buffer, address: string, port: number): void
+  /**
+   * What the network brings: a datagram, or several of one source, one behind the other, each of
+   * `segment` bytes but the last, which may be shorter. The memory is the caller's again afterwards.
+   * Never throws, whatever is in it.
+   */
+  receive(datagrams: Buffer, address: string, port: number, segment?: number): void
 
   /**
    * Protects a message and gives it to the observer, now or when the peer is authenticated, in order.
@@ -171,9 +189,23 @@ export interface DatagramEndpoint {
   peerStats(address: string, port: number): PeerStats | undefined
 }
 
+/** Where an endpoint that protects messages writes them. */
+export interface Outbox {
+  /**
+   * Room for a protected message of at most so many bytes, to be written at once. Nothing else of
+   * the observer's is called before commit(), or instead of it.
+   */
+  reserve(bytes: number): Slot
+  /** What was written there is to leave. `sent` where somebody waits for it. */
+  commit(length: number, to: Destination, sent?: (error: Error | null) => void): void
+}
+
 /** What an endpoint tells its socket. Called at any time, also inside the calls above. */
 export interface EndpointObserver {
-  /** A datagram that is to leave. The buffer is the observer's. `sent` where somebody waits for it. */
+  /**
+   * A datagram in memory of its own is to leave: of a flight, or of a provider that protects nothing
+   * itself. The buffer is the observer's. `sent` where somebody waits for it.
+   */
   datagram(
     datagram: Buffer,
     address: string,

@@ -17,6 +17,7 @@ import {
   type EndpointRequest,
   type EndpointStats,
   MAX_MESSAGE_BYTES,
+  type Outbox,
   type PeerAddress,
   type PeerStats,
   type SendCallback,
@@ -58,7 +59,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   acceptsStrangers = false
   readonly settings: ParsedSettings
   readonly clock: Clock
-  readonly observer: EndpointObserver
+  readonly observer: EndpointObserver & Outbox
   readonly names = new TargetNames()
   readonly timers = new Timers<Peer>()
   readonly budget: WorkBudget
@@ -85,7 +86,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   constructor(
     { settings, clock }: EndpointRequest,
-    observer: EndpointObserver,
+    observer: EndpointObserver & Outbox,
     associate: Associate = options => new Association(options),
   ) {
     this.settings = settings

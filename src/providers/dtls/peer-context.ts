@@ -1,7 +1,7 @@
 /** What a peer shares with the others of its address, and with all of its endpoint. */
 import type { ParsedSettings } from '../../model/settings.js'
 import type { Counters } from '../datagram-counters.js'
-import type { Clock, EndpointObserver } from '../datagram-provider.js'
+import type { Clock, EndpointObserver, Outbox } from '../datagram-provider.js'
 import type { QueueTotals } from '../datagrams/message-queue.js'
 import type { TargetNames } from '../datagrams/target-names.js'
 import type { Timers } from '../datagrams/timers.js'
@@ -26,7 +26,7 @@ export interface Host {
 export interface PeerContext {
   readonly settings: ParsedSettings
   readonly clock: Clock
-  readonly observer: EndpointObserver
+  readonly observer: EndpointObserver & Outbox
   readonly names: TargetNames
   readonly timers: Timers<Peer>
   readonly budget: WorkBudget

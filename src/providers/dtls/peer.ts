@@ -10,7 +10,7 @@ import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { TargetName } from '../../model/target-name.js'
 import { Counters } from '../datagram-counters.js'
-import type { DropReason, PeerAddress, SendCallback } from '../datagram-provider.js'
+import type { Destination, DropReason, PeerAddress, SendCallback } from '../datagram-provider.js'
 import { MessageQueue } from '../datagrams/message-queue.js'
 import { rethrowLater, safely } from '../datagrams/safely.js'
 import type { Sleeper } from '../datagrams/timers.js'
@@ -32,12 +32,14 @@ interface Waiter {
   reject(error: Error): void
 }
 
-export class Peer implements LinkObserver, Sleeper {
+export class Peer implements LinkObserver, Sleeper, Destination {
   readonly host: Host
   readonly address: string
   readonly port: number
   /** `address:port`, for messages. */
   readonly text: string
+  /** Of the channel, which sends to it. */
+  route: unknown
   readonly counters = new Counters()
   wakeAt = Number.POSITIVE_INFINITY
   heapIndex = -1

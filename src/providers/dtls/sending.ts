@@ -8,6 +8,7 @@ import type { Counters } from '../datagram-counters.js'
 import type { SendCallback } from '../datagram-provider.js'
 import { safely } from '../datagrams/safely.js'
 import { wear } from './ageing.js'
+import { RECORD_OVERHEAD } from './association.js'
 import { open } from './beginning.js'
 import { RETRY_INTERVAL } from './lifetimes.js'
 import type { Link } from './link.js'
@@ -71,18 +72,19 @@ function transmit(
     safely(() => callback(wrong))
     return
   }
-  let record: Buffer
+  const { observer } = peer.context
+  const { length } = message
+  let recordLength: number
   try {
-    record = link.association.send(message)
+    recordLength = link.association.send(message, observer.reserve(length + RECORD_OVERHEAD))
   } catch (error) {
     safely(() => callback(error as Error))
     return
   }
   link.sentAt = now
-  const { length } = message
   count(peer.counters, length)
   count(peer.context.totals, length)
-  peer.context.observer.datagram(record, peer.address, peer.port, error => {
+  observer.commit(recordLength, peer, error => {
     if (error === null) {
       callback(null, length)
       return

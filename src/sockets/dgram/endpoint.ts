@@ -5,6 +5,8 @@
 
 import { AsyncResource } from 'node:async_hooks'
 import type { RemoteInfo, Socket } from 'node:dgram'
+import type { DatagramChannel } from '../../channels/channel.js'
+import { PortableChannel } from '../../channels/portable.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
@@ -12,6 +14,7 @@ import { type ParsedSettings, parseSettings } from '../../model/settings.js'
 import type {
   DatagramEndpoint,
   EndpointObserver,
+  Outbox,
   PeerAddress,
   SendCallback,
 } from '../../providers/datagram-provider.js'
@@ -71,7 +74,10 @@ function makeEndpoint(
 ): DatagramEndpoint {
   const provider = datagramProvider(settings)
   const request = { settings, clock }
-  if (provider.mode === 'channel') return provider.createEndpoint(request, observer(socket, state))
+  if (provider.mode === 'channel') {
+    const both = { ...observer(socket, state), ...outbox(socket, state) }
+    return provider.createEndpoint(request, both)
+  }
   const enter = (call: () => void) => within(socket, state, call)
   const endpoint = new NativeEndpoint({ ...request, provider, enter }, observer(socket, state))
   state.native = { provider, endpoint }
@@ -223,10 +229,25 @@ class Completion {
 
 function unheard(): void {}
 
+/** How the socket's datagrams travel; node:dgram's way, unless another was made before it was bound. */
+function channelOf(socket: Socket, state: DgramState): DatagramChannel {
+  state.channel ??= new PortableChannel((datagram, address, port, sent) =>
+    transmit(socket, state, datagram, address, port, sent),
+  )
+  return state.channel
+}
+
+function outbox(socket: Socket, state: DgramState): Outbox {
+  return {
+    reserve: bytes => channelOf(socket, state).reserve(bytes),
+    commit: (length, to, sent) => channelOf(socket, state).commit(length, to, sent),
+  }
+}
+
 function observer(socket: Socket, state: DgramState): EndpointObserver {
   return {
     datagram: (datagram, address, port, sent) =>
-      transmit(socket, state, datagram, address, port, sent),
+      channelOf(socket, state).send(datagram, address, port, sent),
     message(message, { address, port, peer, targetName }) {
       if (state.closing) return
       const family = address.includes(':') ? 'IPv6' : 'IPv4'

@@ -4,6 +4,7 @@
  * old code calls constructors on objects of its own.
  */
 import type { BlockList } from 'node:net'
+import type { DatagramChannel } from '../../channels/channel.js'
 import type { SocketState } from '../../model/lifecycle.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
@@ -38,6 +39,8 @@ export class DgramState {
   /** The same of target names, by the address as it was given and the port. */
   nameFailures: Map<string, Error> | null = null
   endpoint: DatagramEndpoint | null = null
+  /** How its datagrams travel; null before the first one. */
+  channel: DatagramChannel | null = null
   /** Where the system secures the packets. */
   native: NativeMode | null = null
   earlyNames: EarlyName[] = []

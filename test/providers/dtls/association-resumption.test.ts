@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { testIdentity } from '../../support/identities.js'
-import { handshake, type PairOptions, say } from './pair.js'
+import { handshake, type PairOptions, protect, say } from './pair.js'
 
 const { cert, key, ca } = (await testIdentity()) as { cert: string; key: string; ca: string }
 const peer = (await testIdentity(['client.example'])) as { cert: string; key: string }
@@ -46,7 +46,7 @@ t.test('a resumed peer must prove the name that is wanted now', t => {
     const pair = handshake({ ...usual, session, targetName })
     t.match(pair.client.failed, [{ code: 'ERR_PEER_TARGET_NAME_MISMATCH' }], targetName)
     t.equal(pair.client.secured, 0)
-    t.throws(() => pair.client.association.send(Buffer.from('x')), { code: 'ENOTCONN' })
+    t.throws(() => protect(pair.client.association, Buffer.from('x')), { code: 'ENOTCONN' })
     t.equal(pair.server.closed + pair.server.failed.length, 1, 'the server is told')
   }
   const pair = handshake({ ...usual, session, clientName: 'another.example' })

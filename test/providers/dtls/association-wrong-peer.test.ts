@@ -8,7 +8,7 @@ import {
   strangerIdentity,
   testIdentity,
 } from '../../support/identities.js'
-import { handshake, type Pair } from './pair.js'
+import { handshake, type Pair, protect } from './pair.js'
 
 type Identity = Pick<DatagramSecuritySettings, 'cert' | 'key'>
 
@@ -90,7 +90,7 @@ function nothingPassed(t: Test, { client, server }: Pair, who: 'client' | 'serve
   t.equal(judge.secured, 0)
   t.same(judge.sessions, [], 'nothing to resume')
   t.equal(judge.association.state, 'ended')
-  t.throws(() => judge.association.send(Buffer.from('x')), { code: 'ENOTCONN' })
+  t.throws(() => protect(judge.association, Buffer.from('x')), { code: 'ENOTCONN' })
 }
 
 t.test('a wrong server is refused by the client', t => {

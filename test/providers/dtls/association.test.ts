@@ -5,7 +5,7 @@ import { parseSettings } from '../../../src/model/settings.js'
 import { Association } from '../../../src/providers/dtls/association.js'
 import { openssl } from '../../../src/providers/dtls/openssl.js'
 import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
-import { clock, createEnd, createPair, deliver, handshake, say } from './pair.js'
+import { clock, createEnd, createPair, deliver, handshake, protect, say } from './pair.js'
 
 const { ca, ...serverIdentity } = await identityOf(['localhost', '127.0.0.1', '::1'])
 const { ca: _, ...clientIdentity } = await identityOf(['client.example', 'spiffe://example/client'])
@@ -213,7 +213,7 @@ t.test('every suite of the default lists is one of authenticated encryption', t 
     t.equal(say(pair.client, pair.server, 'x'), 'x', ciphers)
     const minimum = /CHACHA20|CCM8/.test(ciphers) ? 16 : 24
     t.equal(pair.client.association.minimumRecord, minimum)
-    const record = pair.client.association.send(Buffer.alloc(1))
+    const record = protect(pair.client.association, Buffer.alloc(1))
     t.equal(record.length, 13 + minimum + 1, 'the screen is exactly as high as it can be')
   }
   t.end()
@@ -309,12 +309,12 @@ t.test('messages of 1 to 16384 bytes are one record, more is EMSGSIZE', t => {
   const pair = handshake({ client, server, targetName: 'localhost' })
   for (const length of [1, 64, 1200, 16383, 16384]) {
     const message = randomBytes(length)
-    const record = pair.client.association.send(message)
+    const record = protect(pair.client.association, message)
     t.ok(pair.server.association.receive(record))
     t.same(pair.server.messages.pop(), message)
   }
-  t.throws(() => pair.client.association.send(Buffer.alloc(16385)), { code: 'EMSGSIZE' })
-  t.throws(() => pair.client.association.send(Buffer.alloc(0)), { code: 'EOPNOTSUPP' })
+  t.throws(() => protect(pair.client.association, Buffer.alloc(16385)), { code: 'EMSGSIZE' })
+  t.throws(() => protect(pair.client.association, Buffer.alloc(0)), { code: 'EOPNOTSUPP' })
   t.equal(say(pair.client, pair.server, 'still there'), 'still there')
   t.end()
 })
@@ -322,7 +322,7 @@ t.test('messages of 1 to 16384 bytes are one record, more is EMSGSIZE', t => {
 t.test('many records in one datagram all arrive, in order', t => {
   const pair = handshake({ client, server, targetName: 'localhost' })
   const texts = Array.from({ length: 60 }, (_, index) => `${index} ${'x'.repeat(1000)}`)
-  const records = texts.map(text => pair.client.association.send(Buffer.from(text)))
+  const records = texts.map(text => protect(pair.client.association, Buffer.from(text)))
   t.ok(pair.server.association.receive(Buffer.concat(records)))
   t.same(pair.server.messages.map(String), texts)
   t.end()
@@ -340,10 +340,10 @@ t.test('a message has memory of its own', t => {
 
 t.test('what is repeated or forged is dropped, and harms nothing', t => {
   const pair = handshake({ client, server, targetName: 'localhost' })
-  const record = pair.client.association.send(Buffer.from('once'))
+  const record = protect(pair.client.association, Buffer.from('once'))
   t.ok(pair.server.association.receive(record))
   t.notOk(pair.server.association.receive(record), 'a replay')
-  const forged = pair.client.association.send(Buffer.from('forged'))
+  const forged = protect(pair.client.association, Buffer.from('forged'))
   forged[forged.length - 1] = (forged[forged.length - 1] as number) ^ 1
   t.notOk(pair.server.association.receive(forged))
   t.same(pair.server.messages.map(String), ['once'])
@@ -359,7 +359,7 @@ t.test('close() tells the peer, which answers and ends', t => {
   deliver(pair)
   t.equal(pair.server.closed, 1)
   t.equal(pair.server.association.state, 'ended')
-  t.throws(() => pair.server.association.send(Buffer.from('x')), { code: 'ENOTCONN' })
+  t.throws(() => protect(pair.server.association, Buffer.from('x')), { code: 'ENOTCONN' })
   t.match(pair.server.association.query(), { protocol: 'dtls' }, 'it still tells what it was')
   t.throws(() => pair.server.association.exportKeyingMaterial(1, 'x'), { code: 'ENOTCONN' })
   t.notOk(pair.server.association.receive(Buffer.alloc(100)))
@@ -379,7 +379,7 @@ t.test('destroy() says nothing', t => {
 
 t.test('nothing but the secured can send', t => {
   const { association } = createEnd('server', server)
-  t.throws(() => association.send(Buffer.from('x')), { code: 'ENOTCONN' })
+  t.throws(() => protect(association, Buffer.from('x')), { code: 'ENOTCONN' })
   t.throws(() => association.query(), { code: 'ENOTCONN' })
   association.close()
   association.start(Buffer.alloc(100))
@@ -432,7 +432,7 @@ t.test('messages that overtake the end of the handshake are not lost', t => {
   for (const datagram of pair.server.waiting.splice(0)) pair.client.association.receive(datagram)
   for (const datagram of pair.client.waiting.splice(0)) pair.server.association.receive(datagram)
   t.equal(pair.server.secured, 1, 'the server is ready first')
-  const early = pair.server.association.send(Buffer.from('early'))
+  const early = protect(pair.server.association, Buffer.from('early'))
   pair.client.association.receive(early)
   t.same(pair.client.messages, [])
   deliver(pair)
@@ -450,7 +450,7 @@ t.test('what overtakes the end of the handshake is told after it, the end too', 
   association.on('secured', () => told.push('secured', association.query().version))
   association.on('message', message => told.push(String(message)))
   association.on('closed', () => told.push('closed'))
-  association.receive(pair.server.association.send(Buffer.from('early')))
+  association.receive(protect(pair.server.association, Buffer.from('early')))
   pair.server.association.close()
   for (const datagram of [...pair.server.waiting.splice(0), ...last]) association.receive(datagram)
   t.same(told, ['secured', 'DTLSv1.2', 'early', 'closed'])
@@ -463,7 +463,7 @@ t.test('an error that somebody else left in the queue of the thread is nobody’
   const { lib } = openssl()
   const litter = () => lib.SSL_CTX_set_cipher_list(lib.SSL_CTX_new(lib.DTLS_client_method()), 'no')
   litter()
-  const forged = pair.client.association.send(Buffer.from('forged'))
+  const forged = protect(pair.client.association, Buffer.from('forged'))
   forged[20] = (forged[20] as number) ^ 1
   t.notOk(pair.server.association.receive(forged))
   litter()

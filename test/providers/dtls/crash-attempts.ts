@@ -5,7 +5,7 @@
  */
 import { isMainThread, Worker } from 'node:worker_threads'
 import type { Association } from '../../../src/providers/dtls/association.js'
-import { createPair, deliver, handshake, type Pair, say } from './pair.js'
+import { createPair, deliver, handshake, type Pair, protect, say } from './pair.js'
 
 const collect = global.gc as () => void
 const key = Buffer.alloc(16, 7)
@@ -33,7 +33,7 @@ function end({ client, server }: Pair): void {
 function callAll(association: Association, record: Buffer): string[] {
   const calls: Record<string, () => unknown> = {
     start: () => association.start(record),
-    send: () => association.send(Buffer.from('x')),
+    send: () => protect(association, Buffer.from('x')),
     receive: () => association.receive(record),
     tick: () => association.tick(),
     query: () => association.query(),
@@ -57,7 +57,7 @@ const attempts: Record<string, () => unknown> = {
     const answers = new Set<string>()
     for (let count = 0; count < 90; count += 1) {
       const pair = secured()
-      const record = pair.client.association.send(Buffer.from('late'))
+      const record = protect(pair.client.association, Buffer.from('late'))
       if (count % 2 === 0) pair.server.association.close()
       else pair.server.association.destroy()
       // Somebody else's SSL is now where this one was.
@@ -128,7 +128,7 @@ const attempts: Record<string, () => unknown> = {
     for (let count = 0; count < 2000; count += 1) {
       const length = 1 + ((count * 37) % 1400)
       const message = Buffer.alloc(length, count)
-      const record = pair.client.association.send(message)
+      const record = protect(pair.client.association, message)
       const litter = Array.from({ length: 50 }, () => Buffer.allocUnsafeSlow(2000).fill(255))
       if (count % 100 === 0) collect()
       pair.server.association.receive(record)
@@ -149,7 +149,7 @@ const attempts: Record<string, () => unknown> = {
       const pair = secured()
       const { client, server } = pair
       const records = Array.from({ length: 20 }, (_, index) =>
-        client.association.send(Buffer.from(`${index}`)),
+        protect(client.association, Buffer.from(`${index}`)),
       )
       server.association.on('message', message => {
         delivered += 1

@@ -4,7 +4,7 @@
  */
 import t from 'tap'
 import { parseSettings } from '../../../src/model/settings.js'
-import type { EndpointObserver } from '../../../src/providers/datagram-provider.js'
+import type { EndpointObserver, Outbox } from '../../../src/providers/datagram-provider.js'
 import { dtlsProvider } from '../../../src/providers/dtls/dtls-provider.js'
 import { testIdentity } from '../../support/identities.js'
 
@@ -12,7 +12,7 @@ const clock = { now: () => 0, wallTime: () => Date.now() }
 const create = (security: object) => () =>
   dtlsProvider.createEndpoint(
     { settings: parseSettings(security, 'datagram'), clock },
-    {} as EndpointObserver,
+    {} as EndpointObserver & Outbox,
   )
 
 t.test('settings that OpenSSL cannot use', async t => {

@@ -3,14 +3,18 @@
  * repeated and reordered as the seed says. Nothing waits: time goes from one event to the next.
  */
 
+import { PortableChannel } from '../../../src/channels/portable.js'
 import type { SecurityInfo } from '../../../src/model/security-info.js'
 import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
 import type {
   Clock,
+  Destination,
   EndpointObserver,
   MessageSource,
+  Outbox,
   PeerAddress,
+  Slot,
 } from '../../../src/providers/datagram-provider.js'
 import { Association } from '../../../src/providers/dtls/association.js'
 import type { AssociationOptions } from '../../../src/providers/dtls/association-options.js'
@@ -152,7 +156,7 @@ export interface StationOptions {
 }
 
 /** An endpoint with all that it tells. */
-export class Station implements EndpointObserver {
+export class Station implements EndpointObserver, Outbox {
   readonly network: Network
   readonly endpoint: DtlsEndpoint
   readonly address: string
@@ -207,6 +211,16 @@ export class Station implements EndpointObserver {
 
   query(other: Station): SecurityInfo | undefined {
     return this.endpoint.query(other.address, other.port)
+  }
+
+  readonly #outbox = new PortableChannel((...args) => this.datagram(...args))
+
+  reserve(): Slot {
+    return this.#outbox.reserve()
+  }
+
+  commit(length: number, to: Destination, sent?: (error: Error | null) => void): void {
+    this.#outbox.commit(length, to, sent)
   }
 
   datagram(

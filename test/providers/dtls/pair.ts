@@ -1,7 +1,9 @@
 /** Two associations in memory: what one sends the other receives, when the test says so. */
+import { createArena } from '../../../lib/memory.js'
 import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
-import { Association } from '../../../src/providers/dtls/association.js'
+import { MAX_MESSAGE_BYTES } from '../../../src/providers/datagram-provider.js'
+import { Association, RECORD_OVERHEAD } from '../../../src/providers/dtls/association.js'
 import type {
   AssociationOptions,
   AssociationRole,
@@ -149,6 +151,14 @@ export function handshake(options: PairOptions): Pair {
 /** One end says something to the other. */
 export function say(from: End, to: End, text: string): string | undefined {
   const before = to.messages.length
-  to.association.receive(from.association.send(Buffer.from(text)))
+  to.association.receive(protect(from.association, Buffer.from(text)))
   return to.messages[before]?.toString()
 }
+
+/** The record of a message, in memory of its own. */
+export function protect(association: Association, message: Buffer): Buffer {
+  const slot = { arena, offset: 0 }
+  return Buffer.from(arena.bytes.subarray(0, association.send(message, slot)))
+}
+
+const arena = createArena(MAX_MESSAGE_BYTES + RECORD_OVERHEAD)
