@@ -15,14 +15,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 
 /**
  * @param {string[]} [files] what .taprc includes when empty
+ * @param {Record<string, string>} [variables] of the environment, besides those of this process
  * @returns {Promise<{passed: number, failed: number, skipped: number}>} assertions, not files
  */
-export async function runTap(files = []) {
-  console.log(`\n> tap ${files.join(' ')} (Node ${process.versions.node})`)
+export async function runTap(files = [], variables = {}) {
+  const set = Object.entries(variables).map(([name, value]) => `${name}=${value} `)
+  console.log(`\n> ${set.join('')}tap ${files.join(' ')} (Node ${process.versions.node})`)
   const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
   const tap = spawn(process.execPath, [tapProgram(), '--reporter=tap', ...files], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, PATH: path },
+    env: { ...process.env, ...variables, PATH: path },
   })
   const exited = new Promise((resolve, reject) => {
     tap.once('error', reject)

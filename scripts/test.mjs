@@ -3,6 +3,7 @@
 
 import { ensureInstalled } from './ensure-installed.mjs'
 import { npm } from './npm.mjs'
+import { runPortable } from './portable-channel.mjs'
 import { runTap, summary } from './tap.mjs'
 
 ensureInstalled()
@@ -12,11 +13,12 @@ const results = [
   check('typecheck'),
   check('lint'),
   { name: 'unit tests', ...(await runTap()) },
+  { name: 'portable channel', ...(await runPortable(file => !file.startsWith('test/interop/'))) },
   { name: 'package tests', ...(await runTap(['test/package/package.test.ts'])) },
 ]
 
 console.log()
-for (const result of results) console.log(`${result.name.padEnd(14)} ${summary(result)}`)
+for (const result of results) console.log(`${result.name.padEnd(16)} ${summary(result)}`)
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 for (const result of results) for (const key in total) total[key] += result[key]
