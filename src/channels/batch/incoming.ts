@@ -1,0 +1,115 @@
+/**
+ * Reads what has come to one socket, when it is readable: many datagrams in one call, and never for
+ * so long that timers and other sockets would have to wait.
+ */
+import { constants } from 'node:os'
+import * as linux from '../../../lib/linux-sockets.js'
+import { INBOX_MESSAGES, Inbox } from './inbox.js'
+import { systemError } from './system-error.js'
+
+/** How long one socket may keep the thread in one turn of the event loop, in milliseconds. */
+const BUDGET_MS = 2
+
+/** Errors in one turn: there is one for each ICMP message, which anybody can forge. */
+const ERRORS_PER_TURN = 16
+
+export interface IncomingHost {
+  /** As of a ChannelObserver. */
+  received(datagrams: Buffer, segment: number, address: string, port: number): boolean
+  failed(error: Error): void
+  /** Nothing will ever come of this descriptor. */
+  broken(error: Error): void
+}
+
+/** What is asked of the system; a test gives its own. */
+export interface ReceiveCalls {
+  recvmmsg: typeof linux.recvmmsg
+  now(): number
+}
+
+const systemCalls: ReceiveCalls = { recvmmsg: linux.recvmmsg, now: () => performance.now() }
+
+let inbox: Inbox | undefined
+
+export class Incoming {
+  readonly #fd: number
+  readonly #host: IncomingHost
+  readonly #calls: ReceiveCalls
+  /** Messages that can be dealt with within the budget, as it seems. */
+  #messages = 4
+  #closed = false
+
+  constructor(fd: number, host: IncomingHost, calls: ReceiveCalls = systemCalls) {
+    this.#fd = fd
+    this.#host = host
+    this.#calls = calls
+  }
+
+  /** The socket is readable, or has an error. What is left makes it readable again. */
+  readable(): void {
+    const begin = this.#calls.now()
+    let errors = 0
+    let now = begin
+    while (!this.#closed && now - begin < BUDGET_MS && errors < ERRORS_PER_TURN) {
+      const wanted = this.#messages
+      const received = this.#receive(wanted)
+      if (received === -constants.errno.EAGAIN) return
+      if (received < 0) {
+        this.#failed(received)
+        errors += 1
+        continue
+      }
+      if (!this.#deliver(received) || received < wanted) return
+      const before = now
+      now = this.#calls.now()
+      this.#adapt(wanted, now - before)
+    }
+  }
+
+  /** Reads no more, also where it is reading now. */
+  close(): void {
+    this.#closed = true
+  }
+
+  #receive(messages: number): number {
+    inbox ??= new Inbox()
+    const received = this.#calls.recvmmsg(this.#fd, inbox.vector(), messages, linux.MSG_DONTWAIT)
+    inbox.filled(Math.max(0, received))
+    return received
+  }
+
+  /** False where nobody wants more of it. */
+  #deliver(messages: number): boolean {
+    const from = inbox as Inbox
+    for (let index = 0; index < messages; index += 1) {
+      const segment = from.segment(index)
+      if (segment === 0) continue
+      const { address, port } = from.source(index)
+      if (!this.#host.received(from.message(index), segment, address, port)) return false
+      if (this.#closed) return false
+    }
+    return true
+  }
+
+  /**
+   * What has been read has to be delivered, however long that takes: so the next call reads what will
+   * take half of the budget, at most twice as much as this one.
+   */
+  #adapt(messages: number, milliseconds: number): void {
+    const fitting = Math.floor((messages * BUDGET_MS) / 2 / Math.max(milliseconds, 0.001))
+    this.#messages = Math.max(1, Math.min(fitting, messages * 2, INBOX_MESSAGES))
+  }
+
+  #failed(status: number): void {
+    if (status === -constants.errno.EINTR) return
+    const error = systemError(status, 'recvmsg')
+    if (isForGood(status)) this.#host.broken(error)
+    else this.#host.failed(error)
+  }
+}
+
+/** Would be met in each turn of the event loop. */
+function isForGood(status: number): boolean {
+  const { EBADF, EFAULT, EINVAL, ENOTSOCK } = constants.errno
+  return [EBADF, EFAULT, EINVAL, ENOTSOCK].includes(-status)
+}
