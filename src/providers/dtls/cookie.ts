@@ -3,17 +3,11 @@
  * shows that it receives at the address that it sends from. Ours and not OpenSSL's, so that a flood
  * of hellos reaches no foreign code.
  */
-import {
-  createHmac,
-  createSecretKey,
-  type KeyObject,
-  randomBytes,
-  randomInt,
-  timingSafeEqual,
-} from 'node:crypto'
+import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import type { ClientHello } from './client-hello.js'
 import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
 import { HELLO_VERIFY_REQUEST } from './handshake-types.js'
+import { hmacSha256, type Mac } from './hmac.js'
 import { HANDSHAKE, HEADER_LENGTH } from './records.js'
 
 export interface Cookies {
@@ -49,32 +43,20 @@ export function createCookies(now: () => number): Cookies {
     // The handshake goes on with message 1 only: a cookie in a first message is asked for again.
     if (cookie.length !== COOKIE_LENGTH || messageSequence !== 1) return undefined
     rotate()
-    const time = cookie.subarray(0, TIME_LENGTH)
-    const isOurs = [secret, previous].some(each =>
-      timingSafeEqual(cookie.subarray(TIME_LENGTH), tag(each, time, hello, address, port)),
-    )
-    return isOurs ? (time.readUIntBE(0, TIME_LENGTH) - epoch) / 1000 : undefined
+    const message = bound(cookie, hello, address, port)
+    const tag = cookie.subarray(TIME_LENGTH)
+    const isOurs =
+      timingSafeEqual(tag, tagOf(secret, message)) || timingSafeEqual(tag, tagOf(previous, message))
+    return isOurs ? (cookie.readUIntBE(0, TIME_LENGTH) - epoch) / 1000 : undefined
   }
 
   function request(hello: ClientHello, address: Buffer, port: number): Buffer {
     rotate()
-    const datagram = Buffer.alloc(HELLO_VERIFY_REQUEST_LENGTH)
-    datagram[0] = HANDSHAKE
-    // DTLS 1.0, whatever is negotiated later (RFC 6347, section 4.2.1), in both places.
-    datagram.writeUInt16BE(0xfeff, 1)
-    hello.recordNumber.copy(datagram, 3)
-    datagram.writeUInt16BE(HANDSHAKE_HEADER_LENGTH + BODY_LENGTH, 11)
-    datagram[HEADER_LENGTH] = HELLO_VERIFY_REQUEST
-    datagram.writeUIntBE(BODY_LENGTH, HEADER_LENGTH + 1, 3)
-    // message_seq and fragment_offset stay 0
-    datagram.writeUIntBE(BODY_LENGTH, HEADER_LENGTH + 9, 3)
-    const body = HEADER_LENGTH + HANDSHAKE_HEADER_LENGTH
-    datagram.writeUInt16BE(0xfeff, body)
-    datagram[body + 2] = COOKIE_LENGTH
-    const cookie = datagram.subarray(body + 3)
+    const datagram = Buffer.from(template)
+    datagram.set(hello.recordNumber, 3)
+    const cookie = datagram.subarray(HELLO_VERIFY_REQUEST_LENGTH - COOKIE_LENGTH)
     cookie.writeUIntBE(microseconds(now()) + epoch, 0, TIME_LENGTH)
-    const time = cookie.subarray(0, TIME_LENGTH)
-    tag(secret, time, hello, address, port).copy(cookie, TIME_LENGTH)
+    cookie.set(tagOf(secret, bound(cookie, hello, address, port)), TIME_LENGTH)
     return datagram
   }
 
@@ -87,25 +69,42 @@ export function createCookies(now: () => number): Cookies {
   }
 }
 
-function tag(
-  secret: KeyObject,
-  time: Buffer,
-  { random }: ClientHello,
-  address: Buffer,
-  port: number,
-): Buffer {
-  const bound = Buffer.allocUnsafe(3)
-  bound.writeUInt16BE(port, 0)
-  bound[2] = address.length
-  const mac = createHmac('sha256', secret).update(time).update(bound).update(address).update(random)
-  return mac.digest().subarray(0, COOKIE_LENGTH - TIME_LENGTH)
+/** A HelloVerifyRequest without its number and its cookie. */
+const template = (() => {
+  const datagram = Buffer.alloc(HELLO_VERIFY_REQUEST_LENGTH)
+  datagram[0] = HANDSHAKE
+  // DTLS 1.0, whatever is negotiated later (RFC 6347, section 4.2.1), in both places.
+  datagram.writeUInt16BE(0xfeff, 1)
+  datagram.writeUInt16BE(HANDSHAKE_HEADER_LENGTH + BODY_LENGTH, 11)
+  datagram[HEADER_LENGTH] = HELLO_VERIFY_REQUEST
+  datagram.writeUIntBE(BODY_LENGTH, HEADER_LENGTH + 1, 3)
+  // message_seq and fragment_offset stay 0
+  datagram.writeUIntBE(BODY_LENGTH, HEADER_LENGTH + 9, 3)
+  const body = HEADER_LENGTH + HANDSHAKE_HEADER_LENGTH
+  datagram.writeUInt16BE(0xfeff, body)
+  datagram[body + 2] = COOKIE_LENGTH
+  return datagram
+})()
+
+/** What a cookie is bound to: the time that it begins with, and whom it is given to. */
+function bound(cookie: Buffer, { random }: ClientHello, address: Buffer, port: number): Buffer {
+  const message = Buffer.allocUnsafe(TIME_LENGTH + 3 + address.length + random.length)
+  cookie.copy(message, 0, 0, TIME_LENGTH)
+  message.writeUInt16BE(port, TIME_LENGTH)
+  message[TIME_LENGTH + 2] = address.length
+  message.set(address, TIME_LENGTH + 3)
+  message.set(random, TIME_LENGTH + 3 + address.length)
+  return message
+}
+
+function tagOf(secret: Mac, message: Buffer): Buffer {
+  return secret(message).subarray(0, COOKIE_LENGTH - TIME_LENGTH)
 }
 
 function microseconds(milliseconds: number): number {
   return Math.floor(milliseconds * 1000)
 }
 
-/** As a KeyObject: with a Buffer each HMAC would import the key anew, which takes ten times as long. */
-function newSecret(): KeyObject {
-  return createSecretKey(randomBytes(32))
+function newSecret(): Mac {
+  return hmacSha256(randomBytes(32))
 }
