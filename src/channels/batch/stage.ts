@@ -1,0 +1,181 @@
+/**
+ * Where the datagrams of a thread stand that leave when this tick is over: those of all its
+ * sockets, one behind the other in one memory, which the system reads them from.
+ */
+import { type Arena, createArena } from '../../../lib/memory.js'
+import type { Slot } from '../../providers/datagram-provider.js'
+import type { Sent } from '../channel.js'
+import { Callbacks } from './callbacks.js'
+import type { Route } from './route.js'
+
+/** What fits into a processor's second cache; what is more leaves earlier. */
+export const STAGE_BYTES = 256 * 1024
+/** As many messages as sendmmsg takes at once (UIO_MAXIOV). */
+export const STAGE_DATAGRAMS = 1024
+
+/** Whose datagrams stand here. */
+export interface Departing {
+  /** Gives the system what is staged, or takes it back. Calls nobody. */
+  depart(): void
+}
+
+/** Datagrams for one destination that leave in one message: all of one size, but the last may be shorter. */
+export class Run {
+  route: Route | undefined
+  /** Indices of datagrams, linked by Stage.nexts. */
+  first = 0
+  last = 0
+  count = 0
+  bytes = 0
+  /** The size of the first one. */
+  segment = 0
+  /** What its channel sends after it. */
+  next: Run | undefined
+}
+
+export class Stage {
+  readonly arena: Arena = createArena(STAGE_BYTES)
+  /** Of each datagram: where it stands, its length, and the index of the one behind it in its run. */
+  readonly offsets = new Int32Array(STAGE_DATAGRAMS)
+  readonly sizes = new Int32Array(STAGE_DATAGRAMS)
+  readonly nexts = new Int32Array(STAGE_DATAGRAMS)
+  /** What is told afterwards. */
+  readonly callbacks = new Callbacks()
+
+  readonly #slot = { arena: this.arena, offset: 0 }
+  readonly #sent: (Sent | undefined)[] = new Array(STAGE_DATAGRAMS).fill(undefined)
+  readonly #runs: Run[] = Array.from({ length: STAGE_DATAGRAMS }, () => new Run())
+  readonly #departing: Departing[] = []
+  #failures: Map<number, Error> | undefined
+  #somebodyWaits = false
+  #datagrams = 0
+  #runsUsed = 0
+  #bytes = 0
+  #reserved = 0
+  #scheduled = false
+
+  constructor() {
+    // What was sent has left, also where the process ends in the same tick.
+    process.on('exit', () => this.flush())
+  }
+
+  /** Room for one datagram, until add() or the next reserve(). */
+  reserve(bytes: number): Slot {
+    if (!this.hasRoom(bytes)) {
+      this.flush()
+      if (bytes > STAGE_BYTES) throw new RangeError(`no datagram has ${bytes} bytes`)
+    }
+    this.#reserved = bytes
+    this.#slot.offset = this.#bytes
+    return this.#slot
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.#bytes + bytes <= STAGE_BYTES && this.#datagrams < STAGE_DATAGRAMS
+  }
+
+  /** What was written to the reserved room, which is nobody's any longer. */
+  unstaged(length: number): Buffer {
+    this.#use(length)
+    const { offset } = this.#slot
+    return this.arena.bytes.subarray(offset, offset + length)
+  }
+
+  /** The same, as a datagram that leaves at the end of this tick at the latest: its index. */
+  add(length: number, sent: Sent | undefined): number {
+    this.#use(length)
+    const index = this.#datagrams
+    this.#datagrams = index + 1
+    this.offsets[index] = this.#bytes
+    this.sizes[index] = length
+    this.#bytes += length
+    if (sent !== undefined) {
+      this.#sent[index] = sent
+      this.#somebodyWaits = true
+    }
+    return index
+  }
+
+  #use(length: number): void {
+    if (length > this.#reserved)
+      throw new RangeError(`${length} bytes in room for ${this.#reserved}`)
+    this.#reserved = 0
+  }
+
+  /** A run that consists of one datagram. */
+  startRun(index: number, length: number, route: Route): Run {
+    const run = this.#runs[this.#runsUsed] as Run
+    this.#runsUsed += 1
+    run.route = route
+    run.first = index
+    run.last = index
+    run.count = 1
+    run.bytes = length
+    run.segment = length
+    run.next = undefined
+    return run
+  }
+
+  /** Has datagrams here now, and had none before. */
+  departs(channel: Departing): void {
+    this.#departing.push(channel)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(this.#tick)
+  }
+
+  readonly #tick = () => {
+    this.#scheduled = false
+    this.flush()
+    this.callbacks.run()
+  }
+
+  /** What is staged leaves, of all channels; callbacks follow in a later tick. */
+  flush(): void {
+    const { length } = this.#departing
+    if (length === 0) return
+    for (let index = 0; index < length; index += 1) (this.#departing[index] as Departing).depart()
+    this.#departing.length = 0
+    if (this.#somebodyWaits) this.#settle()
+    // What is kept here would keep the socket and its peers.
+    for (let index = 0; index < this.#runsUsed; index += 1)
+      (this.#runs[index] as Run).route = undefined
+    this.#datagrams = 0
+    this.#runsUsed = 0
+    this.#bytes = 0
+  }
+
+  #settle(): void {
+    for (let index = 0; index < this.#datagrams; index += 1) {
+      const sent = this.take(index)
+      if (sent !== undefined) this.callbacks.add(sent, this.#failures?.get(index) ?? null)
+    }
+    this.#failures = undefined
+    this.#somebodyWaits = false
+  }
+
+  /** Who waits for a datagram, which does not leave from here. */
+  take(index: number): Sent | undefined {
+    const sent = this.#sent[index]
+    this.#sent[index] = undefined
+    return sent
+  }
+
+  isWaitedFor(index: number): boolean {
+    return this.#sent[index] !== undefined
+  }
+
+  /** That datagram did not leave and never will. */
+  fail(index: number, error: Error): void {
+    this.#failures ??= new Map()
+    this.#failures.set(index, error)
+  }
+}
+
+let made: Stage | undefined
+
+/** The stage of this thread. */
+export function stage(): Stage {
+  made ??= new Stage()
+  return made
+}
