@@ -3,7 +3,14 @@
  * before the next call. Its struct mmsghdr (sys/socket.h) are those of a machine of 64 bits whose
  * little end is first.
  */
-import { MSG_CTRUNC, MSG_TRUNC, SOL_UDP, UDP_GRO } from '../../../lib/linux-sockets.js'
+import {
+  MSG_CTRUNC,
+  MSG_DONTWAIT,
+  MSG_TRUNC,
+  recvmmsg,
+  SOL_UDP,
+  UDP_GRO,
+} from '../../../lib/linux-sockets.js'
 import { type Arena, createArena, type Pointer } from '../../../lib/memory.js'
 import type { PeerAddress } from '../../providers/datagram-provider.js'
 import { SOCKADDR_WORDS, sourceAt } from './sockaddr.js'
@@ -38,7 +45,23 @@ const MSG_CONTROLLEN = 10
 const MSG_FLAGS = 12
 const MSG_LEN = 14
 
-export class Inbox {
+/** What one call has brought, until the next one. */
+export interface Received {
+  receive(fd: number, messages: number): number
+  message(index: number): Buffer
+  segment(index: number): number
+  source(index: number): PeerAddress
+}
+
+let made: Inbox | undefined
+
+/** This thread's. */
+export function inbox(): Inbox {
+  made ??= new Inbox()
+  return made
+}
+
+export class Inbox implements Received {
   readonly #arena: Arena = createArena(inboxBytes)
   readonly #words: Uint32Array
   /** Headers that the system has written to. */
@@ -60,20 +83,12 @@ export class Inbox {
     }
   }
 
-  /** Ready for the next call. */
-  vector(): Pointer {
-    for (let index = 0; index < this.#used; index += 1) {
-      const header = headerOf(index)
-      this.#words[header + MSG_NAMELEN] = sizeofName
-      this.#words[header + MSG_CONTROLLEN] = sizeofControl
-    }
-    this.#used = 0
-    return this.#arena.address + vectorAt
-  }
-
-  /** So many messages have come. */
-  filled(messages: number): void {
-    this.#used = messages
+  /** Reads at most so many messages: how many have come, or -errno where none has. */
+  receive(fd: number, messages: number): number {
+    this.#prepare()
+    const received = recvmmsg(fd, this.#arena.address + vectorAt, messages, MSG_DONTWAIT)
+    this.#used = Math.max(0, received)
+    return received
   }
 
   /** Not to be kept. */
@@ -95,6 +110,14 @@ export class Inbox {
 
   source(index: number): PeerAddress {
     return sourceAt(this.#words, (namesAt + index * sizeofName) / 4)
+  }
+
+  #prepare(): void {
+    for (let index = 0; index < this.#used; index += 1) {
+      const header = headerOf(index)
+      this.#words[header + MSG_NAMELEN] = sizeofName
+      this.#words[header + MSG_CONTROLLEN] = sizeofControl
+    }
   }
 
   /** Of the control messages, the one that UDP_GRO asks for; 0 where there is none. */

@@ -3,12 +3,14 @@
  * so long that timers and other sockets would have to wait.
  */
 import { constants } from 'node:os'
-import * as linux from '../../../lib/linux-sockets.js'
-import { INBOX_MESSAGES, Inbox } from './inbox.js'
+import { INBOX_MESSAGES, inbox, type Received } from './inbox.js'
 import { systemError } from './system-error.js'
 
 /** How long one socket may keep the thread in one turn of the event loop, in milliseconds. */
 const BUDGET_MS = 2
+
+/** A call that brings so many messages can have taken long; fewer are not worth a look at the clock. */
+const WORTH_TIMING = 8
 
 /** Errors in one turn: there is one for each ICMP message, which anybody can forge. */
 const ERRORS_PER_TURN = 16
@@ -21,48 +23,47 @@ export interface IncomingHost {
   broken(error: Error): void
 }
 
-/** What is asked of the system; a test gives its own. */
-export interface ReceiveCalls {
-  recvmmsg: typeof linux.recvmmsg
+/** Where datagrams and the time come from; a test gives its own. */
+export interface Means {
+  readonly inbox: Received
   now(): number
 }
-
-const systemCalls: ReceiveCalls = { recvmmsg: linux.recvmmsg, now: () => performance.now() }
-
-let inbox: Inbox | undefined
 
 export class Incoming {
   readonly #fd: number
   readonly #host: IncomingHost
-  readonly #calls: ReceiveCalls
+  readonly #inbox: Received
+  readonly #now: () => number
   /** Messages that can be dealt with within the budget, as it seems. */
   #messages = 4
   #closed = false
 
-  constructor(fd: number, host: IncomingHost, calls: ReceiveCalls = systemCalls) {
+  constructor(fd: number, host: IncomingHost, means?: Means) {
     this.#fd = fd
     this.#host = host
-    this.#calls = calls
+    this.#inbox = means?.inbox ?? inbox()
+    this.#now = means?.now ?? now
   }
 
   /** The socket is readable, or has an error. What is left makes it readable again. */
   readable(): void {
-    const begin = this.#calls.now()
+    const begin = this.#now()
     let errors = 0
     let now = begin
     while (!this.#closed && now - begin < BUDGET_MS && errors < ERRORS_PER_TURN) {
       const wanted = this.#messages
-      const received = this.#receive(wanted)
+      const received = this.#inbox.receive(this.#fd, wanted)
       if (received === -constants.errno.EAGAIN) return
       if (received < 0) {
         this.#failed(received)
         errors += 1
         continue
       }
-      if (!this.#deliver(received) || received < wanted) return
+      if (!this.#deliver(received) || received < Math.min(wanted, WORTH_TIMING)) return
       const before = now
-      now = this.#calls.now()
-      this.#adapt(wanted, now - before)
+      now = this.#now()
+      this.#adapt(received, now - before)
+      if (received < wanted) return
     }
   }
 
@@ -71,16 +72,9 @@ export class Incoming {
     this.#closed = true
   }
 
-  #receive(messages: number): number {
-    inbox ??= new Inbox()
-    const received = this.#calls.recvmmsg(this.#fd, inbox.vector(), messages, linux.MSG_DONTWAIT)
-    inbox.filled(Math.max(0, received))
-    return received
-  }
-
   /** False where nobody wants more of it. */
   #deliver(messages: number): boolean {
-    const from = inbox as Inbox
+    const from = this.#inbox
     for (let index = 0; index < messages; index += 1) {
       const segment = from.segment(index)
       if (segment === 0) continue
@@ -103,9 +97,17 @@ export class Incoming {
   #failed(status: number): void {
     if (status === -constants.errno.EINTR) return
     const error = systemError(status, 'recvmsg')
-    if (isForGood(status)) this.#host.broken(error)
-    else this.#host.failed(error)
+    if (!isForGood(status)) {
+      this.#host.failed(error)
+      return
+    }
+    this.close()
+    this.#host.broken(error)
   }
+}
+
+function now(): number {
+  return performance.now()
 }
 
 /** Would be met in each turn of the event loop. */
