@@ -14,27 +14,45 @@ import { once } from 'node:events'
  * @returns {Promise<Record<string, object[]>>} the measurements of each subject, one a round
  */
 export async function alternate(subjects, rounds, onRound) {
-  const samples = Object.fromEntries(subjects.map(({ key }) => [key, []]))
+  const processes = makeProcesses()
+  try {
+    return await processes.alternate(subjects, rounds, onRound)
+  } finally {
+    await processes.stop()
+  }
+}
+
+/**
+ * For several benches whose subjects keep their processes from one to the next. `alternate` is as
+ * above; a lasting subject is known by its key.
+ */
+export function makeProcesses() {
   const lasting = new Map()
   const started = []
-  try {
-    for (const subject of subjects.filter(each => each.lasting)) {
-      const child = start(subject, started)
-      lasting.set(subject, child)
-      await ask(child, subject)
-    }
-    for (let round = 1; round <= rounds; round++) {
-      onRound(round)
-      for (const subject of subjects) {
-        const child = lasting.get(subject) ?? start(subject, started)
-        samples[subject.key].push(await ask(child, subject))
-        if (!subject.lasting) await stop(child)
+
+  return {
+    async alternate(subjects, rounds, onRound) {
+      const samples = Object.fromEntries(subjects.map(({ key }) => [key, []]))
+      for (const subject of subjects.filter(each => each.lasting)) {
+        const child = lasting.get(subject.key) ?? start(subject, started)
+        lasting.set(subject.key, child)
+        await ask(child, subject)
       }
-    }
-  } finally {
-    for (const child of started) await stop(child)
+      for (let round = 1; round <= rounds; round++) {
+        onRound(round)
+        for (const subject of subjects) {
+          const child = lasting.get(subject.key) ?? start(subject, started)
+          samples[subject.key].push(await ask(child, subject))
+          if (!subject.lasting) await stop(child)
+        }
+      }
+      return samples
+    },
+
+    async stop() {
+      for (const child of started) await stop(child)
+    },
   }
-  return samples
 }
 
 function start({ module }, started) {

@@ -71,7 +71,11 @@ for (const bench of benches.filter(({ kind }) => values.only.includes(kind))) {
 progress('')
 
 console.log(`${machine(rounds).text}\n`)
-console.log(tables(results).map(table).join('\n\n'))
+console.log(
+  tables(results)
+    .map(rows => table(rows))
+    .join('\n\n'),
+)
 console.log(`\n${verdicts(results).join('\n')}`)
 
 if (values.json) writeFileSync(values.json, json(recordOf(results, true)))

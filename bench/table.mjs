@@ -1,9 +1,9 @@
-/** Rows of texts as aligned columns: the first row is the head, the first two columns are words. */
-export function table(rows) {
+/** Rows of texts as aligned columns: the first row is the head, the first `words` columns are words. */
+export function table(rows, words = 2) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
   const line = cells =>
     cells
-      .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .map((cell, i) => (i < words ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
       .join('  ')
       .trimEnd()
   const [head, ...body] = rows
@@ -13,8 +13,8 @@ export function table(rows) {
 }
 
 /** The same as Markdown. */
-export function markdownTable([head, ...body]) {
+export function markdownTable([head, ...body], words = 2) {
   const line = cells => `| ${cells.join(' | ')} |`
-  const rule = head.map((_, i) => (i < 2 ? '---' : '---:'))
+  const rule = head.map((_, i) => (i < words ? '---' : '---:'))
   return [line(head), line(rule), ...body.map(line)].join('\n')
 }

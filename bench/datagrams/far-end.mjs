@@ -2,19 +2,35 @@
 // is to start, with the task.
 
 import { makeFlow } from './flow.mjs'
+import { watchLoop } from './loop-delay.mjs'
 import { settled } from './settled.mjs'
 import { makeSubject } from './subjects.mjs'
 
+let task
 let server
 let flow
-let peer
-let message
+let loop
+let received = 0
+/** What sends to the near end, in turn. */
+const senders = []
+
+/** What becomes of a message, by kind of bench; of any other it is the answer to itself. */
+const listeners = {
+  bursts(_, from) {
+    if (senders.length === 0) senders.push(message => server.send(message, from))
+    flow.count()
+  },
+  flood() {
+    received += 1
+  },
+}
 
 const answers = {
-  async start(task) {
-    if (task.kind === 'datagrams') flow = await makeFlow()
-    message = Buffer.alloc(task.size ?? 1, 'far')
-    server = await makeSubject(task).serve(flow ? count : echo)
+  async start(given) {
+    task = given
+    if (task.kind === 'bursts' || task.kind === 'peers') flow = await makeFlow()
+    if (task.kind === 'peers') return
+    server = await makeSubject(task).serve(listeners[task.kind] ?? echo)
   },
   /** Where the next connection is to go. */
   offer: () => server.offer(),
@@ -27,12 +43,29 @@ const answers = {
     await flow.connect(port)
     return flow.port
   },
-  send: units => flow.send(units, () => server.send(message, peer)),
-}
-
-function count(_, from) {
-  peer = from
-  flow.count()
+  expect: window => flow.expect(window),
+  send({ size, ...how }) {
+    const message = Buffer.alloc(size, 'far')
+    let next = 0
+    return flow.send(how, () => {
+      senders[next](message)
+      next = next + 1 === senders.length ? 0 : next + 1
+    })
+  },
+  /** Makes a peer for each of these ports of the near end, and lets it say who it is. */
+  async dial(ports) {
+    const { dial } = makeSubject(task)
+    for (const port of ports) {
+      const client = await dial(port, flow.count)
+      client.send(Buffer.from('!'))
+      senders.push(client.send)
+    }
+  },
+  watch() {
+    received = 0
+    loop = watchLoop()
+  },
+  watched: () => ({ received, late: loop.stop() }),
 }
 
 function echo(data, from) {

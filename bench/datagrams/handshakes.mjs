@@ -12,7 +12,7 @@ export async function handshakes(task, ask) {
   const connect = makeConnect(task, ask)
   // Something to resume.
   await (await connect()).close()
-  return async function work(units) {
+  return async function work({ units }) {
     const before = await ask('cpu')
     const client = await timed(() => each(units, oneMore))
     const after = await ask('cpu')

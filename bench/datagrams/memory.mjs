@@ -10,7 +10,7 @@ export async function memory(task, ask) {
   const held = []
   const look = task.at === 'client' ? settled : () => ask('memory')
 
-  return async function work(units) {
+  return async function work({ units }) {
     await each(task.over, async () => (await connect()).close())
     await hold(uncounted)
     const before = await look()

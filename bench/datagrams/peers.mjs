@@ -1,17 +1,39 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { npm } from '../../scripts/npm.mjs'
-
-const directory = fileURLToPath(new URL('..', import.meta.url))
+import { makeFlow, windowOf, windowOfMany } from './flow.mjs'
+import { makeSubject } from './subjects.mjs'
+import { timed } from './timed.mjs'
 
 /**
- * Installs the packages that we are compared with, where they are not. They are kept out of the
- * project's own package.json: one of them names packages that npm ci cannot find.
+ * One socket sends to many peers in turn, then receives from them; each peer has a socket of its own
+ * in the other process. In one turn of the event loop there is a datagram for each.
  */
-export function ensurePeers(names) {
-  const present = name =>
-    existsSync(new URL(`../node_modules/${name}/package.json`, import.meta.url))
-  if (names.every(present)) return
-  const install = ['install', '--prefix', directory, '--no-package-lock', '--no-audit', '--no-fund']
-  if (!npm(install)) throw new Error(`the packages to compare with cannot be installed: ${names}`)
+export async function peers(task, ask) {
+  const flow = await makeFlow()
+  await flow.connect(await ask('flow', flow.port))
+  const found = []
+  let listener = (_, from) => found.push(from)
+  const server = await makeSubject(task).serve((message, from) => listener(message, from))
+  const ports = []
+  while (ports.length < task.peers) ports.push(await server.offer())
+  await ask('dial', ports)
+  while (found.length < task.peers) await new Promise(setImmediate)
+  listener = flow.count
+
+  return async function work({ units, size }) {
+    const message = Buffer.alloc(size, 'near')
+    const window = windowOfMany(size, task.peers)
+    let next = 0
+    await ask('expect', window)
+    const send = await timed(() =>
+      flow.send({ units, burst: task.peers, window }, () => {
+        server.send(message, found[next])
+        next = next + 1 === task.peers ? 0 : next + 1
+      }),
+    )
+    // It all comes to one socket.
+    const held = windowOf(size)
+    const burst = Math.min(task.peers, held / 2)
+    flow.expect(held)
+    const receive = await timed(() => ask('send', { units, burst, window: held, size }))
+    return { units, send, receive, lost: send.result + receive.result }
+  }
 }

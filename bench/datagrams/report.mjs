@@ -1,112 +1,53 @@
-// What the run says: on the terminal, and as Markdown.
+// What a run says of itself: where it ran, and all of it as Markdown.
 
-import { cpus, loadavg } from 'node:os'
+import { cpus, loadavg, release } from 'node:os'
 import { markdownTable } from '../table.mjs'
-import { titleOf } from './benches.mjs'
+import { tables } from './tables.mjs'
 
 /** What else the machine did before we came: a figure in seconds of CPU time knows of it. */
 const [load] = loadavg()
 
 /** On what it was measured. */
-export function machine(rounds) {
+export function machine(rounds, limit, minutes) {
   const { node, openssl } = process.versions
   const processors = cpus()
   const cpu = `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}`
-  const text = `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}, ${cpu}, ${rounds} rounds, load average ${load.toFixed(1)} before them`
-  return { node, openssl, platform: process.platform, arch: process.arch, cpu, rounds, load, text }
+  const system = `${process.platform} ${release()} ${process.arch}`
+  const text = [
+    `Node ${node} with OpenSSL ${openssl}`,
+    ...(limit ? [`the C program with OpenSSL ${limit}`] : []),
+    system,
+    cpu,
+    `${rounds} rounds in ${minutes.toFixed(0)} minutes`,
+    `load average ${load.toFixed(1)} before them`,
+  ].join(', ')
+  return { node, openssl, limit, system, cpu, rounds, minutes, load, text }
 }
 
-/** A table for each kind, and one of the targets. */
-export function tables(results) {
-  const ofKind = kind => results.filter(({ bench }) => bench.kind === kind)
-  return [
-    sheet(
-      ofKind('datagrams'),
-      ['datagrams', 'subject', 'µs of CPU', 'per second', 'times plain', 'middle half'],
-      ({ cost, perSecond, plain }) => [
-        cost.toFixed(1),
-        number(perSecond),
-        ...(plain ? [plain.median.toFixed(2), range(plain, 2)] : ['', '']),
-      ],
-    ),
-    sheet(
-      ofKind('handshakes'),
-      [
-        'handshakes',
-        'subject',
-        'per server CPU second',
-        'middle half',
-        'against node:tls',
-        'middle half',
-        'client ms of CPU',
-        'per second',
-      ],
-      ({ key, client, perSecond, tls, ...server }) => [
-        // Its server is ours.
-        ...(key === 'node-dtls-client' ? ['', ''] : [number(server.median), range(server, 0)]),
-        ...(tls ? [tls.median.toFixed(2), range(tls, 2)] : ['', '']),
-        client.toFixed(2),
-        number(perSecond),
-      ],
-    ),
-    sheet(
-      ofKind('memory'),
-      ['associations', 'subject', 'KiB of RSS', 'middle half', 'of it V8 heap', 'external'],
-      ({ heap, external, ...rss }) => [
-        oneDecimal(rss.median),
-        range(rss, 1),
-        oneDecimal(heap),
-        oneDecimal(external),
-      ],
-    ),
-    targetSheet(results),
-  ].filter(rows => rows.length > 1)
-}
-
-function sheet(results, head, cells) {
-  const rows = results.flatMap(({ title, subjects }) =>
-    subjects.map((subject, i) => [i === 0 ? title : '', titleOf(subject.key), ...cells(subject)]),
-  )
-  return [head, ...rows]
-}
-
-function targetSheet(results) {
-  const head = ['target', 'subject', 'wanted', 'measured', 'middle half', '']
-  const rows = results.flatMap(({ bench, title, targets }) =>
-    targets.map(({ key, what, least, target, measured }) => {
-      const digits = bench.kind === 'datagrams' ? 2 : bench.kind === 'memory' ? 1 : 0
-      const reached = least ? measured.median >= target : measured.median <= target
-      return [
-        `${title}${against(what, least)}${units[bench.kind] ?? ''}`,
-        titleOf(key ?? 'ours'),
-        `${least ? '≥' : '≤'} ${number(target)}`,
-        measured.median.toFixed(digits),
-        range(measured, digits),
-        reached ? 'reached' : 'MISSED',
-      ]
-    }),
-  )
-  return [head, ...rows]
-}
-
-const units = { handshakes: ', per server CPU second', memory: ', KiB of RSS' }
-
-function against(what, least) {
-  if (what === '') return ''
-  return least ? `: times cheaper than ${what}` : ': times plain'
-}
-
-export function markdown({ text }, results) {
+/** @param {{ name: string, alt: string }[]} plots */
+export function markdown({ text, leftOut }, results, plots) {
   return `# Secured datagrams: what they cost
 
 Written by \`npm run bench:datagrams\`. ${text}.
+${leftOut.map(({ title, why }) => `\n**Left out:** ${title}: ${why}.\n`).join('')}
+${plots.map(({ name, alt }) => `![${alt}](${name}.svg)`).join('\n\n')}
 
-![Datagrams per second of CPU time, against node:dgram](datagrams.svg)
+${tables(results)
+  .map(({ title, rows, words }) => `## ${title}\n\n${markdownTable(rows, words)}`)
+  .join('\n\n')}
 
-${tables(results).map(markdownTable).join('\n\n')}
+${lossOf(results)}
 
 ${meaning}
 `
+}
+
+function lossOf(results) {
+  const all = results.flatMap(({ bench, subjects }) => (bench.kind === 'flood' ? [] : subjects))
+  const sum = field => all.reduce((total, subject) => total + (subject[field] ?? 0), 0)
+  // Each was sent once in each direction.
+  const [lost, sent] = [sum('lost'), 2 * sum('units')].map(each => each.toLocaleString('en-US'))
+  return `Lost on the way, but for the floods: ${lost} of ${sent} datagrams.`
 }
 
 const meaning = `## What the figures mean, and what they do not
@@ -153,16 +94,3 @@ Memory: RSS of the server process for each idle peer that has sent a message and
 garbage collection, from the growth after the first hundred; for node-dtls-client that of the client.
 It holds OpenSSL's memory, V8's and what the allocator keeps for later. With OpenSSL 3.5, from Node 22
 on, an association needs more than with 3.0.`
-
-function range({ low, high }, digits) {
-  return [low, high].map(each => each.toFixed(digits)).join(' – ')
-}
-
-function number(value) {
-  return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 })
-}
-
-/** Without a minus sign before what rounds to nothing. */
-function oneDecimal(value) {
-  return (Math.round(value * 10) / 10 + 0).toFixed(1)
-}

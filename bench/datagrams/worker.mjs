@@ -2,26 +2,29 @@
 // so that each has its CPU time and its memory to itself.
 
 import { fork } from 'node:child_process'
-import { datagrams } from './datagrams.mjs'
+import { bursts } from './bursts.mjs'
+import { flood } from './flood.mjs'
 import { handshakes } from './handshakes.mjs'
 import { memory } from './memory.mjs'
+import { peers } from './peers.mjs'
+import { pingPong } from './ping-pong.mjs'
 
-const workloads = { datagrams, handshakes, memory }
+const workloads = { bursts, peers, 'ping-pong': pingPong, flood, handshakes, memory }
 
 /** Whatever takes longer has lost something. */
 const patience = 60_000
 
 let work
 
-/** Every message is the task, the same each time, and asks for one measurement of it. */
+/** Every message is a task and asks for one measurement of it; what the first says of ends and peers holds for all. */
 process.on('message', async task => {
   const timer = setTimeout(fail, patience, new Error(`${task.subject} was not done in a minute`))
   try {
     const first = work === undefined
     work ??= await workloads[task.kind](task, await startFarEnd(task))
     // Until the code is compiled and the caches are full.
-    if (first && task.warmUp > 0) await work(task.units * task.warmUp)
-    process.send(await work(task.units))
+    for (let i = 0; first && i < task.warmUp; i++) await work(task)
+    process.send(await work(task))
   } catch (error) {
     fail(error)
   }

@@ -83,7 +83,9 @@ Written by \`npm run bench:streams\`. ${text}.
 
 ![Work per second of CPU time, against node:tls](streams.svg)
 
-${tables(results).map(markdownTable).join('\n\n')}
+${tables(results)
+  .map(rows => markdownTable(rows))
+  .join('\n\n')}
 
 ${meaning}
 `
