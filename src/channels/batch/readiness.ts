@@ -3,8 +3,12 @@
  *
  * One of Node's own stream handles watches it, with a buffer of no bytes to read into: then libuv
  * says ENOBUFS instead of reading. Such a handle belongs to Node as any other, so what it calls runs
- * as an event of Node's, and it ends with its thread, whatever that thread is doing. koffi's own
- * poll calls into a thread that is being terminated, and the process dies of it.
+ * as an event of Node's, and it ends with its thread, whatever that thread is doing.
+ *
+ * koffi has a poll of its own (koffi.node.poll, 3.3.4), which must not be used: it calls JavaScript
+ * also where a worker thread is being terminated or has called process.exit(). Node refuses that, and
+ * the failure of the call is fatal to the whole process (napi_fatal_error inside of uv_run; seen on
+ * Node 20, 22, 24 and 26, whenever a datagram comes in that moment).
  */
 import nodeNet from 'node:net'
 import { duplicate, EPOLLOUT, epollAdd, epollCreate } from '../../../lib/linux-descriptors.js'
@@ -111,6 +115,16 @@ const { Socket } = nodeNet
 
 const methods = ['open', 'useUserBuffer', 'readStart', 'ref', 'unref', 'close'] as const
 
+/** Why that is no handle as it is needed; undefined where it is one. */
+function missingIn(handle: Partial<StreamHandle> | null | undefined): string | undefined {
+  if (!handle) return '_handle'
+  if (!('onread' in handle)) return 'onread'
+  if (typeof handle.constructor !== 'function' || handle.constructor === Object)
+    return 'constructor'
+  const method = methods.find(each => typeof handle[each] !== 'function')
+  return method && `${method}()`
+}
+
 let found: (new (type: number) => StreamHandle) | undefined
 
 /** The class of Node's handles of TCP sockets: that of a socket that Node makes for a descriptor. */
@@ -119,11 +133,13 @@ function handleClass(): new (type: number) => StreamHandle {
   const fd = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket')
   const stream = new Socket({ fd, readable: false, writable: false })
   const { _handle: handle } = stream as unknown as { _handle?: Partial<StreamHandle> | null }
-  const missing = handle ? methods.find(each => typeof handle[each] !== 'function') : '_handle'
+  const missing = missingIn(handle)
   if (missing === undefined) {
     found = (handle as StreamHandle).constructor as new (type: number) => StreamHandle
   }
   stream.destroy()
   if (found) return found
-  throw new Error(`Node ${process.version} has no handle that watches a descriptor (${missing})`)
+  throw new Error(
+    `Node ${process.version} has no handle that watches a descriptor: ${missing} is missing`,
+  )
 }
