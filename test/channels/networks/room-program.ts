@@ -3,15 +3,13 @@ import { execFileSync } from 'node:child_process'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
 
-export type Question =
-  | { readonly run: string }
-  | {
-      readonly listen: {
-        readonly address: string
-        readonly port: number
-        readonly security: DatagramSecuritySettings
-      }
-    }
+export type Question = { readonly run: string } | { readonly listen: Listening }
+
+export interface Listening {
+  readonly address: string
+  readonly port: number
+  readonly security: DatagramSecuritySettings
+}
 
 export interface Report {
   readonly done?: true
@@ -35,7 +33,7 @@ function run(command: string): void {
   report({ done: true })
 }
 
-function listen({ address, port, security }: (Question & { listen: object })['listen']): void {
+function listen({ address, port, security }: Listening): void {
   const socket = new SecureDgramSocket({
     type: address.includes(':') ? 'udp6' : 'udp4',
     security,
