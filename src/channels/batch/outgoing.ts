@@ -8,10 +8,10 @@ import { UDP_MAX_BYTES, UDP_MAX_SEGMENTS } from '../../../lib/linux-sockets.js'
 import type { Destination, PeerAddress, Slot } from '../../providers/datagram-provider.js'
 import type { Sent } from '../channel.js'
 import { Route } from './route.js'
-import { sendError } from './send-error.js'
 import { type Rest, type SendCalls, Sender, systemCalls } from './sender.js'
 import { sockaddr } from './sockaddr.js'
 import { type Departing, type Run, STAGE_DATAGRAMS, type Stage, stage } from './stage.js'
+import { systemError } from './system-error.js'
 import { WaitingLine } from './waiting-line.js'
 
 /** What a channel does for its sending half. */
@@ -111,7 +111,7 @@ export class Outgoing implements Departing {
   }
 
   #fail(errno: number, route: Route, sent: Sent | undefined): void {
-    if (sent !== undefined) this.#stage.callbacks.add(sent, sendError(errno, route))
+    if (sent !== undefined) this.#stage.callbacks.add(sent, systemError(-errno, 'send', route))
   }
 
   /** A staged datagram goes on with the run of its destination, or begins one. */

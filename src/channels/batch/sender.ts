@@ -3,10 +3,11 @@ import { constants } from 'node:os'
 import { MSG_DONTWAIT, sendmmsg, sendto } from '../../../lib/linux-sockets.js'
 import type { Pointer } from '../../../lib/memory.js'
 import { HEADERS, MessageHeaders } from './message-headers.js'
+import { isPassing, mayBeIcmp, refusesSegments } from './refusals.js'
 import type { Route } from './route.js'
-import { isPassing, mayBeIcmp, refusesSegments, sendError } from './send-error.js'
 import { sockaddrBytes } from './sockaddr.js'
 import type { Run, Stage } from './stage.js'
+import { systemError } from './system-error.js'
 
 /** The system calls; a test gives its own. As in lib/linux-sockets.ts. */
 export interface SendCalls {
@@ -115,7 +116,7 @@ export class Sender {
     let reason = errno
     if (this.connected && mayBeIcmp(errno)) {
       const again = this.#calls.sendmmsg(this.#fd, header, 1, MSG_DONTWAIT)
-      if (again !== -errno) this.#icmpError(sendError(errno, route))
+      if (again !== -errno) this.#icmpError(systemError(-errno, 'send', route))
       if (again > 0) return undefined
       reason = -again || EIO
     }
@@ -155,13 +156,13 @@ export class Sender {
     if (result >= 0) return 0
     if (!this.connected || !mayBeIcmp(-result)) return -result
     const again = this.#calls.sendto(this.#fd, data, length, MSG_DONTWAIT, name, nameBytes)
-    if (again !== result) this.#icmpError(sendError(-result, route))
+    if (again !== result) this.#icmpError(systemError(-result, 'send', route))
     return again >= 0 ? 0 : -again
   }
 
   #fail({ route }: Run, datagram: number, errno: number): void {
     if (this.#stage.isWaitedFor(datagram))
-      this.#stage.fail(datagram, sendError(errno, route as Route))
+      this.#stage.fail(datagram, systemError(-errno, 'send', route as Route))
   }
 }
 
