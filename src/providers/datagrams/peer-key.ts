@@ -42,8 +42,18 @@ function canonicalIpv6(address: string): CanonicalAddress {
   }
 }
 
+/** Digit by digit: a flood of strangers asks for this, too. */
 function ipv4Bytes(text: string): Buffer {
-  return Buffer.from(text.split('.').map(Number))
+  // Not from Node's pool, whose 8 KiB it would keep.
+  const bytes = Buffer.alloc(4)
+  let at = 0
+  for (let index = 0; index < text.length; index++) {
+    const digit = text.charCodeAt(index) - 0x30
+    // A dot is below the digits.
+    if (digit < 0) at += 1
+    else bytes[at] = (bytes[at] as number) * 10 + digit
+  }
+  return bytes
 }
 
 /** Of a text without dots and zone, as the URL parser writes it. */

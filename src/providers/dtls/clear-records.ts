@@ -57,62 +57,77 @@ const messageLimit = 16
 
 /** The records without those clear ones that no peer in the other role sends; the same Buffer where there are none. */
 export function withoutMalformed(records: Buffer, ourRole: AssociationRole): Buffer {
-  const kept: Buffer[] = []
+  const kept: [begin: number, end: number][] = []
   let left = 0
   for (let at = 0; at < records.length; ) {
     const end = recordEnd(records, at)
     if (end < 0) break
-    const record = records.subarray(at, end)
-    if (epochOf(record, 0) > 0 || isWellFormed(record, ourRole)) {
-      kept.push(record)
-      left += record.length
+    if (epochOf(records, at) > 0 || isWellFormed(records, at, end, ourRole)) {
+      kept.push([at, end])
+      left += end - at
     }
     at = end
   }
-  return left === records.length ? records : Buffer.concat(kept)
+  if (left === records.length) return records
+  return Buffer.concat(kept.map(([begin, end]) => records.subarray(begin, end)))
 }
 
-function isWellFormed(record: Buffer, ourRole: AssociationRole): boolean {
-  const payload = record.subarray(HEADER_LENGTH)
-  switch (record[0]) {
+function isWellFormed(
+  records: Buffer,
+  begin: number,
+  end: number,
+  ourRole: AssociationRole,
+): boolean {
+  const payload = begin + HEADER_LENGTH
+  switch (records[begin]) {
     case CHANGE_CIPHER_SPEC:
-      return payload.length === 1 && payload[0] === 1
+      return end - payload === 1 && records[payload] === 1
     case ALERT:
-      return payload.length === 2
+      return end - payload === 2
     case HANDSHAKE:
-      return areMessages(payload, ourRole)
+      return areMessages(records, payload, end, ourRole)
     default:
       return false
   }
 }
 
 /** One message, a fragment of one, or several (RFC 6347, section 4.2.3). */
-function areMessages(payload: Buffer, ourRole: AssociationRole): boolean {
-  if (payload.length === 0) return false
-  for (let at = 0; at < payload.length; ) {
-    if (payload.length - at < HANDSHAKE_HEADER_LENGTH) return false
-    const form = forms[payload[at] as number]
-    const length = payload.readUIntBE(at + 1, 3)
-    const sequence = payload.readUInt16BE(at + 4)
-    const offset = payload.readUIntBE(at + 6, 3)
-    const fragment = payload.readUIntBE(at + 9, 3)
+function areMessages(
+  records: Buffer,
+  begin: number,
+  end: number,
+  ourRole: AssociationRole,
+): boolean {
+  if (begin === end) return false
+  for (let at = begin; at < end; ) {
+    if (end - at < HANDSHAKE_HEADER_LENGTH) return false
+    const form = forms[records[at] as number]
+    const length = records.readUIntBE(at + 1, 3)
+    const sequence = records.readUInt16BE(at + 4)
+    const offset = records.readUIntBE(at + 6, 3)
+    const fragment = records.readUIntBE(at + 9, 3)
     const body = at + HANDSHAKE_HEADER_LENGTH
     if (form === undefined || form.from === ourRole || sequence >= messageLimit) return false
     if (length < form.shortest || length > form.longest) return false
     if (offset + fragment > length || (fragment === 0 && length > 0)) return false
-    if (fragment > payload.length - body) return false
-    if (offset === 0 && !beginsWell(payload.subarray(body, body + fragment), length, form)) {
-      return false
-    }
+    if (fragment > end - body) return false
+    if (offset === 0 && !beginsWell(records, body, fragment, length, form)) return false
     at = body + fragment
   }
   return true
 }
 
-function beginsWell(begin: Buffer, length: number, { version, length: counted }: Form): boolean {
-  if (version && begin[0] !== 0xfe) return false
+/** @param there how many bytes of the message are in this fragment */
+function beginsWell(
+  records: Buffer,
+  body: number,
+  there: number,
+  length: number,
+  { version, length: counted }: Form,
+): boolean {
+  if (version && (there === 0 || records[body] !== 0xfe)) return false
   if (counted === undefined) return true
   const [offset, bytes] = counted
-  if (begin.length < offset + bytes) return true
-  return begin.readUIntBE(offset, bytes) === length - offset - bytes
+  if (there < offset + bytes) return true
+  return records.readUIntBE(body + offset, bytes) === length - offset - bytes
 }
