@@ -156,7 +156,7 @@ export class Sender {
     if (result >= 0) return 0
     if (!this.connected || !mayBeIcmp(-result)) return -result
     const again = this.#calls.sendto(this.#fd, data, length, MSG_DONTWAIT, name, nameBytes)
-    if (again !== result) this.#icmpError(systemError(-result, 'send', route))
+    if (again !== result) this.#icmpError(systemError(result, 'send', route))
     return again >= 0 ? 0 : -again
   }
 

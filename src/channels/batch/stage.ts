@@ -97,9 +97,9 @@ export class Stage {
   }
 
   #use(length: number): void {
-    if (length > this.#reserved)
-      throw new RangeError(`${length} bytes in room for ${this.#reserved}`)
+    const room = this.#reserved
     this.#reserved = 0
+    if (length > room) throw new RangeError(`${length} bytes in room for ${room}`)
   }
 
   /** A run that consists of one datagram. */
@@ -134,7 +134,18 @@ export class Stage {
   flush(): void {
     const { length } = this.#departing
     if (length === 0) return
-    for (let index = 0; index < length; index += 1) (this.#departing[index] as Departing).depart()
+    try {
+      for (let index = 0; index < length; index += 1) (this.#departing[index] as Departing).depart()
+    } catch (error) {
+      // Nobody may take for sent what has perhaps not been tried.
+      for (let index = 0; index < this.#datagrams; index += 1) this.fail(index, error as Error)
+      throw error
+    } finally {
+      this.#clear()
+    }
+  }
+
+  #clear(): void {
     this.#departing.length = 0
     if (this.#somebodyWaits) this.#settle()
     // What is kept here would keep the socket and its peers.
