@@ -102,6 +102,9 @@ export interface Slot {
 /** Called once, when the message has left or never will: as the callback of dgram's send(). */
 export type SendCallback = (error: Error | null, bytes?: number) => void
 
+/** The callback of a message whose sender does not want to know. */
+export const unheard: SendCallback = () => {}
+
 /** Whom a message comes from, and whom the peer has proved to be. */
 export interface MessageSource extends PeerAddress {
   readonly peer: PeerIdentity | undefined

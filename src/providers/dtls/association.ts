@@ -10,6 +10,7 @@ import type { Pointer } from '../../../lib/memory.js'
 import {
   DTLS_CTRL_GET_TIMEOUT,
   DTLS_CTRL_HANDLE_TIMEOUT,
+  DTLS1_2_VERSION,
   SSL_CTRL_SET_MAX_SEND_FRAGMENT,
   SSL_CTRL_SET_MTU,
   SSL_ERROR_SSL,
@@ -86,7 +87,11 @@ const earlyLimit = 1024
 /** What a record adds to its message, at most: header 13, explicit nonce 8, tag 16 (RFC 5288), and room to spare. */
 export const RECORD_OVERHEAD = 64
 
-type Event = keyof AssociationEvents
+/** Records of a run, together, at most: what OpenSSL takes in one piece. */
+export const RUN_LIMIT = MAX_MESSAGE_BYTES
+
+/** A message stands for itself, since nearly everything that is told is one. */
+type Untold = Buffer | readonly [event: keyof AssociationEvents, argument?: Buffer | Error]
 
 export class Association extends EventEmitter<AssociationEvents> implements Callee, Sleeper {
   readonly role: AssociationRole
@@ -106,6 +111,8 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   bytesReceived = 0
   /** The shortest payload of a record of epoch ≥ 1 that can be authentic with this cipher; 24 while it is unknown. */
   minimumRecord = unknownMinimumRecord
+  /** The version in the header of each record, where its records can come in a run; else 0. */
+  recordVersion = 0
 
   readonly #binding: Binding
   readonly #context: DtlsContext
@@ -131,8 +138,10 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   #pskIdentity: string | undefined
   /** Taken at once: by the time that it is told, the peer may have closed. */
   #info: SecurityInfo | undefined
-  /** Told when OpenSSL has returned: at most a few at a time. */
-  readonly #untold: [event: Event, argument?: Buffer | Error][] = []
+  /** Told when OpenSSL has returned, in order: a few at a time, or the messages of a run. */
+  readonly #untold: Untold[] = []
+  /** How many of them have been told. */
+  #told = 0
   #telling = false
   readonly #sessions: Buffer[] = []
   /** When the peer proved its identity, in a handshake that was not resumed; in milliseconds since 1970. */
@@ -196,16 +205,32 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (this.#ssl === 0 || this.#busy || records.length === 0) return false
     if (this.#asleep) this.#wake()
     let progress = false
-    if (records.length <= MAX_MESSAGE_BYTES) progress = this.#take(records)
+    if (records.length <= RUN_LIMIT) progress = this.#take(records)
     else {
       // OpenSSL takes what fits into its buffer of one record and loses what is cut by its end.
-      for (const piece of groupRecords(records, MAX_MESSAGE_BYTES)) {
+      for (const piece of groupRecords(records, RUN_LIMIT)) {
         if (this.#ssl === 0) break
         if (this.#take(piece)) progress = true
       }
     }
     this.#tell()
     return progress
+  }
+
+  /**
+   * Takes the records of many datagrams at once, each a whole one of application data (endOfRun), at
+   * most RUN_LIMIT bytes together. What is not authentic is left out and costs the others nothing.
+   * @returns how many were authentic
+   */
+  receiveRun(records: Buffer, count: number): number {
+    if (this.#state !== 'secured' || this.#busy || records.length > RUN_LIMIT) return 0
+    if (this.#asleep) this.#wake()
+    const { lib, input, arena } = this.#binding
+    arena.bytes.set(records)
+    lib.BIO_write(input, arena.address, records.length)
+    const authentic = this.#read(count)
+    this.#tell()
+    return authentic
   }
 
   /**
@@ -222,7 +247,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (this.#asleep) this.#wake()
     const { lib, arena, output } = this.#binding
     arena.bytes.set(message)
-    const written = this.#enterAndRun(ssl => lib.SSL_write(ssl, arena.address, length))
+    const written = this.#call(lib.SSL_write, arena.address, length)
     if (written <= 0) {
       const error = explainOpenssl(takeError(), this.#options.peer)
       drain(output)
@@ -257,18 +282,21 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
 
   /** Says close_notify, where the peer can understand it, and ends. Its datagram is the last event. */
   close(): void {
-    this.#untold.length = 0
+    this.#forgetUntold()
     if (this.#state === 'secured' && this.#ssl !== 0 && !this.#busy) {
       this.#shutDown()
       const farewell = this.#untold.splice(0)
       this.#end()
-      for (const [, datagram] of farewell) this.emit('datagram', datagram as Buffer)
+      for (const told of farewell) {
+        const [, datagram] = told as [string, Buffer]
+        this.emit('datagram', datagram)
+      }
     } else this.#end()
   }
 
   /** Ends without a word. No events afterwards. */
   destroy(): void {
-    this.#untold.length = 0
+    this.#forgetUntold()
     this.#end()
   }
 
@@ -376,7 +404,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (records.length === 0) return false
     arena.bytes.set(records)
     lib.BIO_write(input, arena.address, records.length)
-    if (!handshaking) return this.#read(countRecords(records))
+    if (!handshaking) return this.#read(countRecords(records)) > 0
     let progress = this.#handshake()
     // A ChangeCipherSpec that came too early stops OpenSSL before what came with it.
     for (let left = countRecords(records); left > 1 && this.#hasUnread(); left -= 1) {
@@ -458,6 +486,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     }
     this.#state = 'secured'
     this.#info = describe(this.#ssl, this.role, this.#verification.identity)
+    if (this.#info.version === 'DTLSv1.2') this.recordVersion = DTLS1_2_VERSION
     const { lib } = this.#binding
     // A session, and its ticket, keep the time of their full handshake.
     this.provedAt = lib.SSL_SESSION_get_time(lib.SSL_get_session(this.#ssl)) * 1000
@@ -473,28 +502,28 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   /**
    * Reads messages.
    * @param records how many records there are, each at most one message
-   * @returns whether anything was authentic
+   * @returns how many were authentic
    */
-  #read(records: number): boolean {
+  #read(records: number): number {
     const { lib, arena } = this.#binding
     let read = 0
     while (read < records) {
-      const length = this.#enterAndRun(ssl => lib.SSL_read(ssl, arena.address, MAX_MESSAGE_BYTES))
+      const length = this.#call(lib.SSL_read, arena.address, MAX_MESSAGE_BYTES)
       if (length <= 0) {
         const error = this.#errorOf(length)
-        if (!isEmptyRecord(length, error)) return this.#readNothing(error) || read > 0
+        if (!isEmptyRecord(length, error)) return this.#readNothing(error) ? read + 1 : read
         read += 1
         continue
       }
-      // Memory of its own: a message that is kept must not keep others.
-      const message = Buffer.allocUnsafeSlow(length)
+      // Of Node's pool where it is small: to make memory of its own costs more than to decrypt it.
+      const message = Buffer.allocUnsafe(length)
       arena.bytes.copy(message, 0, 0, length)
       read += 1
       this.recordsReceived += 1
       this.bytesReceived += length
-      this.#untold.push(['message', message])
+      this.#untold.push(message)
     }
-    return true
+    return read
   }
 
   /** @returns whether what came was authentic nevertheless */
@@ -575,11 +604,20 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
 
   /** Calls OpenSSL for this association. */
   #enterAndRun(call: (ssl: Pointer) => number): number {
+    return this.#call(call, 0, 0)
+  }
+
+  /** The same for what every message needs: nothing is made for it. */
+  #call(
+    call: (ssl: Pointer, data: Pointer, length: number) => number,
+    data: Pointer,
+    length: number,
+  ): number {
     const outer = enter(this)
     const wasBusy = this.#busy
     this.#busy = true
     try {
-      return call(this.#ssl)
+      return call(this.#ssl, data, length)
     } finally {
       this.#busy = wasBusy
       leave(outer)
@@ -615,17 +653,24 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     if (this.#telling) return
     this.#telling = true
     let thrown: { error: unknown } | undefined
-    for (let next = this.#untold.shift(); next !== undefined; next = this.#untold.shift()) {
-      const [event, argument] = next
+    while (this.#told < this.#untold.length) {
+      const next = this.#untold[this.#told] as Untold
+      this.#told += 1
       try {
-        if (argument === undefined) this.emit(event as 'secured')
-        else this.emit(event as 'message', argument as Buffer)
+        if (next instanceof Buffer) this.emit('message', next)
+        else this.emit(next[0] as 'failed', next[1] as Error)
       } catch (error) {
         thrown ??= { error }
       }
     }
+    this.#forgetUntold()
     this.#telling = false
     if (thrown) throw thrown.error
+  }
+
+  #forgetUntold(): void {
+    this.#untold.length = 0
+    this.#told = 0
   }
 }
 

@@ -98,7 +98,24 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.canServe = hasServerCredentials(settings)
   }
 
-  receive(datagram: Buffer, address: string, port: number): void {
+  receive(datagrams: Buffer, address: string, port: number, segment = datagrams.length): void {
+    if (segment >= datagrams.length) {
+      this.#receiveOne(datagrams, address, port)
+      return
+    }
+    let offset = 0
+    while (segment > 0 && offset < datagrams.length) {
+      const next = this.#receiveRun(datagrams, offset, segment, address, port)
+      if (next > offset) {
+        offset = next
+        continue
+      }
+      this.#receiveOne(datagrams.subarray(offset, offset + segment), address, port)
+      offset += segment
+    }
+  }
+
+  #receiveOne(datagram: Buffer, address: string, port: number): void {
     if (this.#closed) return
     this.#challenged = false
     try {
@@ -110,6 +127,19 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
       tell(peerText(address, port), 'a datagram could not be worked on: %s', error)
       this.#drop('malformed', address, port)
     }
+  }
+
+  /** Where the next datagram begins that needs a look of its own. */
+  #receiveRun(
+    datagrams: Buffer,
+    offset: number,
+    segment: number,
+    address: string,
+    port: number,
+  ): number {
+    if (this.#closed) return datagrams.length
+    const peer = this.#findPeer(address, port)
+    return peer === undefined ? offset : peer.receiveRun(datagrams, offset, segment)
   }
 
   /** A ClientHello can begin something; everything else of a stranger is dropped. */

@@ -177,6 +177,15 @@ export class Link {
     return now >= this.rekeyAt || isWorn(this.association, this.#limits, this.#settings)
   }
 
+  /** Could so much more wear them out by use? Then it is taken piece by piece. */
+  nearlyWorn(records: number, bytes: number): boolean {
+    const { recordsReceived, bytesReceived } = this.association
+    return (
+      recordsReceived + records >= this.#limits.soft ||
+      bytesReceived + bytes >= this.#settings.rekeyAfterBytes
+    )
+  }
+
   /** It ends, replaced or not. The grace is for a replacement that is under way. */
   isWornOut(now: number): boolean {
     return now >= this.lastEnd || isWornOut(this.association, this.#limits, this.#settings)

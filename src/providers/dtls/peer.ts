@@ -20,7 +20,7 @@ import { handshakeFailed, tickHandshake } from './failing.js'
 import { OVERLAP } from './lifetimes.js'
 import type { Link, LinkObserver } from './link.js'
 import type { Host, PeerContext } from './peer-context.js'
-import { receive } from './receiving.js'
+import { receive, receiveRun } from './receiving.js'
 import { sendErrorKind } from './send-errors.js'
 import { flush, isMeant, secure, send, wrongHost } from './sending.js'
 import { dropSession, keepSession } from './sessions.js'
@@ -110,6 +110,11 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   /** A datagram of this peer. */
   receive(datagram: Buffer): void {
     receive(this, datagram)
+  }
+
+  /** As many as can be taken at once of datagrams of this peer; where the next one begins. */
+  receiveRun(datagrams: Buffer, offset: number, segment: number): number {
+    return receiveRun(this, datagrams, offset, segment)
   }
 
   // What goes

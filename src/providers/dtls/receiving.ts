@@ -3,6 +3,7 @@
  * can carry those of two epochs.
  */
 import { wear } from './ageing.js'
+import { RUN_LIMIT } from './association.js'
 import { abandon, giveUp, serve, startClient } from './beginning.js'
 import { type ClientHello, isLaterFragment, parseClientHello } from './client-hello.js'
 import {
@@ -21,6 +22,7 @@ import {
   ALERT,
   CHANGE_CIPHER_SPEC,
   couldBeAuthentic,
+  endOfRun,
   epochOf,
   HANDSHAKE,
   HEADER_LENGTH,
@@ -46,6 +48,34 @@ export function receive(peer: Peer, datagram: Buffer): void {
   }
   receiveEach(peer, datagram)
   peer.settle()
+}
+
+/**
+ * The datagrams of a peer that nothing unusual happens to, from `offset` on: as many as can be taken
+ * at once. One that is not authentic is dropped alone.
+ * @returns where the next datagram begins that was not taken: `offset` where it needs a look of its own
+ */
+export function receiveRun(peer: Peer, datagrams: Buffer, offset: number, segment: number): number {
+  const link = peer.current
+  if (link === undefined || peer.inFlight !== undefined || peer.retiring !== undefined)
+    return offset
+  const end = endOfRun(datagrams, offset, segment, link.association, RUN_LIMIT)
+  const count = Math.ceil((end - offset) / segment)
+  if (count < 2 || link.nearlyWorn(count, end - offset)) return offset
+  const isAll = offset === 0 && end === datagrams.length
+  const records = isAll ? datagrams : datagrams.subarray(offset, end)
+  const authentic = link.association.receiveRun(records, count)
+  for (let lost = count - authentic; lost > 0; lost--) peer.drop('unauthenticated')
+  if (authentic > 0) heard(peer, link)
+  if (peer.current !== link) peer.settle()
+  return end
+}
+
+/** Something authentic came by the current association. */
+function heard(peer: Peer, link: Link): void {
+  const now = peer.context.clock.now()
+  link.heardAt = now
+  if (link === peer.current && link.isWorn(now)) wear(peer, now)
 }
 
 /** Screens and routes record by record: a datagram can carry those of two epochs. */
@@ -134,11 +164,15 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
     return
   }
   const link = peer.inFlight
-  const fits = link !== undefined && isForRole(type, link.role)
-  // OpenSSL would keep it for later, and a forged one would spoil the flight to come.
-  const tooEarly = link?.role === 'client' && followsServerHello(type) && !isAnswered(link)
-  if (fits && !tooEarly) receiveForHandshake(peer, record)
-  else peer.drop('unauthenticated')
+  if (link === undefined || !isForRole(type, link.role)) {
+    peer.drop('unauthenticated')
+  } else if (link.role === 'server' || !followsServerHello(type) || isAnswered(link)) {
+    receiveForHandshake(peer, record)
+  } else if (!link.waitsForItsTurn || peer.context.mayWork(record, peer.address, peer.port)) {
+    // OpenSSL would keep it for later, and a forged one would spoil the flight to come. But where the
+    // ServerHello itself waits for its turn, this waits behind it.
+    peer.drop('unauthenticated')
+  }
 }
 
 function receiveForHandshake(peer: Peer, record: Buffer): void {

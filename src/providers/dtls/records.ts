@@ -52,6 +52,36 @@ export function couldBeAuthentic(datagram: Buffer, offset: number, minimum: numb
 }
 
 /**
+ * Where a run of datagrams ends that can go to OpenSSL as one: each nothing but one record of
+ * application data that could be authentic, of just this version. OpenSSL skips the header of a
+ * record of another version, and takes what it contains for records: alone such a datagram costs
+ * itself, in a run it would cost others.
+ * @param segment bytes of each datagram, but for the last one, which may be shorter
+ * @param limit bytes of the run, at most
+ * @returns a multiple of `segment` from `begin`, or the end of all
+ */
+export function endOfRun(
+  datagrams: Buffer,
+  begin: number,
+  segment: number,
+  { recordVersion, minimumRecord }: { recordVersion: number; minimumRecord: number },
+  limit: number,
+): number {
+  const most = Math.min(datagrams.length, begin + limit)
+  let offset = begin
+  while (offset < most) {
+    const end = Math.min(offset + segment, datagrams.length)
+    if (end > most || end - offset < HEADER_LENGTH) break
+    const version = ((datagrams[offset + 1] as number) << 8) | (datagrams[offset + 2] as number)
+    if (datagrams[offset] !== APPLICATION_DATA || version !== recordVersion) break
+    if (fragmentLength(datagrams, offset) !== end - offset - HEADER_LENGTH) break
+    if (!couldBeAuthentic(datagrams, offset, minimumRecord)) break
+    offset = end
+  }
+  return offset
+}
+
+/**
  * Is the whole datagram made of protected records that could be authentic? What it nearly always
  * is, so it is found out without making anything.
  */

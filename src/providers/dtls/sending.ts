@@ -5,7 +5,7 @@ import { checkCertificate } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import { parseHostTargetName } from '../../model/target-name.js'
 import type { Counters } from '../datagram-counters.js'
-import type { SendCallback } from '../datagram-provider.js'
+import { type SendCallback, unheard } from '../datagram-provider.js'
 import { safely } from '../datagrams/safely.js'
 import { wear } from './ageing.js'
 import { RECORD_OVERHEAD } from './association.js'
@@ -72,7 +72,7 @@ function transmit(
     safely(() => callback(wrong))
     return
   }
-  const { observer } = peer.context
+  const { observer, totals } = peer.context
   const { length } = message
   let recordLength: number
   try {
@@ -83,15 +83,24 @@ function transmit(
   }
   link.sentAt = now
   count(peer.counters, length)
-  count(peer.context.totals, length)
-  observer.commit(recordLength, peer, error => {
+  count(totals, length)
+  observer.commit(
+    recordLength,
+    peer,
+    callback === unheard ? undefined : told(peer, callback, length),
+  )
+}
+
+/** What the outbox calls, where somebody waits for it. */
+function told(peer: Peer, callback: SendCallback, length: number): (error: Error | null) => void {
+  return error => {
     if (error === null) {
       callback(null, length)
       return
     }
     if (sendErrorKind(error) === 'icmp') peer.drop('icmp')
     callback(error)
-  })
+  }
 }
 
 /**
@@ -115,7 +124,7 @@ function isAnswered(link: Link): boolean {
 export function wrongHost(peer: Peer, link: Link, host: string): Error | undefined {
   const { expectation } = link
   if (expectation.set || expectation.host === host) return undefined
-  if (isIP(host) !== 0) return undefined
+  if (host === peer.address || isIP(host) !== 0) return undefined
   return provesHost(peer, link, host)
 }
 

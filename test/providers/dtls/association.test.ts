@@ -328,13 +328,16 @@ t.test('many records in one datagram all arrive, in order', t => {
   t.end()
 })
 
-t.test('a message has memory of its own', t => {
+t.test('a message is its receiver’s for ever, and keeps little more than itself', t => {
   const pair = handshake({ client, server, targetName: 'localhost' })
-  say(pair.client, pair.server, 'first')
-  say(pair.client, pair.server, 'other')
-  const [first] = pair.server.messages
-  t.equal(String(first), 'first', 'a later message does not overwrite it')
-  t.equal(first?.buffer.byteLength, 5, 'and nothing else is kept with it')
+  const large = 'x'.repeat(Buffer.poolSize)
+  for (const text of ['first', 'other', large.slice(0, 16384), 'last'])
+    say(pair.client, pair.server, text)
+  const [first, other, third] = pair.server.messages
+  other?.fill('o')
+  t.equal(String(first), 'first', 'later messages do not overwrite it, nor does who changes them')
+  t.ok((first?.buffer.byteLength ?? 0) <= Buffer.poolSize, 'it keeps a part of Node’s own pool')
+  t.equal(third?.buffer.byteLength, third?.length, 'a large one keeps nothing else')
   t.end()
 })
 
