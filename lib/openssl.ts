@@ -33,6 +33,9 @@ function declareCrypto(library: LibraryHandle) {
     ERR_clear_error: declare<() => void>('void ERR_clear_error()'),
     ERR_reason_error_string: declare<(error: number) => string | null>('const char *ERR_reason_error_string(unsigned long error)'),
 
+    EVP_sha256: declare<() => Pointer>('intptr_t EVP_sha256()'),
+    HMAC: declare<(digest: Pointer, key: Pointer, keyLength: number, data: Pointer, length: number, out: Pointer, outLength: Pointer) => Pointer>('intptr_t HMAC(intptr_t digest, intptr_t key, int keyLength, intptr_t data, size_t length, intptr_t out, intptr_t outLength)'),
+
     BIO_s_mem: declare<() => Pointer>('intptr_t BIO_s_mem()'),
     BIO_new: declare<(method: Pointer) => Pointer>('intptr_t BIO_new(intptr_t method)'),
     BIO_up_ref: declare<(bio: Pointer) => number>('int BIO_up_ref(intptr_t bio)'),
