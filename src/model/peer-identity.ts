@@ -69,17 +69,38 @@ export function checkCertificate(
   )
 }
 
+/** From when until when a certificate is valid, in milliseconds since 1970. */
+export interface Validity {
+  readonly begin: number
+  readonly end: number
+}
+
+/** Read from its text once: connections share certificates. */
+export function validityOf(certificate: X509Certificate): Validity {
+  let validity = validities.get(certificate)
+  if (validity === undefined) {
+    const { validFrom, validTo } = certificate
+    validity = { begin: Date.parse(validFrom), end: Date.parse(validTo) }
+    validities.set(certificate, validity)
+  }
+  return validity
+}
+
+const validities = new WeakMap<X509Certificate, Validity>()
+
 /** Checks the validity period of a certificate against the clock. */
 export function checkValidity(certificate: X509Certificate, peer?: string): void {
   const now = Date.now()
-  if (!(now <= Date.parse(certificate.validTo))) {
+  const { begin, end } = validityOf(certificate)
+  // Also where the text was no time, which gives NaN.
+  if (!(now <= end)) {
     throw new SocketSecurityError(
       'CERT_HAS_EXPIRED',
       `the peer's certificate has expired on ${certificate.validTo}`,
       { peer },
     )
   }
-  if (!(now >= Date.parse(certificate.validFrom))) {
+  if (!(now >= begin)) {
     throw new SocketSecurityError(
       'CERT_NOT_YET_VALID',
       `the peer's certificate is not valid before ${certificate.validFrom}`,
@@ -128,7 +149,19 @@ export function publicKeyPin(certificate: X509Certificate): string {
 const pins = new WeakMap<X509Certificate, string>()
 
 /** The names that a peer can be called by: no e-mail addresses, no directory names. */
-function peerNames(certificate: X509Certificate): string[] {
+function peerNames(certificate: X509Certificate): readonly string[] {
+  let known = names.get(certificate)
+  if (known === undefined) {
+    // Shared by all that show this certificate, so nobody may change it.
+    known = Object.freeze(readNames(certificate))
+    names.set(certificate, known)
+  }
+  return known
+}
+
+const names = new WeakMap<X509Certificate, readonly string[]>()
+
+function readNames(certificate: X509Certificate): string[] {
   return subjectAltNames(certificate).flatMap(({ type, name }) => {
     if (type === 'IP Address') return isIP(name) === 0 ? [] : [canonicalAddress(name)]
     // Each kind only in its own shape, so that none can be taken for another.

@@ -23,7 +23,7 @@ import type { ParsedSettings } from '../../model/settings.js'
 import { MAX_MESSAGE_BYTES, type Slot } from '../datagram-provider.js'
 import { warnOfKeylog } from '../keylog.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
-import { minimumRecordOf, unknownMinimumRecord } from './cipher-suites.js'
+import { suiteOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed } from './clear-records.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
@@ -144,7 +144,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   #told = 0
   #telling = false
   readonly #sessions: Buffer[] = []
-  /** When the peer proved its identity, in a handshake that was not resumed; in milliseconds since 1970. */
+  /** Resumed: when the peer proved its identity, in a handshake that was not; in milliseconds since 1970. */
   provedAt = 0
 
   /**
@@ -476,8 +476,9 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   /** The peer has finished. Has it proved what it must? */
   #complete(): void {
     this.deadline = Number.POSITIVE_INFINITY
+    const suite = suiteOf(this.#ssl)
     try {
-      this.#verification.judge(this.#ssl, this.#pskIdentity)
+      this.#verification.judge(this.#ssl, suite, this.#pskIdentity)
     } catch (error) {
       // So that the peer does not believe that it was accepted.
       this.#shutDown()
@@ -485,14 +486,14 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
       return
     }
     this.#state = 'secured'
-    this.#info = describe(this.#ssl, this.role, this.#verification.identity)
+    this.#info = describe(this.#ssl, this.#options, suite, this.#verification.identity)
     if (this.#info.version === 'DTLSv1.2') this.recordVersion = DTLS1_2_VERSION
     const { lib } = this.#binding
     // A session, and its ticket, keep the time of their full handshake.
-    this.provedAt = lib.SSL_SESSION_get_time(lib.SSL_get_session(this.#ssl)) * 1000
+    if (this.#info.resumed)
+      this.provedAt = lib.SSL_SESSION_get_time(lib.SSL_get_session(this.#ssl)) * 1000
     lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxSendFragment, 0)
-    const cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(this.#ssl))
-    this.minimumRecord = minimumRecordOf(cipher)
+    this.minimumRecord = suite.minimumRecord
     this.#untold.push(['secured'])
     if (this.#verification.resumable)
       for (const session of this.#sessions) this.#untold.push(['session', session])

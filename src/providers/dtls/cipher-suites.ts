@@ -85,15 +85,41 @@ function wantedSuites(context: Pointer, wanted: string, means: Means): string[] 
 }
 
 /** Is a suite, by OpenSSL's name, one of pre-shared keys? */
-export function isPsk(name: string): boolean {
+function isPsk(name: string): boolean {
   return name.includes('PSK-')
+}
+
+/** What an association asks of the suite that it has agreed on. */
+export interface Suite {
+  readonly standardName: string
+  readonly isPsk: boolean
+  readonly minimumRecord: number
+}
+
+const known = new Map<Pointer, Suite>()
+
+/** The suite of an SSL whose handshake is complete. OpenSSL's are constants: the address of one stands for it. */
+export function suiteOf(ssl: Pointer): Suite {
+  const { lib } = openssl()
+  const cipher = lib.SSL_get_current_cipher(ssl)
+  let suite = known.get(cipher)
+  if (suite === undefined) {
+    const name = lib.SSL_CIPHER_get_name(cipher)
+    suite = {
+      standardName: lib.SSL_CIPHER_standard_name(cipher) ?? name,
+      isPsk: isPsk(name),
+      minimumRecord: minimumRecordOf(name),
+    }
+    known.set(cipher, suite)
+  }
+  return suite
 }
 
 /**
  * The shortest record of epoch 1 and later that can be authentic: explicit nonce and tag (RFC 5288,
  * RFC 6655, RFC 7905). OpenSSL ends an association over a shorter one.
  */
-export function minimumRecordOf(name: string): number {
+function minimumRecordOf(name: string): number {
   return /CHACHA20|CCM8/.test(name) ? 16 : unknownMinimumRecord
 }
 

@@ -1,36 +1,43 @@
 /** What secures an association, asked when somebody wants to know. */
 import type { Pointer } from '../../../lib/memory.js'
 import { TLSEXT_NAMETYPE_host_name } from '../../../lib/openssl.js'
-import type { PeerIdentity } from '../../model/peer-identity.js'
+import { type PeerIdentity, validityOf } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
-import type { AssociationRole } from './association-options.js'
+import type { AssociationOptions } from './association-options.js'
+import type { Suite } from './cipher-suites.js'
 import { openssl, pointerAt, pointerIn, setPointerAt, textAt } from './openssl.js'
+
+/** A SecurityInfo in the making. */
+type Draft = { -readonly [Field in keyof SecurityInfo]: SecurityInfo[Field] }
 
 export function describe(
   ssl: Pointer,
-  role: AssociationRole,
+  { role, settings }: Pick<AssociationOptions, 'role' | 'settings'>,
+  suite: Suite,
   peer: PeerIdentity | undefined,
 ): SecurityInfo {
   const { lib } = openssl()
-  const cipher = lib.SSL_get_current_cipher(ssl)
-  const alpn = selectedProtocol(ssl)
-  const srtp = selectedProfile(ssl)
+  // Whoever offers nothing is not asked what was agreed on; field by field, since there is one for
+  // each handshake.
+  const alpn = settings.alpn.length === 0 ? undefined : selectedProtocol(ssl)
+  const srtp = settings.srtp.length === 0 ? undefined : selectedProfile(ssl)
   const servername =
     role === 'server' ? lib.SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : null
-  return {
+  const info: Draft = {
     secured: true,
     // Suites that do not encrypt are never offered.
     encrypted: true,
     protocol: 'dtls',
     version: lib.SSL_get_version(ssl),
-    cipher: lib.SSL_CIPHER_standard_name(cipher) ?? lib.SSL_CIPHER_get_name(cipher),
-    ...(alpn === undefined ? {} : { alpn }),
-    ...(srtp === undefined ? {} : { srtp }),
-    ...(servername === null ? {} : { servername }),
+    cipher: suite.standardName,
     resumed: lib.SSL_session_reused(ssl) === 1,
-    ...(peer === undefined ? {} : { peer }),
-    ...(peer?.certificate === undefined ? {} : { expires: new Date(peer.certificate.validTo) }),
   }
+  if (alpn !== undefined) info.alpn = alpn
+  if (srtp !== undefined) info.srtp = srtp
+  if (servername !== null) info.servername = servername
+  if (peer !== undefined) info.peer = peer
+  if (peer?.certificate !== undefined) info.expires = new Date(validityOf(peer.certificate).end)
+  return info
 }
 
 function selectedProtocol(ssl: Pointer): string | undefined {

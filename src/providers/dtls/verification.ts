@@ -27,7 +27,7 @@ import {
 import type { TargetName } from '../../model/target-name.js'
 import { parseCertificate } from '../parse-certificate.js'
 import type { AssociationOptions } from './association-options.js'
-import { isPsk } from './cipher-suites.js'
+import type { Suite } from './cipher-suites.js'
 import { explainCertificate } from './explain.js'
 import { derOf, openssl } from './openssl.js'
 
@@ -95,14 +95,15 @@ export class Verification {
 
   /**
    * Runs after every handshake, before anything is sent or delivered.
+   * @param suite what it has agreed on
    * @param pskIdentity the identity whose key the handshake asked for
    * @throws SocketSecurityError where the peer has not proved what it must
    */
-  judge(ssl: Pointer, pskIdentity: string | undefined): void {
+  judge(ssl: Pointer, suite: Suite, pskIdentity: string | undefined): void {
     const { lib } = openssl()
     const { settings, role, peer } = this.#options
     // A key that was looked up need not be the one that was used: the suite tells.
-    if (isPsk(lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(ssl)))) {
+    if (suite.isPsk) {
       this.#judgePsk(pskIdentity)
       return
     }
