@@ -90,6 +90,7 @@ async function provenPolicy() {
   const canary = { id: 'canary', folder: 'sequential', file, flags: [], env: {} }
   const { status, output } = (await run('canary', [canary], env)).get(canary.id)
   if (status !== 'pass') throw new Error(`net, http or dgram is not secured here:\n${output}`)
+  console.log(output.trim())
   return env
 }
 

@@ -2,7 +2,7 @@
  * How the protected datagrams of one socket travel: one by one through node:dgram, or many in one
  * system call (Linux). Whoever makes the datagrams does not know which.
  */
-import type { Destination, Slot } from '../providers/datagram-provider.js'
+import type { Destination, PeerAddress, Slot } from '../providers/datagram-provider.js'
 
 /** `portable`: node:dgram's own sends and reads. `batch`: sendmmsg and recvmmsg with GSO and GRO. */
 export type ChannelKind = 'batch' | 'portable'
@@ -28,6 +28,9 @@ export interface DatagramChannel {
 
   /** What was committed leaves now, as far as the system takes it. */
   flush(): void
+
+  /** The system has connected the socket to this peer, or null: to nobody any longer. */
+  connected?(to: PeerAddress | null): void
 
   /** Do the datagrams that may come keep the process alive? As of a dgram.Socket. */
   ref(): void

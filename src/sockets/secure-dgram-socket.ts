@@ -8,6 +8,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { isIP } from 'node:net'
+import type { ChannelKind } from '../channels/channel.js'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkPeerQuery, checkSetSecurity, checkSocket, notSocket } from '../model/lifecycle.js'
 import { peerText } from '../model/peer-text.js'
@@ -26,7 +27,8 @@ import {
   onIcmpError,
   onListening,
 } from './dgram/base-events.js'
-import { checkBind, mustWait, portOf, runWaiting, wait } from './dgram/binding.js'
+import { startChannel } from './dgram/batch.js'
+import { checkBind, exclusively, mustWait, portOf, runWaiting, wait } from './dgram/binding.js'
 import {
   endpointOf,
   failForGood,
@@ -58,9 +60,9 @@ import {
 } from './dgram/opening.js'
 import {
   baseOptions,
-  type Given,
   initialise,
   type MessageListener,
+  nothingGiven,
   type SecureDgramSocketOptions,
 } from './dgram/options.js'
 import { literalPeer, notConnected, peerOr, withAddress } from './dgram/peer-arguments.js'
@@ -89,7 +91,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     type: SecureDgramSocketOptions | 'udp4' | 'udp6',
     listener?: (message: Buffer, rinfo: SecureRemoteInfo) => void,
   ) {
-    const given: Given = { state: null, lookup: null, settings: null }
+    const given = nothingGiven()
     super(baseOptions(type, given))
     initialise(this, type, listener, given)
   }
@@ -252,6 +254,15 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     return state.endpoint?.peerStats(address, port)
   }
 
+  /**
+   * How its datagrams travel: many in one system call, or one by one as those of node:dgram. Undefined
+   * before the socket is bound.
+   */
+  get channel(): ChannelKind | undefined {
+    const { bind, channel } = stateOf(this)
+    return bind === 'bound' ? (channel?.kind ?? 'portable') : undefined
+  }
+
   // node:dgram.
 
   override bind(...args: unknown[]): this {
@@ -272,7 +283,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     const { resolver } = state
     resolver.before = beforeBind(this, state)
     try {
-      dgramSocket.bind.apply(this, args)
+      dgramSocket.bind.apply(this, state.reuse === 'reusePort' ? exclusively(args) : args)
     } catch (error) {
       if (state.bind === 'binding') state.bind = 'unbound'
       throw error
@@ -282,9 +293,26 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     return this
   }
 
-  override send(...args: unknown[]): void {
+  /** With the names of dgram's longest form; without a list of them, which would cost each message one. */
+  override send(
+    given?: unknown,
+    offset?: unknown,
+    length?: unknown,
+    toPort?: unknown,
+    toAddress?: unknown,
+    last?: unknown,
+  ): void {
     const state = stateOf(this)
-    const { message, port, address, callback } = sendArguments(isConnected(this, state), args)
+    const connected = isConnected(this, state)
+    const { message, port, address, callback } = sendArguments(
+      connected,
+      given,
+      offset,
+      length,
+      toPort,
+      toAddress,
+      last,
+    )
     if (state.closing) throw notRunning()
     try {
       endpointOf(this)
@@ -293,10 +321,9 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       return
     }
     if (state.bind === 'unbound') bindImplicitly(this, state)
-    const [host, to] =
-      port === 0 && state.remote
-        ? [state.host, state.remote.port]
-        : [address ?? loopback(typeOf(this)), port]
+    const remote = port === 0 ? state.remote : null
+    const host = remote ? state.host : (address ?? loopback(typeOf(this)))
+    const to = remote ? remote.port : port
     if (mustWait(state, host, to)) {
       // It may wait for long, and programs use their buffers again.
       const copy = Buffer.from(message)
@@ -358,9 +385,11 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
 
   override disconnect(): void {
     const state = stateOf(this)
-    const { endpoint, own, remote } = state
+    const { channel, endpoint, own, remote } = state
     // Linux takes a port that it has chosen itself away again: the peers would hear a stranger.
     if (endpoint && remote && state.chosenPort) within(this, state, () => closePeers(endpoint))
+    // What was sent before leaves from there.
+    channel?.flush()
     dgramSocket.disconnect.call(this)
     disconnected(state, notConnected('disconnect'))
     if (own && state.chosenPort) state.own = null
@@ -400,14 +429,38 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   }
 
   override getSendQueueSize(): number {
-    const { endpoint, waiting } = stateOf(this)
-    return dgramSocket.getSendQueueSize.call(this) + (endpoint?.queued.bytes ?? 0) + waiting.bytes
+    const { channel, endpoint, waiting } = stateOf(this)
+    const queued = (endpoint?.queued.bytes ?? 0) + (channel?.queued.bytes ?? 0) + waiting.bytes
+    return dgramSocket.getSendQueueSize.call(this) + queued
   }
 
   override getSendQueueCount(): number {
-    const { endpoint, waiting } = stateOf(this)
-    const queued = (endpoint?.queued.datagrams ?? 0) + waiting.datagrams
+    const { channel, endpoint, waiting } = stateOf(this)
+    const protectedOnes = channel?.queued.datagrams ?? 0
+    const queued = (endpoint?.queued.datagrams ?? 0) + protectedOnes + waiting.datagrams
     return dgramSocket.getSendQueueCount.call(this) + queued
+  }
+
+  override ref(): this {
+    const state = stateOf(this)
+    state.unreferenced = false
+    state.channel?.ref()
+    dgramSocket.ref.call(this)
+    return this
+  }
+
+  override unref(): this {
+    const state = stateOf(this)
+    state.unreferenced = true
+    state.channel?.unref()
+    dgramSocket.unref.call(this)
+    return this
+  }
+
+  override setTTL(ttl: number): number {
+    // Not for what was sent before.
+    stateOf(this).channel?.flush()
+    return dgramSocket.setTTL.call(this, ttl)
   }
 
   override setBroadcast(enable: boolean): void {
@@ -431,12 +484,14 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const state = stateOf(this)
     switch (event) {
-      case 'message':
+      case 'message': {
         // What the network brings: never the application's before the endpoint has opened it.
-        receive(this, state, args[0] as Buffer, args[1] as RemoteInfo)
+        const { address, port } = Object(args[1]) as RemoteInfo
+        receive(this, state, args[0] as Buffer, address, port)
         return true
+      }
       case 'listening': {
-        const strange = strangeHandle(this, state)
+        const strange = strangeHandle(this, state) ?? startChannel(this, state)
         if (strange) return failForGood(this, state, strange)
         onListening(this, state)
         break
@@ -482,6 +537,12 @@ if (dgramSocket.bindSync) {
       const address = dgramSocket.bindSync?.call(this, ...(options === undefined ? [] : [options]))
       state.boundExplicitly = !state.bindingImplicitly
       state.chosenPort = !portOf(options)
+      const failure = startChannel(this, state)
+      if (failure) {
+        state.closing = true
+        finish(this, state)
+        throw failure
+      }
       onListening(this, state)
       return address as AddressOfSocket
     },
@@ -497,6 +558,7 @@ if (dgramSocket.connectSync) {
       endpointOf(this)
       if (state.native) throw notAtOnce('connectSync', 'connect')
       leaveOthers(this, state, address || loopback(typeOf(this)), port)
+      state.channel?.flush()
       state.bindingImplicitly = true
       try {
         dgramSocket.connectSync?.call(this, port, address)
@@ -556,7 +618,7 @@ interface SecureDgramSocketConstructor {
 
 /** A drop-in for dgram.Socket; see docs/api.md. Can be called as old code calls dgram.Socket. */
 export const SecureDgramSocket = callable(SecureDgramSocketClass, (self, [type, listener]) => {
-  const given: Given = { state: null, lookup: null, settings: null }
+  const given = nothingGiven()
   const base = dgram.Socket as unknown as (...args: unknown[]) => void
   base.call(self, baseOptions(type as SecureDgramSocketOptions, given))
   initialise(self as Socket, type as SecureDgramSocketOptions, listener, given)

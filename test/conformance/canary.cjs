@@ -56,11 +56,13 @@ async function httpClient() {
 async function datagram() {
   const clear = process.getBuiltinModule('dgram').createSocket('udp4').bind(0, '127.0.0.1')
   await once(clear, 'listening')
-  dgram.createSocket('udp4').send('not secured', clear.address().port, '127.0.0.1')
+  const socket = dgram.createSocket('udp4')
+  socket.send('not secured', clear.address().port, '127.0.0.1')
   const [data] = await once(clear, 'message')
   assert.strictEqual(data.readUInt8(0), 22, 'a record of a handshake (RFC 6347, section 4.1)')
   assert.strictEqual(data.readUInt8(1), 254, 'of DTLS')
   assert(!data.includes('not secured'))
+  console.log(`datagrams travel by the ${socket.channel} channel`)
 }
 
 async function listening(server) {

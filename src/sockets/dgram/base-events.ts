@@ -52,6 +52,7 @@ export function disconnected(state: DgramState, error: Error): void {
   state.connection?.reject(error)
   state.connection = null
   state.remote = null
+  state.channel?.connected?.(null)
   updateAcceptance(state)
 }
 

@@ -71,6 +71,17 @@ function tooMuchWaits(host: string, port: number): Error {
   )
 }
 
+/** reusePort shares the port, not a descriptor of the cluster's: newer versions of Node see to it themselves. */
+export function exclusively(args: unknown[]): unknown[] {
+  const [port, address] = args
+  const callback = args.at(-1)
+  const options =
+    typeof port === 'object' && port !== null
+      ? { ...port, exclusive: true }
+      : { port, address: typeof address === 'function' ? '' : address, exclusive: true }
+  return typeof callback === 'function' ? [options, callback] : [options]
+}
+
 /** The port that the arguments of bind() ask for. */
 export function portOf(options: unknown): unknown {
   return typeof options === 'object' && options !== null

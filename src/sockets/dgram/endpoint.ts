@@ -11,17 +11,19 @@ import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
 import { type ParsedSettings, parseSettings } from '../../model/settings.js'
-import type {
-  DatagramEndpoint,
-  EndpointObserver,
-  Outbox,
-  PeerAddress,
-  SendCallback,
+import {
+  type DatagramEndpoint,
+  type EndpointObserver,
+  type Outbox,
+  type PeerAddress,
+  type SendCallback,
+  unheard,
 } from '../../providers/datagram-provider.js'
 import { NativeEndpoint } from '../../providers/native/endpoint.js'
 import { datagramProvider } from '../../providers/select.js'
 import { nameKey, sameAddress } from './addresses.js'
 import { Alarm } from './alarm.js'
+import { chooseChannel, nativeChannel } from './channel-choice.js'
 import { hasIcmpCode } from './errors.js'
 import { handleOf } from './handle.js'
 import { dgramSocket } from './internals.js'
@@ -75,9 +77,11 @@ function makeEndpoint(
   const provider = datagramProvider(settings)
   const request = { settings, clock }
   if (provider.mode === 'channel') {
+    state.channelChoice = chooseChannel(state.channelOption)
     const both = { ...observer(socket, state), ...outbox(socket, state) }
     return provider.createEndpoint(request, both)
   }
+  state.channelChoice = nativeChannel(state.channelOption)
   const enter = (call: () => void) => within(socket, state, call)
   const endpoint = new NativeEndpoint({ ...request, provider, enter }, observer(socket, state))
   state.native = { provider, endpoint }
@@ -90,12 +94,14 @@ export function updateAcceptance({ endpoint, bind, boundExplicitly, connect }: D
     endpoint.acceptsStrangers = boundExplicitly && bind === 'bound' && connect === 'none'
 }
 
-/** A datagram of the network. */
+/** What the network brings; `segment` where it is several datagrams of one source (DatagramEndpoint.receive). */
 export function receive(
   socket: Socket,
   state: DgramState,
-  datagram: Buffer,
-  from: RemoteInfo,
+  datagrams: Buffer,
+  address: string,
+  port: number,
+  segment?: number,
 ): void {
   const { endpoint } = state
   // Nobody has spoken to anybody yet: what comes was sent to whoever had the port before.
@@ -107,7 +113,7 @@ export function receive(
   }
   state.depth += 1
   try {
-    endpoint.receive(datagram, from.address, from.port)
+    endpoint.receive(datagrams, address, port, segment)
   } finally {
     state.depth -= 1
     afterwards(socket, state)
@@ -119,7 +125,9 @@ export function protect(
   socket: Socket,
   state: DgramState,
   message: Buffer,
-  to: { address: string; port: number; host: string },
+  address: string,
+  port: number,
+  host: string,
   callback: SentCallback | undefined,
 ): void {
   const strange = state.native && strangeHandle(socket, state)
@@ -129,16 +137,19 @@ export function protect(
     return
   }
   const endpoint = state.endpoint as DatagramEndpoint
-  const completion = callback ? new Completion(state, callback) : undefined
-  const waited = endpoint.queued.datagrams
+  const completion = callback && new Completion(state, callback)
   state.depth += 1
   try {
-    endpoint.send(message, to.address, to.port, to.host, completion?.done ?? unheard)
+    endpoint.send(message, address, port, host, completion ? completion.done : unheard)
   } finally {
     state.depth -= 1
-    if (endpoint.queued.datagrams > waited) completion?.keepContext()
+    if (completion) process.nextTick(afterSend, completion)
     afterwards(socket, state)
   }
+}
+
+function afterSend(completion: Completion): void {
+  completion.tick()
 }
 
 /** Calls the endpoint, and then does what its answers ask for. */
@@ -163,9 +174,18 @@ function afterwards(socket: Socket, state: DgramState): void {
 export function finishWhenDone(socket: Socket, state: DgramState): boolean {
   if (state.closed) return true
   const waits =
-    state.waiting.datagrams > 0 || state.lookups > 0 || (state.endpoint?.queued.datagrams ?? 0) > 0
+    state.waiting.datagrams > 0 ||
+    state.lookups > 0 ||
+    (state.endpoint?.queued.datagrams ?? 0) > 0 ||
+    waitsInChannel(state)
   if (!waits) finish(socket, state)
   return !waits
+}
+
+/** It tells when that has left. */
+function waitsInChannel({ channel }: DgramState): boolean {
+  channel?.flush()
+  return channel !== null && channel.queued.datagrams > 0
 }
 
 /** Ends all security and closes the socket under it. */
@@ -180,6 +200,7 @@ export function finish(socket: Socket, state: DgramState): void {
     state.giveUp?.()
     state.alarm?.clear()
     clearTimeout(state.linger)
+    state.channel?.close()
     dgramSocket.close.call(socket)
   }
 }
@@ -194,10 +215,17 @@ export function failForGood(socket: Socket, state: DgramState, error: Error): bo
   return dgramSocket.emit.call(socket, 'error', error)
 }
 
-/** The callback of a send(): never inside of that call, and in the async context of it. */
+/**
+ * The callback of a send(): never inside of that call, and in the async context of it. Whoever knows
+ * the outcome tells many at once, in a context of its own; so the callback has a tick of its own.
+ */
 class Completion {
   readonly #state: DgramState
   readonly #callback: SentCallback
+  #isKnown = false
+  #error: Error | null = null
+  #bytes: number | undefined
+  /** Where the tick has come before the outcome. */
   #context: AsyncResource | undefined
 
   constructor(state: DgramState, callback: SentCallback) {
@@ -206,28 +234,28 @@ class Completion {
   }
 
   readonly done: SendCallback = (error, bytes) => {
+    if (this.#context === undefined) {
+      this.#isKnown = true
+      this.#error = error
+      this.#bytes = bytes
+      return
+    }
     // Inside the endpoint nobody else's code may run: it could throw, or close the socket.
-    if (this.#state.depth === 0) this.#call(error, bytes)
-    else if (this.#context) this.#context.runInAsyncScope(this.#later, this, error, bytes)
-    else this.#later(error, bytes)
+    const call = this.#state.depth === 0 ? this.#callback : this.#later
+    this.#context.runInAsyncScope(call, this, error, bytes)
   }
 
-  /** The callback will come from a datagram or a timer, which know nothing of who has called send(). */
-  keepContext(): void {
-    this.#context = new AsyncResource('SECUREDGRAMSEND')
-  }
-
-  #call(error: Error | null, bytes: number | undefined): void {
-    if (this.#context) this.#context.runInAsyncScope(this.#callback, null, error, bytes)
-    else this.#callback(error, bytes)
+  /** The tick after the call: what was staged has left by now. */
+  tick(): void {
+    // What has not will be told by a datagram, a timer or the system, which know nothing of this call.
+    if (!this.#isKnown) this.#context = new AsyncResource('SECUREDGRAMSEND')
+    else this.#callback.call(undefined, this.#error, this.#bytes)
   }
 
   #later(error: Error | null, bytes: number | undefined): void {
     process.nextTick(this.#callback, error, bytes)
   }
 }
-
-function unheard(): void {}
 
 /** How the socket's datagrams travel; node:dgram's way, unless another was made before it was bound. */
 function channelOf(socket: Socket, state: DgramState): DatagramChannel {
@@ -240,19 +268,38 @@ function channelOf(socket: Socket, state: DgramState): DatagramChannel {
 function outbox(socket: Socket, state: DgramState): Outbox {
   return {
     reserve: bytes => channelOf(socket, state).reserve(bytes),
-    commit: (length, to, sent) => channelOf(socket, state).commit(length, to, sent),
+    commit(length, to, sent) {
+      const refused = elsewhere(socket, state, to)
+      if (refused) sent?.(refused)
+      else channelOf(socket, state).commit(length, to, sent)
+    },
   }
+}
+
+/** Why nothing can go there: a connected socket has one peer. */
+function elsewhere(socket: Socket, state: DgramState, to: PeerAddress): Error | undefined {
+  if (!isConnected(socket, state) || state.remote === null) return undefined
+  const { address, port } = state.remote
+  if (to.port === port && sameAddress(to.address, address)) return undefined
+  return connectedElsewhere(to.address, to.port, state.remote)
 }
 
 function observer(socket: Socket, state: DgramState): EndpointObserver {
   return {
-    datagram: (datagram, address, port, sent) =>
-      channelOf(socket, state).send(datagram, address, port, sent),
+    datagram(datagram, address, port, sent) {
+      const refused = elsewhere(socket, state, { address, port })
+      if (refused) sent?.(refused)
+      else channelOf(socket, state).send(datagram, address, port, sent)
+    },
     message(message, { address, port, peer, targetName }) {
       if (state.closing) return
       const family = address.includes(':') ? 'IPv6' : 'IPv4'
       const rinfo = { address, family, port, size: message.length, peer, targetName }
-      tell(socket, 'message', message, rinfo)
+      try {
+        dgramSocket.emit.call(socket, 'message', message, rinfo)
+      } catch (error) {
+        rethrowLater(error)
+      }
     },
     secured: (peer, info) => tell(socket, 'secure', peer, info),
     peerError: (error, peer) => tell(socket, 'peerError', error, peer),
@@ -266,10 +313,14 @@ export function tell(socket: Socket, event: string, ...args: unknown[]): void {
   try {
     dgramSocket.emit.call(socket, event, ...args)
   } catch (error) {
-    process.nextTick(() => {
-      throw error
-    })
+    rethrowLater(error)
   }
+}
+
+function rethrowLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error
+  })
 }
 
 /** A protected datagram leaves, at once: our own resolver does not make an address wait. */
@@ -290,11 +341,8 @@ function transmit(
   const { resolver } = state
   resolver.literal = true
   try {
-    if (isConnected(socket, state) && state.remote) {
-      if (port === state.remote.port && sameAddress(address, state.remote.address))
-        sendConnected(socket, datagram, sent)
-      else sent?.(connectedElsewhere(address, port, state.remote))
-    } else dgramSocket.send.call(socket, datagram, port, address, sent)
+    if (isConnected(socket, state) && state.remote) sendConnected(socket, datagram, sent)
+    else dgramSocket.send.call(socket, datagram, port, address, sent)
   } catch (error) {
     sent?.(error as Error)
   } finally {
@@ -320,7 +368,9 @@ export function isConnected(socket: Socket, state: DgramState): boolean {
 /** The base socket is connected, or will be, or has been. */
 export function onConnected(socket: Socket, state: DgramState): void {
   try {
-    state.remote = dgramSocket.remoteAddress.call(socket)
+    const remote = dgramSocket.remoteAddress.call(socket)
+    state.channel?.connected?.(remote)
+    state.remote = remote
     state.connect = 'connected'
     state.connection?.resolve()
     updateAcceptance(state)

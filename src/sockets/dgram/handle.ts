@@ -8,7 +8,10 @@ import type { Socket } from 'node:dgram'
 export interface UdpHandle {
   /** 0, or an error number of libuv's. */
   open(descriptor: number): number
-  close(): void
+  close(...args: unknown[]): void
+  /** Whether libuv reads; where these are missing, somebody else cannot read in its place. */
+  recvStart?(): number
+  recvStop?(): number
 }
 
 /** Undefined where the socket is closed, or where this version of Node has none. */

@@ -1,7 +1,8 @@
 /**
  * Makes the socket of the system before Node does, where it must be prepared: one whose packets the
- * system secures, and on Windows any that is to have its port for itself (R9). Node's handle opens
- * it inside the look-up that bind() begins with, so bind() stays Node's.
+ * system secures, on Windows any that is to have its port for itself (R9), and on Linux one that a
+ * channel of ours reads. Node's handle opens it inside the look-up that bind() begins with, so bind()
+ * stays Node's.
  */
 import type { Socket } from 'node:dgram'
 import { SocketSecurityError } from '../../model/errors.js'
@@ -12,6 +13,7 @@ import { exclusiveSocket } from '../../providers/winsock/exclusive-socket.js'
 import { destination } from './addresses.js'
 import { canceled } from './errors.js'
 import { handleOf } from './handle.js'
+import { openOwnSocket, usesOwnSocket } from './own-socket.js'
 import { type BeforeUse, typeOf } from './resolver.js'
 import type { DgramState, NativeMode } from './state.js'
 
@@ -20,14 +22,16 @@ const syscall = 'WSASetSocketSecurity'
 /** What comes before the binding; null where nothing does. */
 export function beforeBind(socket: Socket, state: DgramState): BeforeUse | null {
   const { native } = state
+  const isPrepared = state.handle !== null && handleOf(socket) === state.handle
   // Node has given an address back that could not be bound: the handle keeps its socket.
-  if (state.handle !== null && handleOf(socket) === state.handle) return null
-  if (native !== null) return (_address, done) => openNative(socket, state, native, done)
-  if (!isExclusive(state)) return null
+  if (native !== null)
+    return isPrepared ? null : (_address, done) => openNative(socket, state, native, done)
+  const open = preparation(socket, state)
+  if (!open) return null
   return (_address, done) => {
     let failure: Error | null = null
     try {
-      openExclusive(socket, state)
+      open()
     } catch (error) {
       failure = error as Error
     }
@@ -55,7 +59,7 @@ export function beforeConnect(
 /** The same where there is no time to wait: of Node's bindSync(). */
 export function beforeBindSync(socket: Socket, state: DgramState): void {
   if (state.native !== null) throw notAtOnce('bindSync', 'bind')
-  if (state.handle === null && isExclusive(state)) openExclusive(socket, state)
+  preparation(socket, state)?.()
 }
 
 export function notAtOnce(method: string, instead: string): SocketSecurityError {
@@ -75,6 +79,14 @@ export function strangeHandle(socket: Socket, state: DgramState): Error | undefi
     'the handle of the socket is not the one that was secured: it is closed, and nothing is sent',
     { syscall },
   )
+}
+
+/** What prepares a socket that the system does not secure; it may have been prepared before. */
+function preparation(socket: Socket, state: DgramState): (() => void) | undefined {
+  if (usesOwnSocket(state))
+    return () => openOwnSocket(socket, state, made => adopt(socket, state, made))
+  if (isExclusive(state) && state.handle === null) return () => openExclusive(socket, state)
+  return undefined
 }
 
 function isExclusive({ settings }: DgramState): boolean {

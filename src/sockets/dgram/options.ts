@@ -1,11 +1,13 @@
 /** The options of the constructor: what the base socket is given of them, and what we keep. */
 import type { Socket, SocketOptions } from 'node:dgram'
-import type { BlockList } from 'node:net'
+import { BlockList } from 'node:net'
+import type { ChannelKind } from '../../channels/channel.js'
 import {
   type DatagramSecuritySettings,
   type ParsedSettings,
   parseSettings,
 } from '../../model/settings.js'
+import { channelOption } from './channel-choice.js'
 import type { SecureRemoteInfo } from './endpoint.js'
 import type { Lookup } from './resolver.js'
 import { type DgramState, stateOf } from './state.js'
@@ -13,6 +15,12 @@ import { type DgramState, stateOf } from './state.js'
 export type SecureDgramSocketOptions = SocketOptions & {
   /** What secures the socket; null or absent: the default policy. */
   security?: DatagramSecuritySettings | null
+  /**
+   * How the datagrams travel: `'batch'`, many in one system call, or `'portable'`, one by one as
+   * those of node:dgram. Absent: what the variable SECURE_SOCKET_CHANNEL names, else batch where it
+   * is available (Linux). One that was asked for and is not available is ERR_PROVIDER_UNAVAILABLE.
+   */
+  channel?: ChannelKind | undefined
 }
 
 export type MessageListener = (message: Buffer, rinfo: SecureRemoteInfo) => void
@@ -23,6 +31,11 @@ export interface Given {
   state: DgramState | null
   lookup: Lookup | null
   settings: ParsedSettings | null
+  channel: ChannelKind | null
+}
+
+export function nothingGiven(): Given {
+  return { state: null, lookup: null, settings: null, channel: null }
 }
 
 export function baseOptions(
@@ -30,8 +43,9 @@ export function baseOptions(
   given: Given,
 ): SocketOptions {
   const options = typeof type === 'object' && type !== null ? type : { type }
-  const { security, lookup, ...rest } = options as SecureDgramSocketOptions
+  const { security, lookup, channel, ...rest } = options as SecureDgramSocketOptions
   if (security !== undefined) given.settings = parseSettings(security, 'datagram')
+  given.channel = channelOption(channel)
   // Node says it best what is wrong with one that is no function.
   if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
   given.lookup = (lookup as Lookup | undefined) ?? null
@@ -50,13 +64,17 @@ export function initialise(
   given.state = state
   state.resolver.custom = given.lookup
   state.settings = given.settings
+  state.channelOption = given.channel
   if (typeof listener === 'function') socket.on('message', listener as MessageListener)
   if (typeof type !== 'object') return
-  const { signal, reuseAddr, reusePort, sendBlockList } = type as SecureDgramSocketOptions & {
-    reusePort?: boolean
-    sendBlockList?: BlockList
-  }
+  const { signal, reuseAddr, reusePort, sendBlockList, receiveBlockList } =
+    type as SecureDgramSocketOptions & {
+      reusePort?: boolean
+      sendBlockList?: BlockList
+      receiveBlockList?: unknown
+    }
   state.signal = signal ?? null
   state.reuse = reusePort ? 'reusePort' : reuseAddr ? 'reuseAddr' : null
   state.sendBlockList = sendBlockList ?? null
+  state.receiveBlockList = receiveBlockList instanceof BlockList ? receiveBlockList : null
 }

@@ -4,7 +4,7 @@
  * old code calls constructors on objects of its own.
  */
 import type { BlockList } from 'node:net'
-import type { DatagramChannel } from '../../channels/channel.js'
+import type { ChannelKind, DatagramChannel } from '../../channels/channel.js'
 import type { SocketState } from '../../model/lifecycle.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
@@ -16,6 +16,7 @@ import type {
 import type { NativeEndpoint } from '../../providers/native/endpoint.js'
 import type { Deferred } from '../completion.js'
 import type { Alarm } from './alarm.js'
+import type { ChannelChoice } from './channel-choice.js'
 import type { UdpHandle } from './handle.js'
 import type { AddressOfSocket } from './internals.js'
 import { Resolver } from './resolver.js'
@@ -39,6 +40,10 @@ export class DgramState {
   /** The same of target names, by the address as it was given and the port. */
   nameFailures: Map<string, Error> | null = null
   endpoint: DatagramEndpoint | null = null
+  /** The option of the constructor. */
+  channelOption: ChannelKind | null = null
+  /** How its datagrams are to travel; null before there is an endpoint. */
+  channelChoice: ChannelChoice | null = null
   /** How its datagrams travel; null before the first one. */
   channel: DatagramChannel | null = null
   /** Where the system secures the packets. */
@@ -50,6 +55,7 @@ export class DgramState {
   addressNames: Map<string, TargetName> | null = null
   resolver = new Resolver()
   sendBlockList: BlockList | null = null
+  receiveBlockList: BlockList | null = null
   /** The option of the constructor that lets others take the port (R9). */
   reuse: 'reuseAddr' | 'reusePort' | null = null
 
@@ -60,6 +66,8 @@ export class DgramState {
   boundExplicitly = false
   /** Node's handle with the socket that was prepared for it, where one had to be. */
   handle: UdpHandle | null = null
+  /** The descriptor of that socket, where it is for a channel of ours. */
+  descriptor = -1
   /** Gives up waiting for what the system does before the socket is bound or connected. */
   giveUp: (() => void) | null = null
   /** What is done next when the socket is bound. */
@@ -86,6 +94,8 @@ export class DgramState {
   /** How deep we are inside the endpoint. */
   depth = 0
   signal: AbortSignal | null = null
+  /** unref() was called: what may come keeps no process alive. */
+  unreferenced = false
   /** close() was called: no message is delivered, and nothing new is sent. */
   closing = false
   /** Ends the waiting of close(). */

@@ -59,7 +59,12 @@ export class FakeEndpoint implements DatagramEndpoint {
     readonly observer: EndpointObserver,
   ) {}
 
-  receive(datagram: Buffer, address: string, port: number): void {
+  receive(datagrams: Buffer, address: string, port: number, segment = datagrams.length): void {
+    for (let at = 0; at === 0 || at < datagrams.length; at += segment)
+      this.#receive(datagrams.subarray(at, at + segment), address, port)
+  }
+
+  #receive(datagram: Buffer, address: string, port: number): void {
     this.received += 1
     const peer = this.#peer(address, port)
     switch (datagram[0]) {
