@@ -193,6 +193,23 @@ t.test('handshakes come in portions: others need not wait for all of them', asyn
   t.equal(server.endpoint.deadline > network.clock.now(), true, 'and then nothing waits')
 })
 
+t.test('work that waits costs no retransmission: what comes behind it waits too', async t => {
+  for (const [index, workTakes] of [0.5, 0.9, 1.1, 1.7, 2.5, 5].entries()) {
+    const network = new Network(seededRandom(t), { delay: [0, 0] })
+    // Each its own address: a resumed handshake has no flight to wait.
+    const server = network.station(ofB, { address: `192.0.2.${200 + index}` })
+    const client = network.station(ofA)
+    network.clock.workTakes = workTakes
+    client.send('x', server, 'b.example')
+    t.ok(
+      network.until(() => server.messages.length === 1, 900),
+      `a step takes ${workTakes} ms`,
+    )
+    t.equal(client.endpoint.stats.retransmissions, 0)
+    t.equal(server.endpoint.stats.retransmissions, 0)
+  }
+})
+
 t.test('random datagrams: none is answered, none throws, nothing is kept', async t => {
   const random = seededRandom(t)
   const network = new Network(random)
