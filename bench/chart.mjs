@@ -12,7 +12,7 @@ const top = 74
 const longest = 2.5
 
 /**
- * @param {{ title: string, subtitle: string, groups: { title: string, note: string, target: number,
+ * @param {{ title: string, subtitle: string, groups: { title: string, note: string, target?: number,
  *   bars: { label: string, value: number, strong: boolean }[] }[] }} content values are ratios to 1
  */
 export function chart({ title, subtitle, groups }) {
@@ -37,12 +37,12 @@ function drawGroup({ title, note, target, bars }, y) {
   const bottom = y + 10 + bars.length * barStep
   const lines = [
     `<text class="group" x="20" y="${y}">${escaped(title)}</text>`,
-    `<text class="note" x="${width - 20}" y="${y}" text-anchor="end">${escaped(note)}, our target ${target}</text>`,
+    `<text class="note" x="${width - 20}" y="${y}" text-anchor="end">${escaped(target ? `${note}, our target ${target}` : note)}</text>`,
     ...bars.map((bar, i) => drawBar(bar, y + 10 + i * barStep)),
     `<line class="one" x1="${x(1)}" x2="${x(1)}" y1="${y + 7}" y2="${bottom - 2}"/>`,
   ]
   const strong = bars.findIndex(bar => bar.strong)
-  if (strong >= 0) {
+  if (target && strong >= 0) {
     const at = y + 10 + strong * barStep
     lines.push(
       `<line class="target" x1="${x(target)}" x2="${x(target)}" y1="${at - 2}" y2="${at + barHeight + 2}"/>`,
