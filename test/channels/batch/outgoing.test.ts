@@ -14,7 +14,10 @@ const texts = (datagrams: Datagram[]) => datagrams.map(each => each.bytes.toStri
 const shape = (message: { bytes: Buffer; segment: number; pieces: number }) =>
   `${message.bytes.length}/${message.segment} in ${message.pieces}`
 
-if (process.platform !== 'linux') t.bailout('only Linux sends like this')
+if (process.platform !== 'linux') {
+  t.plan(0, 'only Linux sends like this')
+  process.exit()
+}
 
 t.test(
   'what one tick sends to one peer leaves as one message, before anything else happens',
