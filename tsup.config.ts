@@ -36,8 +36,20 @@ const commonjs: Plugin = {
       supported: { 'dynamic-import': false },
     })
     for (const warning of result.warnings) throw new Error(`${info.path}: ${warning.text}`)
-    return { code: result.code }
+    return { code: withOwnGetters(result.code) }
   },
+}
+
+/**
+ * Exports a chunk's own getters instead of esbuild's copies of them, which all are one function that
+ * looks the name up: each call from one chunk into another would take fifty nanoseconds more.
+ */
+function withOwnGetters(code: string): string {
+  const copies = /^var __toCommonJS = .*$/m
+  if (!code.includes('module.exports = ')) return code
+  if (!copies.test(code)) throw new Error('esbuild exports otherwise than it did')
+  const own = `var __toCommonJS = mod => __defProp(mod, '__esModule', { value: true })`
+  return code.replace(copies, own)
 }
 
 const passedOnLines = /^export \* from ['"]node:.*$/gm
