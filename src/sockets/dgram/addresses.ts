@@ -5,6 +5,39 @@ import { domainToASCII } from 'node:url'
 import { canonicalAddress } from '../../model/target-name.js'
 import type { AddressOfSocket } from './internals.js'
 
+/** What the text of an address says, whatever else changes. */
+interface Look {
+  readonly family: 0 | 4 | 6
+  /** One text for one address, without the zone. */
+  readonly plain: string
+  readonly standsForMany: boolean
+}
+
+const noAddress: Look = { family: 0, plain: '', standsForMany: false }
+/** Of the addresses that were looked at last: a socket sends to the same ones again and again. */
+const looks = new Map<string, Look>()
+const LOOKS_LIMIT = 4096
+
+function lookAt(address: string): Look {
+  return looks.get(address) ?? lookAnew(address)
+}
+
+function lookAnew(address: string): Look {
+  const family = isIP(address) as 0 | 4 | 6
+  if (family === 0) return noAddress
+  const bare = withoutZone(address)
+  const standsForMany = manyHosts.check(bare, family === 6 ? 'ipv6' : 'ipv4')
+  const look = { family, plain: canonicalAddress(bare), standsForMany }
+  if (looks.size >= LOOKS_LIMIT) looks.clear()
+  looks.set(address, look)
+  return look
+}
+
+/** As isIP(). */
+export function familyOf(host: string): 0 | 4 | 6 {
+  return lookAt(host).family
+}
+
 const manyHosts = new BlockList()
 manyHosts.addSubnet('224.0.0.0', 4, 'ipv4')
 manyHosts.addAddress('255.255.255.255', 'ipv4')
@@ -23,8 +56,7 @@ export function nameKey(host: string, port: number): string {
 
 /** Is it a multicast address, or the limited broadcast address? IPv4-mapped ones count as IPv4. */
 export function standsForMany(address: string): boolean {
-  if (isIP(address) === 4) return Number.parseInt(address, 10) >= 224 && manyHosts.check(address)
-  return manyHosts.check(withoutZone(address), 'ipv6')
+  return lookAt(address).standsForMany
 }
 
 /** The unspecified address stands for loopback where it is sent to (as Linux has it). */
@@ -37,7 +69,8 @@ export function destination(address: string): string {
 /** Is it an address of the socket that is bound to `own`? */
 export function isOwnAddress(own: AddressOfSocket, address: string, port: number): boolean {
   if (port !== own.port) return false
-  const [bound, asked] = [plain(own.address), plain(address)]
+  const bound = lookAt(own.address).plain
+  const asked = lookAt(address).plain
   if (bound === asked) return true
   if (bound === '::' || bound === '0.0.0.0') return isLocal(asked)
   return false
@@ -54,7 +87,7 @@ function isLocal(address: string): boolean {
   if (now - asOf > REFRESH_MS) {
     asOf = now
     const interfaces = Object.values(networkInterfaces()).flatMap(each => each ?? [])
-    local = new Set(interfaces.map(each => plain(each.address)))
+    local = new Set(interfaces.map(each => lookAt(each.address).plain))
   }
   return local.has(address)
 }
@@ -67,11 +100,6 @@ function addressKey(address: string): string {
 
 export function sameAddress(one: string, other: string): boolean {
   return one === other || addressKey(one) === addressKey(other)
-}
-
-/** One text for one address, without the zone. */
-function plain(address: string): string {
-  return canonicalAddress(withoutZone(address))
 }
 
 function withoutZone(address: string): string {

@@ -7,6 +7,7 @@ import type { Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../../model/errors.js'
+import { familyOf } from './addresses.js'
 
 export type LookupCallback = (error: Error | null, address: string, family?: number) => void
 export type Lookup = (hostname: string, family: number, callback: LookupCallback) => void
@@ -71,7 +72,7 @@ export class Resolver {
 
   /** Would resolve() call back at once? */
   knows(host: string | undefined): boolean {
-    return this.custom === null && (host === undefined || isIP(host) !== 0)
+    return this.custom === null && (host === undefined || familyOf(host) !== 0)
   }
 }
 

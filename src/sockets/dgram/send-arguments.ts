@@ -13,15 +13,31 @@ export interface Sending {
 export type SentCallback = (error: Error | null, bytes?: number) => void
 
 /**
- * Reads the arguments as node:dgram does.
+ * Reads the arguments as node:dgram does; they have the names that they have in its longest form.
  * @throws node:dgram's own errors
  */
-export function sendArguments(connected: boolean, args: unknown[]): Sending {
-  return connected ? connectedForm(args) : unconnectedForm(args)
+export function sendArguments(
+  connected: boolean,
+  message: unknown,
+  offset: unknown,
+  length: unknown,
+  port: unknown,
+  address: unknown,
+  callback: unknown,
+): Sending {
+  return connected
+    ? connectedForm(message, offset, length, port, address)
+    : unconnectedForm(message, offset, length, port, address, callback)
 }
 
 /** send(message[, callback]), send(message, offset, length[, callback]) */
-function connectedForm([message, offset, length, port, address]: unknown[]): Sending {
+function connectedForm(
+  message: unknown,
+  offset: unknown,
+  length: unknown,
+  port: unknown,
+  address: unknown,
+): Sending {
   const sliced = typeof length === 'number'
   const callback = sliced ? port : offset
   const other = sliced && typeof port === 'function' ? undefined : port
@@ -32,17 +48,27 @@ function connectedForm([message, offset, length, port, address]: unknown[]): Sen
 }
 
 /** send(message, port[, address][, callback]), send(message, offset, length, port[, address][, callback]) */
-function unconnectedForm(args: unknown[]): Sending {
-  const sliced = Boolean(args[4] || (args[3] && typeof args[3] !== 'function'))
-  const [port, host, last] = sliced ? args.slice(3) : [args[1], args[2], args[3]]
-  const message = sliced ? slice(args[0], args[1], args[2]) : wholeMessage(args[0])
-  const [address, callback] = typeof host === 'function' ? [undefined, host] : [host, last]
-  if (message === undefined || !isPort(port) || !isHost(address)) throw refusal(args)
+function unconnectedForm(
+  message: unknown,
+  second: unknown,
+  third: unknown,
+  fourth: unknown,
+  fifth: unknown,
+  sixth: unknown,
+): Sending {
+  const sliced = Boolean(fifth || (fourth && typeof fourth !== 'function'))
+  const port = sliced ? fourth : second
+  const host = sliced ? fifth : third
+  const last = sliced ? sixth : fourth
+  const bytes = sliced ? slice(message, second, third) : wholeMessage(message)
+  const address = typeof host === 'function' ? undefined : host
+  if (bytes === undefined || !isPort(port) || !isHost(address))
+    throw refusal([message, second, third, fourth, fifth, sixth])
   return {
-    message,
+    message: bytes,
     port: Number(port),
     address: address || undefined,
-    callback: asCallback(callback),
+    callback: asCallback(typeof host === 'function' ? host : last),
   }
 }
 

@@ -27,8 +27,7 @@ export function sendTo(
   callback: SentCallback | undefined,
 ): void {
   if (state.connect === 'connected' && state.remote && port === 0) {
-    const { address: ip, port: to } = state.remote
-    deliver(socket, state, message, { ip, port: to, host: state.host }, callback)
+    deliver(socket, state, message, state.remote.address, state.remote.port, state.host, callback)
     return
   }
   const host = address ?? loopback(typeOf(socket))
@@ -37,30 +36,43 @@ export function sendTo(
     refuse(socket, failed, { address: host, port }, callback)
     return
   }
-  const known = state.resolver.knows(address)
-  const kept = known ? message : Buffer.from(message)
-  if (!known) state.lookups += 1
+  if (state.resolver.knows(host)) {
+    found(socket, state, message, host, port, host, callback)
+    return
+  }
+  const kept = Buffer.from(message)
+  state.lookups += 1
   state.resolver.resolve(address, typeOf(socket), (error, ip) => {
-    if (!known) state.lookups -= 1
-    if (state.closed) callback && process.nextTick(callback, canceled())
-    else if (error) failSend(socket, error, callback)
-    else deliver(socket, state, kept, { ip, port, host }, callback)
+    state.lookups -= 1
+    if (error && !state.closed) failSend(socket, error, callback)
+    else found(socket, state, kept, ip, port, host, callback)
     if (state.closing) finishWhenDone(socket, state)
   })
 }
 
-interface Destination {
-  readonly ip: string
-  readonly port: number
-  /** What the application called it. */
-  readonly host: string
+/** The host has this address. */
+function found(
+  socket: Socket,
+  state: DgramState,
+  message: Buffer,
+  ip: string,
+  port: number,
+  host: string,
+  callback: SentCallback | undefined,
+): void {
+  if (!state.closed) deliver(socket, state, message, ip, port, host, callback)
+  else if (callback) process.nextTick(callback, canceled())
+  if (state.closing) finishWhenDone(socket, state)
 }
 
+/** @param host what the application called it */
 function deliver(
   socket: Socket,
   state: DgramState,
   message: Buffer,
-  { ip, port, host }: Destination,
+  ip: string,
+  port: number,
+  host: string,
   callback: SentCallback | undefined,
 ): void {
   const address = destination(ip)
@@ -75,7 +87,7 @@ function deliver(
   } else if (inside) {
     deliverInside(socket, state, message, { address, port }, callback)
   } else {
-    protect(socket, state, message, { address, port, host }, callback)
+    protect(socket, state, message, address, port, host, callback)
   }
 }
 
