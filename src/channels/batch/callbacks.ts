@@ -1,4 +1,5 @@
 /** What is told when nothing of the socket's or of ours stands on the stack any more. */
+import { nextTick } from 'node:process'
 import type { Sent } from '../channel.js'
 
 /** So often in one turn of the event loop before others get their turn. */
@@ -7,26 +8,29 @@ const runsPerTurn = 64
 export class Callbacks {
   #calls: Sent[] = []
   #errors: (Error | null)[] = []
-  #scheduled = false
+  #awaited = false
   /** Runs since the event loop was seen to turn. */
   #runs = 0
 
-  /** To be called by run(), or in a later tick where nobody calls that. */
+  /** The caller calls run() himself, soon. */
+  expect(): void {
+    this.#awaited = true
+  }
+
+  /** To be called by run(): that of a later tick, where nobody calls it before. */
   add(sent: Sent, error: Error | null): void {
     this.#calls.push(sent)
     this.#errors.push(error)
-    if (this.#scheduled) return
-    this.#scheduled = true
-    process.nextTick(this.#later)
+    if (this.#awaited) return
+    this.#awaited = true
+    nextTick(this.#later)
   }
 
-  readonly #later = () => {
-    this.#scheduled = false
-    this.run()
-  }
+  readonly #later = () => this.run()
 
   /** Calls all of them, in order. */
   run(): void {
+    this.#awaited = false
     if (this.#calls.length === 0) return
     this.#runs += 1
     if (this.#runs === runsPerTurn / 2) setImmediate(this.#turned)
@@ -46,7 +50,8 @@ export class Callbacks {
       if (next < calls.length) {
         this.#calls = calls.slice(next).concat(this.#calls)
         this.#errors = errors.slice(next).concat(this.#errors)
-        process.nextTick(this.#later)
+        this.#awaited = true
+        nextTick(this.#later)
       }
     }
   }

@@ -4,6 +4,7 @@
  * leave as one message, which the system cuts, and all messages in as few calls as possible.
  */
 import { constants } from 'node:os'
+import { performance } from 'node:perf_hooks'
 import { UDP_MAX_BYTES, UDP_MAX_SEGMENTS } from '../../../lib/linux-sockets.js'
 import type { Destination, PeerAddress, Slot } from '../../providers/datagram-provider.js'
 import type { Sent } from '../channel.js'
@@ -27,6 +28,8 @@ export interface OutgoingHost {
 const { ECANCELED, EINVAL, ENOBUFS } = constants.errno
 /** How many datagrams are tried when the system says that it has room again; more each time that it had. */
 const firstTrial = 16
+/** Strangers cause flights: no more of these wait. What is lost is sent again by those who handshake. */
+const waitingFlights = 1024
 /** A datagram for which the system never has the memory, and says so at once, must not be tried for ever. */
 const patience = 1000
 
@@ -107,6 +110,8 @@ export class Outgoing implements Departing {
   #detain(datagram: Uint8Array, route: Route, sent: Sent | undefined): void {
     if (this.#closed) this.#fail(ECANCELED, route, sent)
     else if (route.name === undefined) this.#fail(EINVAL, route, sent)
+    else if (route.isBarrier && this.#line.flights >= waitingFlights)
+      this.#fail(ENOBUFS, route, sent)
     else this.#line.push(datagram, route, sent)
   }
 

@@ -2,6 +2,7 @@
  * Where the datagrams of a thread stand that leave when this tick is over: those of all its
  * sockets, one behind the other in one memory, which the system reads them from.
  */
+import process, { nextTick } from 'node:process'
 import { type Arena, createArena } from '../../../lib/memory.js'
 import type { Slot } from '../../providers/datagram-provider.js'
 import type { Sent } from '../channel.js'
@@ -121,13 +122,17 @@ export class Stage {
     this.#departing.push(channel)
     if (this.#scheduled) return
     this.#scheduled = true
-    process.nextTick(this.#tick)
+    nextTick(this.#tick)
   }
 
   readonly #tick = () => {
     this.#scheduled = false
-    this.flush()
-    this.callbacks.run()
+    this.callbacks.expect()
+    try {
+      this.flush()
+    } finally {
+      this.callbacks.run()
+    }
   }
 
   /** What is staged leaves, of all channels; callbacks follow in a later tick. */

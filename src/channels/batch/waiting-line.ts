@@ -12,6 +12,8 @@ export interface Waiting {
 export class WaitingLine {
   datagrams = 0
   bytes = 0
+  /** Of these, how many are of flights. */
+  flights = 0
   first: Waiting | undefined
   #last: Waiting | undefined
 
@@ -23,6 +25,7 @@ export class WaitingLine {
     this.#last = waiting
     this.datagrams += 1
     this.bytes += datagram.length
+    if (route.isBarrier) this.flights += 1
   }
 
   shift(): Waiting | undefined {
@@ -32,6 +35,7 @@ export class WaitingLine {
     if (this.first === undefined) this.#last = undefined
     this.datagrams -= 1
     this.bytes -= waiting.datagram.length
+    if (waiting.route.isBarrier) this.flights -= 1
     return waiting
   }
 
@@ -43,9 +47,11 @@ export class WaitingLine {
     this.first = earlier.first
     this.datagrams += earlier.datagrams
     this.bytes += earlier.bytes
+    this.flights += earlier.flights
     earlier.first = undefined
     earlier.#last = undefined
     earlier.datagrams = 0
     earlier.bytes = 0
+    earlier.flights = 0
   }
 }

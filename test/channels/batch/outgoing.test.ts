@@ -505,6 +505,28 @@ t.test('a long line leaves in parts, larger ones while the system has room', asy
   )
 })
 
+t.test('what strangers cause waits in bounded numbers only', async t => {
+  const { outgoing, system } = sending()
+  system.answer = () => EAGAIN
+  const to = destination(1)
+  commit(outgoing, 'of ours', to)
+  outgoing.flush()
+  const results: unknown[] = []
+  for (let index = 0; index < 1030; index += 1)
+    outgoing.send(Buffer.from('flight'), to.address, to.port, error => results.push(error))
+  for (let index = 0; index < 2000; index += 1) commit(outgoing, 'of ours', to)
+  await tickOver()
+  t.match(results, Array(6).fill({ code: 'ENOBUFS' }))
+  t.equal(outgoing.queued.datagrams, 1 + 1024 + 2000)
+  system.answer = () => 0
+  outgoing.writable()
+  outgoing.flush()
+  system.answer = () => EAGAIN
+  commit(outgoing, 'of ours', to)
+  outgoing.send(Buffer.from('flight'), to.address, to.port, error => results.push(error))
+  t.equal(outgoing.queued.datagrams, 1 + 1024 + 2000 - 16 + 2, 'more, when some have left')
+})
+
 t.test('ENOBUFS is no room either, but not for ever', async t => {
   const { outgoing, system, told } = sending()
   const now = performance.now.bind(performance)
