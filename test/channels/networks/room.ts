@@ -61,6 +61,11 @@ export class Room {
     await this.#ask({ listen: { address, port, security } })
   }
 
+  /** How many messages have arrived, of those that nobody has asked for. */
+  get arrived(): number {
+    return this.#arrived.length
+  }
+
   /** The next so many messages that arrive there with such a number, or a higher one; the others are forgotten. */
   async arrivals(count: number, first = 0): Promise<Arrival[]> {
     const wanted = () => this.#arrived.filter(({ number }) => number >= first)
