@@ -140,7 +140,8 @@ async function findLeftOut() {
 
 /** What each subject's process is told. */
 function subjectsOf(bench) {
-  const { kind, subjects, units, warmUp, size, burst, duration, resume } = bench
+  const { kind, subjects, units, size, burst, duration, resume } = bench
+  const warmUp = Math.ceil(bench.warmUp * (values.quick ? 1 / 3 : 1))
   return subjects.flatMap(({ key, part = 1, ...more }) => {
     // A connected socket has one peer.
     const alone = kind === 'peers' && key === 'dgram-connected'

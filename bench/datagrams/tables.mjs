@@ -10,6 +10,7 @@ export function tables(results) {
     ...directions('Bursts to one peer', ofKind('bursts'), ({ burst }) => `${burst}`),
     ...directions('One socket, many peers', ofKind('peers'), ({ size }) => `${size} bytes`),
     ...directions('Ping-pong', ofKind('ping-pong'), ({ size }) => `${size} bytes`),
+    { title: 'Ping-pong: until the answer', rows: waits(ofKind('ping-pong')), words: 1 },
     { title: 'Flood', rows: floods(ofKind('flood')) },
     { title: 'Handshakes', rows: handshakes(ofKind('handshakes')) },
     { title: 'Memory of idle peers', rows: memory(ofKind('memory')) },
@@ -36,7 +37,7 @@ function directions(title, results, columnOf) {
 }
 
 function costs({ direction, results }, columnOf) {
-  const keys = [...new Set(results.flatMap(({ subjects }) => subjects.map(({ key }) => key)))]
+  const keys = keysOf(results)
   const head = 'µs of CPU (times cheaper than plain, connected)'
   return [
     [head, ...results.map(({ bench }) => columnOf(bench))],
@@ -51,6 +52,20 @@ function cost(figures) {
   if (!figures) return ''
   const ratio = figures.against['dgram-connected']
   return `${figures.cost.toFixed(figures.cost < 10 ? 2 : 1)}${ratio ? ` (${ratio.median.toFixed(2)})` : ''}`
+}
+
+function waits(results) {
+  const keys = keysOf(results)
+  return [
+    ['µs of wall-clock time', ...results.map(({ bench }) => `${bench.size} bytes`)],
+    ...keys.map(key => [
+      titleOf(key),
+      ...results.map(({ subjects }) => {
+        const subject = subjects.find(each => each.key === key)
+        return subject ? subject['round trip'].wall.toFixed(0) : ''
+      }),
+    ]),
+  ]
 }
 
 function floods(results) {
@@ -143,6 +158,11 @@ function targets(results) {
     }),
   )
   return [head, ...rows]
+}
+
+/** Of all the subjects, in the order in which they took their turns. */
+function keysOf(results) {
+  return [...new Set(results.flatMap(({ subjects }) => subjects.map(({ key }) => key)))]
 }
 
 function sheet(results, head, cells) {
