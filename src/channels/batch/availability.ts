@@ -14,8 +14,16 @@ export function batchAvailable(): boolean {
 
 /** Why this thread can have no batch channel, a phrase; undefined where it can. Loads koffi on Linux. */
 export function batchUnavailable(): string | undefined {
-  asked ??= { missing: whatIsMissing() }
-  return asked.missing
+  if (asked) return asked.missing
+  try {
+    asked = { missing: whatIsMissing() }
+    return asked.missing
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    // There may be descriptors again for the next socket.
+    if (code !== 'EMFILE' && code !== 'ENFILE') asked = { missing: message }
+    return message
+  }
 }
 
 /** Does the system take many datagrams as one message (UDP_SEGMENT)? Only where batches are available. */
@@ -27,16 +35,13 @@ export function segmentationAvailable(): boolean {
 let asked: { missing: string | undefined } | undefined
 let segments: boolean | undefined
 
+/** @throws what keeps koffi from being loaded; a system error */
 function whatIsMissing(): string | undefined {
   const { platform, arch } = process
   if (platform !== 'linux') return `it needs Linux, and this is ${platform}`
   if (!architectures.includes(arch) || endianness() !== 'LE')
     return `it is not made for the processor ${arch} (${endianness()})`
-  try {
-    return readinessUnavailable() ?? probed(missingCall)
-  } catch (error) {
-    return (error as Error).message
-  }
+  return readinessUnavailable() ?? probed(missingCall)
 }
 
 /** A sandbox may forbid what the kernel has. */

@@ -43,14 +43,13 @@ export function watchWritable(fd: number, ready: () => void): Watch {
   throw systemError(status, 'epoll_ctl')
 }
 
-/** Why nothing can be watched in this runtime, a phrase; undefined where it can. */
+/**
+ * Why nothing can be watched in this runtime, a phrase; undefined where it can.
+ * @throws a system error
+ */
 export function readinessUnavailable(): string | undefined {
-  try {
-    handleClass()
-    return undefined
-  } catch (error) {
-    return (error as Error).message
-  }
+  if (known === undefined) known = find()
+  return known.missing
 }
 
 /** Node's handle of a TCP socket, as far as it is used here. */
@@ -125,21 +124,25 @@ function missingIn(handle: Partial<StreamHandle> | null | undefined): string | u
   return method && `${method}()`
 }
 
-let found: (new (type: number) => StreamHandle) | undefined
+type HandleClass = new (type: number) => StreamHandle
+
+let known: { readonly Handle?: HandleClass; readonly missing?: string } | undefined
+
+function handleClass(): HandleClass {
+  const missing = readinessUnavailable()
+  if (known?.Handle) return known.Handle
+  throw new Error(missing)
+}
 
 /** The class of Node's handles of TCP sockets: that of a socket that Node makes for a descriptor. */
-function handleClass(): new (type: number) => StreamHandle {
-  if (found) return found
+function find(): NonNullable<typeof known> {
   const fd = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket')
   const stream = new Socket({ fd, readable: false, writable: false })
   const { _handle: handle } = stream as unknown as { _handle?: Partial<StreamHandle> | null }
   const missing = missingIn(handle)
-  if (missing === undefined) {
-    found = (handle as StreamHandle).constructor as new (type: number) => StreamHandle
-  }
+  const Handle = handle?.constructor as HandleClass
   stream.destroy()
-  if (found) return found
-  throw new Error(
-    `Node ${process.version} has no handle that watches a descriptor: ${missing} is missing`,
-  )
+  if (missing === undefined) return { Handle }
+  const what = `Node ${process.version} has no handle that watches a descriptor`
+  return { missing: `${what}: ${missing} is missing` }
 }
