@@ -369,9 +369,11 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   }
 
   /** @internal */
-  sleep(): void {
-    if (this.#state !== 'secured' || this.#busy) return
-    this.#asleep = this.#binding.lib.SSL_free_buffers(this.#ssl) === 1
+  sleep(): boolean {
+    // One that has ended has none.
+    if (this.#state !== 'secured') return true
+    if (!this.#busy) this.#asleep = this.#binding.lib.SSL_free_buffers(this.#ssl) === 1
+    return this.#asleep
   }
 
   // The work.
