@@ -139,7 +139,7 @@ export class Outgoing implements Departing {
     if (route.isBarrier) endRuns(this.#first)
     if (route.connection !== this.#connection) this.#compare(route)
     const started = this.#stage.startRun(datagram, length, route)
-    const mayGrow = this.#segments && length < route.tooLargeToSegment && !route.isBarrier
+    const mayGrow = this.#segments && length < route.tooLargeToSegment
     route.run = mayGrow ? started : undefined
     if (this.#last === undefined) {
       this.#first = started

@@ -416,6 +416,13 @@ t.test('an ICMP error of a connected socket costs no datagram', async t => {
   await tickOver()
   t.match(results, [{ code: 'ECONNREFUSED' }], 'the second time it is the datagram’s')
   t.same(told.failed, [])
+  results.length = system.left.length = 0
+  refuses(2)
+  send(1)
+  commit(outgoing, 'other', destination(2), error => results.push(error))
+  await tickOver()
+  t.match(results, [{ code: 'ECONNREFUSED' }, null], 'also among others')
+  t.same(told.failed, [])
 })
 
 t.test('on a socket that is not connected, no error is somebody else’s', async t => {
@@ -538,7 +545,7 @@ t.test('ENOBUFS is no room either, but not for ever', async t => {
   system.answer = ({ to }) => (to?.endsWith(':1') ? ENOBUFS : 0)
   const results: [string, unknown][] = []
   for (const [text, port] of [
-    ['never', 1],
+    ['waits', 1],
     ['behind', 2],
   ] as const)
     commit(outgoing, text, destination(port), error => results.push([text, error]))
@@ -547,13 +554,29 @@ t.test('ENOBUFS is no room either, but not for ever', async t => {
   for (let index = 0; index < 10; index += 1) outgoing.writable()
   t.equal(outgoing.queued.datagrams, 2)
   later = 1001
+  let room = 0
+  const { answer } = system
+  // As long as anything leaves, there is hope.
+  system.answer = message => {
+    room -= 1
+    return room >= 0 ? 0 : answer(message)
+  }
+  commit(outgoing, 'leaves', destination(1), error => results.push(['leaves', error]))
+  commit(outgoing, 'stays', destination(1), error => results.push(['stays', error]))
+  room = 3
   outgoing.writable()
   t.equal(outgoing.queued.datagrams, 1)
   outgoing.writable()
+  t.equal(outgoing.queued.datagrams, 1)
+  later = 2002
+  outgoing.writable()
+  t.equal(outgoing.queued.datagrams, 0)
   await tickOver()
   t.match(results, [
-    ['never', { code: 'ENOBUFS' }],
+    ['waits', null],
     ['behind', null],
+    ['leaves', null],
+    ['stays', { code: 'ENOBUFS' }],
   ])
   t.same(told, { wanted: [true, false], failed: [], drained: 1 })
 })
