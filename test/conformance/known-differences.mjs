@@ -10,18 +10,19 @@ import { readFileSync } from 'node:fs'
  *       "differences": {
  *         "parallel/test-net-a.js": "one line that says why",
  *         "parallel/test-net-b.js": { "reason": "one line", "from": 22, "to": 24 },
- *         "parallel/test-net-c.js": { "reason": "one line", "race": true }
+ *         "parallel/test-net-c.js": { "reason": "one line", "race": true },
+ *         "parallel/test-dgram-d.js": { "reason": "one line", "channel": "batch" }
  *       }
  *     }
  *
- * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `race`: it
- * passes at times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
+ * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `channel`:
+ * only where datagrams travel so. `race`: it passes at times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
  * whatever the list says. The target of the highest version that is not above `major` counts, since
  * suites only grow.
  *
  * @returns the target, and a Map from a test to its entry
  */
-export function readKnownDifferences(suite, major, mutual = false) {
+export function readKnownDifferences(suite, major, mutual = false, channel = 'portable') {
   const file = new URL(`./known-differences/${suite}.json`, import.meta.url)
   const { targets, differences } = JSON.parse(readFileSync(file, 'utf8'))
 
@@ -32,7 +33,8 @@ export function readKnownDifferences(suite, major, mutual = false) {
       to = Infinity,
       ...rest
     } = typeof entry === 'string' ? { reason: entry } : entry
-    if (major >= from && major <= to && (mutual || !rest.mutual)) known.set(id, rest)
+    const applies = (mutual || !rest.mutual) && (!rest.channel || rest.channel === channel)
+    if (major >= from && major <= to && applies) known.set(id, rest)
   }
   const version = Math.max(
     ...Object.keys(targets)

@@ -4,9 +4,11 @@
  * is the subject of every other test of datagrams, which run over both channels.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import cluster from 'node:cluster'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { BlockList } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import * as linux from '../../../lib/linux-sockets.js'
 import { SO_REUSEADDR, SO_REUSEPORT, SOL_SOCKET } from '../../../lib/linux-sockets.js'
@@ -233,6 +235,18 @@ for (const channel of kinds) {
       const second = await madeAndBound(t, { channel, security, ...options }, first.address().port)
       t.equal(second.address().port, first.address().port)
     }
+  })
+
+  t.test(`${channel}: reusePort gives each process of a cluster a socket of its own`, async t => {
+    if (process.platform !== 'linux') return t.pass('it is an option of Linux')
+    const security = { ...(await identified()), sharePort: true }
+    const options = { type: 'udp4', channel, security, reusePort: true } as const
+    const { port } = (await madeAndBound(t, options)).address()
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('cluster-program.ts', import.meta.url)) })
+    const worker = cluster.fork({ CLUSTER_SOCKET: JSON.stringify({ options, port }) })
+    t.teardown(() => worker.process.kill())
+    // A socket of the cluster's would be the same for all, and no other could have the port.
+    t.match(await event(worker, 'message', 60_000), [channel])
   })
 
   t.test(`${channel}: bindSync and connectSync, where Node has them`, async t => {
