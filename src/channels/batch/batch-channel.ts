@@ -105,17 +105,7 @@ export class BatchChannel implements DatagramChannel {
       this.#writable?.close()
       this.#writable = undefined
     } else if (!this.#closed) {
-      this.#writable ??= whenWritable(this.#fd, () => this.#outgoing.writable())
+      this.#writable ??= watchWritable(this.#fd, () => this.#outgoing.writable())
     }
-  }
-}
-
-/** Where there is no descriptor left for a watch, what waits for room must leave nevertheless. */
-function whenWritable(fd: number, ready: () => void): Watch {
-  try {
-    return watchWritable(fd, ready)
-  } catch {
-    const timer = setInterval(ready, 1)
-    return { ref: () => timer.ref(), unref: () => timer.unref(), close: () => clearInterval(timer) }
   }
 }

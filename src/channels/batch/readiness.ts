@@ -33,14 +33,19 @@ export function watchReadable(fd: number, ready: () => void): Watch {
   return watch(checked(duplicate(fd), 'dup'), ready)
 }
 
-/** @throws a system error */
+/** Never fails: where there is no descriptor left to watch with, it is for the caller to find out. */
 export function watchWritable(fd: number, ready: () => void): Watch {
-  // A handle only waits for room when it has written something; an epoll descriptor is readable then.
-  const epoll = checked(epollCreate(), 'epoll_create1')
-  const status = epollAdd(epoll, fd, EPOLLOUT)
-  if (status === 0) return watch(epoll, ready)
-  close(epoll)
-  throw systemError(status, 'epoll_ctl')
+  try {
+    // A handle only waits for room when it has written something; an epoll descriptor is readable then.
+    const epoll = checked(epollCreate(), 'epoll_create1')
+    const status = epollAdd(epoll, fd, EPOLLOUT)
+    if (status === 0) return watch(epoll, ready)
+    close(epoll)
+  } catch {
+    // What waits for room must leave nevertheless.
+  }
+  const timer = setInterval(ready, 1)
+  return { ref: () => timer.ref(), unref: () => timer.unref(), close: () => clearInterval(timer) }
 }
 
 /**
