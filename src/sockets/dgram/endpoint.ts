@@ -5,6 +5,7 @@
 
 import { AsyncResource } from 'node:async_hooks'
 import type { RemoteInfo, Socket } from 'node:dgram'
+import { performance } from 'node:perf_hooks'
 import type { DatagramChannel } from '../../channels/channel.js'
 import { PortableChannel } from '../../channels/portable.js'
 import { SocketSecurityError } from '../../model/errors.js'
@@ -39,6 +40,7 @@ export interface SecureRemoteInfo extends RemoteInfo {
   targetName?: string | undefined
 }
 
+/** Of the module and not of the global object, where Node looks it up anew for each message. */
 const clock = { now: () => performance.now(), wallTime: () => Date.now() }
 
 /**

@@ -1,4 +1,6 @@
 /** The many forms of dgram's send(), made into one. */
+// Imported, since Node looks the global one up anew for each message.
+import { Buffer } from 'node:buffer'
 import { isConnected, nodeError } from './internals.js'
 
 export interface Sending {
