@@ -9,6 +9,7 @@ import { segmentationAvailable } from './availability.js'
 import { Incoming } from './incoming.js'
 import { Outgoing } from './outgoing.js'
 import { type Watch, watchReadable, watchWritable } from './readiness.js'
+import { stage } from './stage.js'
 
 export class BatchChannel implements DatagramChannel {
   readonly kind = 'batch'
@@ -51,7 +52,7 @@ export class BatchChannel implements DatagramChannel {
    */
   start(): void {
     if (this.#closed || this.#readable) return
-    this.#readable = watchReadable(this.#fd, () => this.#incoming.readable())
+    this.#readable = watchReadable(this.#fd, () => this.#read())
     if (!this.#referenced) this.#readable.unref()
     // Last, since whoever reads instead would take what is received together for one datagram.
     linux.setsockopt(this.#fd, linux.SOL_UDP, linux.UDP_GRO, 1)
@@ -98,6 +99,17 @@ export class BatchChannel implements DatagramChannel {
     this.#readable?.close()
     this.#outgoing.close()
     this.#writable?.close()
+  }
+
+  /** What is sent in answer leaves when all has been read; a tick just for that would cost as much as the sending. */
+  #read(): void {
+    const departures = stage()
+    const holds = departures.hold()
+    try {
+      this.#incoming.readable()
+    } finally {
+      if (holds) departures.release()
+    }
   }
 
   #wantWritable(on: boolean): void {

@@ -6,6 +6,8 @@ import { constants } from 'node:os'
 import { INBOX_MESSAGES, inbox, type Received } from './inbox.js'
 import { systemError } from './system-error.js'
 
+const { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK } = constants.errno
+
 /** How long one socket may keep the thread in one turn of the event loop, in milliseconds. */
 const BUDGET_MS = 2
 
@@ -47,23 +49,27 @@ export class Incoming {
 
   /** The socket is readable, or has an error. What is left makes it readable again. */
   readable(): void {
-    const begin = this.#now()
+    let begin = Number.NaN
     let errors = 0
-    let now = begin
-    while (!this.#closed && now - begin < BUDGET_MS && errors < ERRORS_PER_TURN) {
+    while (!this.#closed && errors < ERRORS_PER_TURN) {
       const wanted = this.#messages
       const received = this.#inbox.receive(this.#fd, wanted)
-      if (received === -constants.errno.EAGAIN) return
+      if (received === -EAGAIN) return
       if (received < 0) {
         this.#failed(received)
         errors += 1
         continue
       }
-      if (!this.#deliver(received) || received < Math.min(wanted, WORTH_TIMING)) return
-      const before = now
-      now = this.#now()
+      if (received < Math.min(wanted, WORTH_TIMING)) {
+        this.#deliver(received)
+        return
+      }
+      const before = this.#now()
+      if (Number.isNaN(begin)) begin = before
+      if (!this.#deliver(received)) return
+      const now = this.#now()
       this.#adapt(received, now - before)
-      if (received < wanted) return
+      if (received < wanted || now - begin >= BUDGET_MS) return
     }
   }
 
@@ -95,7 +101,7 @@ export class Incoming {
   }
 
   #failed(status: number): void {
-    if (status === -constants.errno.EINTR) return
+    if (status === -EINTR) return
     const error = systemError(status, 'recvmsg')
     if (!isForGood(status)) {
       this.#host.failed(error)
@@ -112,6 +118,5 @@ function now(): number {
 
 /** Would be met in each turn of the event loop. */
 function isForGood(status: number): boolean {
-  const { EBADF, EFAULT, EINVAL, ENOTSOCK } = constants.errno
   return [EBADF, EFAULT, EINVAL, ENOTSOCK].includes(-status)
 }

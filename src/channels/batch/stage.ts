@@ -46,7 +46,8 @@ export class Stage {
   readonly #slot = { arena: this.arena, offset: 0 }
   readonly #sent: (Sent | undefined)[] = new Array(STAGE_DATAGRAMS).fill(undefined)
   readonly #runs: Run[] = Array.from({ length: STAGE_DATAGRAMS }, () => new Run())
-  readonly #departing: Departing[] = []
+  readonly #departing: (Departing | undefined)[] = []
+  #channels = 0
   #failures: Map<number, Error> | undefined
   #somebodyWaits = false
   #datagrams = 0
@@ -119,17 +120,17 @@ export class Stage {
 
   /** Has datagrams here now, and had none before. */
   departs(channel: Departing): void {
-    this.#departing.push(channel)
+    this.#departing[this.#channels] = channel
+    this.#channels += 1
     if (this.#scheduled) return
-    this.#scheduled = true
     nextTick(this.#tick)
+    this.#scheduled = true
   }
 
   readonly #tick = () => {
     this.#scheduled = false
-    this.callbacks.expect()
     try {
-      this.flush()
+      this.#depart()
     } finally {
       this.callbacks.run()
     }
@@ -137,25 +138,34 @@ export class Stage {
 
   /** What is staged leaves, of all channels; callbacks follow in a later tick. */
   flush(): void {
-    const { length } = this.#departing
-    if (length === 0) return
     try {
-      for (let index = 0; index < length; index += 1) (this.#departing[index] as Departing).depart()
-    } catch (error) {
-      // Nobody may take for sent what has perhaps not been tried.
-      for (let index = 0; index < this.#datagrams; index += 1) this.fail(index, error as Error)
-      throw error
+      this.#depart()
     } finally {
-      this.#clear()
+      this.callbacks.runLater()
     }
   }
 
+  /** Where this is cut off (a script that has a timeout), the next one goes on with it. */
+  #depart(): void {
+    let failure: unknown
+    for (let index = 0; index < this.#channels; index += 1) {
+      try {
+        this.#departing[index]?.depart()
+      } catch (error) {
+        failure ??= error
+      }
+    }
+    this.#clear()
+    if (failure !== undefined) throw failure
+  }
+
   #clear(): void {
-    this.#departing.length = 0
     if (this.#somebodyWaits) this.#settle()
     // What is kept here would keep the socket and its peers.
     for (let index = 0; index < this.#runsUsed; index += 1)
       (this.#runs[index] as Run).route = undefined
+    for (let index = 0; index < this.#channels; index += 1) this.#departing[index] = undefined
+    this.#channels = 0
     this.#datagrams = 0
     this.#runsUsed = 0
     this.#bytes = 0
