@@ -70,6 +70,7 @@ ensurePackages(packages.filter(isAsked))
 const credentials = await makeCredentials(build)
 const limit = buildLimit()
 const leftOut = await findLeftOut()
+const beforeHasBatch = before && !(await channelMissing(before, 'batch', credentials))
 const wanted = benches
   .filter(({ kind, quick }) => values.only.includes(kind) && (quick || !values.quick))
   .map(bench => ({ ...bench, subjects: bench.subjects.filter(({ key }) => isWanted(key)) }))
@@ -159,6 +160,7 @@ function subjectsOf(bench) {
     const module = new URL(`./datagrams/${file}`, import.meta.url)
     const ours = { key, lasting: warmUp > 0, module, task: { ...task, build } }
     if (!(before && key.startsWith('ours'))) return ours
+    if (key.includes('batch') && !beforeHasBatch) return ours
     return [{ ...ours, key: beforeOf(key), task: { ...ours.task, build: before } }, ours]
   })
 }
