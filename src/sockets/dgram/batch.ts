@@ -20,13 +20,14 @@ export function startChannel(socket: Socket, state: DgramState): Error | undefin
   if (channelChoice?.kind !== 'batch' || state.channel !== null || state.closed) return undefined
   if (handle === null || descriptor === -1) return undefined
   const family = typeOf(socket) === 'udp6' ? 6 : 4
-  const channel = new BatchChannel(descriptor, family, observer(socket, state))
+  let channel: BatchChannel | undefined
   try {
+    channel = new BatchChannel(descriptor, family, observer(socket, state))
     const status = handle.recvStop?.()
     if (status !== 0) throw new Error(`Node's handle reads on (${status})`)
     channel.start()
   } catch (error) {
-    channel.close()
+    channel?.close()
     if (channelChoice.required) return noBatch('the system does not let it read the socket', error)
     state.channelChoice = { kind: 'portable', required: false }
     handle.recvStart?.()
@@ -56,7 +57,8 @@ function observer(socket: Socket, state: DgramState): ChannelObserver {
     failed(error) {
       if (state.closed) return
       if (hasIcmpCode(error)) onIcmpError(socket, state, error)
-      else socket.emit('error', error)
+      // Where nobody listens it is thrown, and that is no affair of the channel's.
+      else process.nextTick(() => socket.emit('error', error))
     },
     drained() {
       if (state.closing) finishWhenDone(socket, state)

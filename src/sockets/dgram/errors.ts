@@ -35,7 +35,9 @@ const icmpCodes = new Set([
   'EMSGSIZE',
   'ENETDOWN',
   'ENETUNREACH',
+  'ENONET',
   'ENOPROTOOPT',
+  'EOPNOTSUPP',
   'EPROTO',
 ])
 

@@ -4,6 +4,7 @@
  * is the subject of every other test of datagrams, which run over both channels.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { spawn } from 'node:child_process'
 import cluster from 'node:cluster'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
@@ -176,6 +177,16 @@ for (const [what, breakIt] of Object.entries(broken)) {
     t.equal(strict.channel, undefined)
   })
 }
+
+t.test('a process without descriptors gets an error, or another channel', noBatch, async t => {
+  const program = fileURLToPath(new URL('descriptors-program.ts', import.meta.url))
+  const args = ['ulimit -n 256 && exec "$@"', 'sh', process.execPath, ...process.execArgv, program]
+  const child = spawn('sh', ['-c', ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  t.teardown(() => child.kill())
+  const [outcomes] = await event(child, 'message', 60_000)
+  t.match(outcomes, ['EMFILE', 'portable'], 'Node needs one, the channel another')
+  t.equal((outcomes as string[]).at(-1), 'batch')
+})
 
 t.test('libuv never reads a socket of the batch channel', noBatch, async t => {
   const socket = await made(t, { channel: 'batch' })

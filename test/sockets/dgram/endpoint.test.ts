@@ -175,9 +175,21 @@ t.test(
     const fake = fakes.at(-1) as FakeEndpoint
     const error = (code: string) =>
       Object.assign(new Error(`recvmsg ${code}`), { code, syscall: 'recvmsg' })
-    client.emit('error', error('ECONNREFUSED'))
-    client.emit('error', error('EHOSTUNREACH'))
-    t.equal(fake.failed.length, 2)
+    // All that Linux makes of ICMP and ICMPv6 (icmp_err_convert, icmpv6_err_convert).
+    const codes = [
+      'EACCES',
+      'ECONNREFUSED',
+      'EHOSTDOWN',
+      'EHOSTUNREACH',
+      'EMSGSIZE',
+      'ENETUNREACH',
+      'ENONET',
+      'ENOPROTOOPT',
+      'EOPNOTSUPP',
+      'EPROTO',
+    ]
+    for (const code of codes) client.emit('error', error(code))
+    t.equal(fake.failed.length, codes.length)
     const told = once(client, 'error')
     client.emit('error', error('EIO'))
     t.match(await told, [{ code: 'EIO' }])
