@@ -127,6 +127,22 @@ export class Stage {
     this.#scheduled = true
   }
 
+  /**
+   * The caller calls release() himself, when this turn's reading is over: what is committed meanwhile
+   * needs no tick of its own.
+   * @returns false where a tick is scheduled already: then there is nothing to release
+   */
+  hold(): boolean {
+    if (this.#scheduled) return false
+    this.#scheduled = true
+    return true
+  }
+
+  /** What was committed since leaves, and callbacks are called. */
+  release(): void {
+    this.#tick()
+  }
+
   readonly #tick = () => {
     this.#scheduled = false
     try {
