@@ -77,6 +77,8 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   /** Those that began, the oldest first, until it is seen that they went on. */
   readonly #strangers = new Set<Peer>()
   readonly #strangersOf = new Map<string, Set<Peer>>()
+  /** Whom a datagram came from or went to last: the next one is often of the same. */
+  #latest: Peer | undefined
   #cookiesSent = 0
   /** The next portion of waiting work is being done. */
   #working = false
@@ -119,7 +121,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     if (this.#closed) return
     this.#challenged = false
     try {
-      const peer = this.#hosts.get(address)?.peers.get(port) ?? this.#findPeer(address, port)
+      const peer = this.#findPeer(address, port)
       if (peer !== undefined) peer.receive(datagram)
       else this.#receiveFromStranger(datagram, address, port)
     } catch (error) {
@@ -261,7 +263,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   }
 
   send(message: Buffer, address: string, port: number, host: string, callback: SendCallback): void {
-    const known = this.#hosts.get(address)?.peers.get(port)
+    const known = this.#findPeer(address, port)
     if (known !== undefined && message.length > 0 && message.length <= MAX_MESSAGE_BYTES) {
       known.send(message, host, callback)
       return
@@ -380,6 +382,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   forget(peer: Peer): void {
     this.timers.remove(peer)
+    if (this.#latest === peer) this.#latest = undefined
     const host = peer.host as KnownHost
     if (host.peers.get(peer.port) !== peer) return
     host.peers.delete(peer.port)
@@ -417,7 +420,11 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   }
 
   #findPeer(address: string, port: number): Peer | undefined {
-    return this.#findHost(address)?.peers.get(port)
+    const latest = this.#latest
+    if (latest !== undefined && latest.port === port && latest.address === address) return latest
+    const found = this.#findHost(address)?.peers.get(port)
+    if (found !== undefined) this.#latest = found
+    return found
   }
 
   /** An address that is written otherwise than before is the same host. */
