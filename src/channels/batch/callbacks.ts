@@ -8,29 +8,30 @@ const runsPerTurn = 64
 export class Callbacks {
   #calls: Sent[] = []
   #errors: (Error | null)[] = []
-  #awaited = false
+  #scheduled = false
   /** Runs since the event loop was seen to turn. */
   #runs = 0
 
-  /** The caller calls run() himself, soon. */
-  expect(): void {
-    this.#awaited = true
-  }
-
-  /** To be called by run(): that of a later tick, where nobody calls it before. */
+  /** To be called by the next run(). */
   add(sent: Sent, error: Error | null): void {
     this.#calls.push(sent)
     this.#errors.push(error)
-    if (this.#awaited) return
-    this.#awaited = true
-    nextTick(this.#later)
   }
 
-  readonly #later = () => this.run()
+  /** In a later tick, unless there is nothing to do by then. */
+  runLater(): void {
+    if (this.#scheduled || this.#calls.length === 0) return
+    nextTick(this.#later)
+    this.#scheduled = true
+  }
+
+  readonly #later = () => {
+    this.#scheduled = false
+    this.run()
+  }
 
   /** Calls all of them, in order. */
   run(): void {
-    this.#awaited = false
     if (this.#calls.length === 0) return
     this.#runs += 1
     if (this.#runs === runsPerTurn / 2) setImmediate(this.#turned)
@@ -50,8 +51,7 @@ export class Callbacks {
       if (next < calls.length) {
         this.#calls = calls.slice(next).concat(this.#calls)
         this.#errors = errors.slice(next).concat(this.#errors)
-        this.#awaited = true
-        nextTick(this.#later)
+        this.runLater()
       }
     }
   }

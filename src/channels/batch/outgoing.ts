@@ -68,7 +68,7 @@ export class Outgoing implements Departing {
     this.#segments = segments
     this.#stage = stage()
     this.#sender = new Sender(fd, family, this.#stage, calls, error => {
-      this.#stage.callbacks.add(() => host.failed(error), null)
+      this.#tell(() => host.failed(error), null)
     })
   }
 
@@ -116,14 +116,19 @@ export class Outgoing implements Departing {
   }
 
   #fail(errno: number, route: Route, sent: Sent | undefined): void {
-    if (sent !== undefined) this.#stage.callbacks.add(sent, systemError(-errno, 'send', route))
+    if (sent !== undefined) this.#tell(sent, systemError(-errno, 'send', route))
+  }
+
+  #tell(sent: Sent, error: Error | null): void {
+    this.#stage.callbacks.add(sent, error)
+    this.#stage.callbacks.runLater()
   }
 
   /** A staged datagram goes on with the run of its destination, or begins one. */
   #add(datagram: number, length: number, route: Route): void {
     const { run } = route
     if (
-      run !== undefined &&
+      run?.route === route &&
       length <= run.segment &&
       run.count < UDP_MAX_SEGMENTS &&
       run.bytes + length <= UDP_MAX_BYTES
@@ -165,13 +170,41 @@ export class Outgoing implements Departing {
 
   /** Called by the stage: what is staged leaves, or waits. */
   depart(): void {
-    const first = this.#first as Run
+    // By now the descriptor may be somebody else's.
+    if (this.#closed) this.#abandon()
+    else this.#depart()
+  }
+
+  /** Where this is cut off, it is done again: a peer takes no datagram twice. */
+  #depart(): void {
+    const first = this.#first
+    if (first === undefined) return
+    endRuns(first)
+    try {
+      const rest = this.#sender.send(first)
+      if (rest !== undefined) this.#block(rest)
+      else this.#starvedSince = undefined
+    } catch (error) {
+      this.#abandon(error as Error)
+      throw error
+    }
     this.#first = undefined
     this.#last = undefined
-    endRuns(first)
-    const rest = this.#sender.send(first)
-    if (rest === undefined) this.#starvedSince = undefined
-    else this.#block(rest)
+  }
+
+  /** What is staged never leaves. */
+  #abandon(error?: Error): void {
+    const { nexts } = this.#stage
+    for (let run = this.#first; run !== undefined; run = run.next) {
+      let datagram = run.first
+      for (let left = run.count; left > 0; left -= 1) {
+        const route = run.route as Route
+        this.#stage.fail(datagram, error ?? systemError(-ECANCELED, 'send', route))
+        datagram = nexts[datagram] as number
+      }
+    }
+    this.#first = undefined
+    this.#last = undefined
   }
 
   /** The rest stands before all that waits already: it has been tried again. */
@@ -222,7 +255,7 @@ export class Outgoing implements Departing {
     this.#blocked = false
     this.#trial = firstTrial
     this.#host.wantWritable(false)
-    staging.callbacks.add(this.#drained, null)
+    this.#tell(this.#drained, null)
   }
 
   #giveUpStarved(): void {
@@ -245,10 +278,13 @@ export class Outgoing implements Departing {
   /** As of DatagramChannel. */
   close(): void {
     if (this.#closed) return
-    this.flush()
     this.#closed = true
-    for (let each = this.#line.shift(); each !== undefined; each = this.#line.shift())
-      this.#fail(ECANCELED, each.route, each.sent)
+    try {
+      this.#depart()
+    } finally {
+      for (let each = this.#line.shift(); each !== undefined; each = this.#line.shift())
+        this.#fail(ECANCELED, each.route, each.sent)
+    }
   }
 }
 
