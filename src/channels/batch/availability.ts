@@ -14,55 +14,66 @@ export function batchAvailable(): boolean {
 
 /** Why this thread can have no batch channel, a phrase; undefined where it can. Loads koffi on Linux. */
 export function batchUnavailable(): string | undefined {
-  if (asked) return asked.missing
+  return answer().missing
+}
+
+/** Does the system take many datagrams as one message (UDP_SEGMENT)? */
+export function segmentationAvailable(): boolean {
+  return answer().segments
+}
+
+interface Answer {
+  readonly missing: string | undefined
+  readonly segments: boolean
+}
+
+let known: Answer | undefined
+
+function answer(): Answer {
+  if (known) return known
   try {
-    asked = { missing: whatIsMissing() }
-    return asked.missing
+    known = ask()
+    return known
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
+    const failed = lacking(message)
     // There may be descriptors again for the next socket.
-    if (code !== 'EMFILE' && code !== 'ENFILE') asked = { missing: message }
-    return message
+    if (code !== 'EMFILE' && code !== 'ENFILE') known = failed
+    return failed
   }
 }
 
-/** Does the system take many datagrams as one message (UDP_SEGMENT)? Only where batches are available. */
-export function segmentationAvailable(): boolean {
-  segments ??= probed(fd => linux.setsockopt(fd, linux.SOL_UDP, linux.UDP_SEGMENT, 0) === 0)
-  return segments
+function lacking(missing: string): Answer {
+  return { missing, segments: false }
 }
 
-let asked: { missing: string | undefined } | undefined
-let segments: boolean | undefined
-
 /** @throws what keeps koffi from being loaded; a system error */
-function whatIsMissing(): string | undefined {
+function ask(): Answer {
   const { platform, arch } = process
-  if (platform !== 'linux') return `it needs Linux, and this is ${platform}`
+  if (platform !== 'linux') return lacking(`it needs Linux, and this is ${platform}`)
   if (!architectures.includes(arch) || endianness() !== 'LE')
-    return `it is not made for the processor ${arch} (${endianness()})`
-  return readinessUnavailable() ?? probed(missingCall)
+    return lacking(`it is not made for the processor ${arch} (${endianness()})`)
+  const missing = readinessUnavailable()
+  if (missing !== undefined) return lacking(missing)
+  const probe = openBatchSocket(4)
+  try {
+    return tried(probe.descriptor)
+  } finally {
+    probe.discard()
+  }
 }
 
 /** A sandbox may forbid what the kernel has. */
-function missingCall(fd: number): string | undefined {
+function tried(fd: number): Answer {
   const { EAGAIN } = constants.errno
   const received = linux.recvmmsg(fd, 0, 0, linux.MSG_DONTWAIT)
   if (received < 0 && received !== -EAGAIN) return refused('recvmmsg', received)
   const sent = linux.sendmmsg(fd, 0, 0, linux.MSG_DONTWAIT)
-  return sent < 0 && sent !== -EAGAIN ? refused('sendmmsg', sent) : undefined
+  if (sent < 0 && sent !== -EAGAIN) return refused('sendmmsg', sent)
+  const segments = linux.setsockopt(fd, linux.SOL_UDP, linux.UDP_SEGMENT, 0) === 0
+  return { missing: undefined, segments }
 }
 
-function refused(call: string, status: number): string {
-  return `the system refuses ${call} (${getSystemErrorName(status)})`
-}
-
-/** @throws a system error */
-function probed<T>(probe: (fd: number) => T): T {
-  const made = openBatchSocket(4)
-  try {
-    return probe(made.descriptor)
-  } finally {
-    made.discard()
-  }
+function refused(call: string, status: number): Answer {
+  return lacking(`the system refuses ${call} (${getSystemErrorName(status)})`)
 }

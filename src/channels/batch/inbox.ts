@@ -15,8 +15,11 @@ import { type Arena, createArena, type Pointer } from '../../../lib/memory.js'
 import type { PeerAddress } from '../../providers/datagram-provider.js'
 import { SOCKADDR_WORDS, sourceAt } from './sockaddr.js'
 
-/** Messages in one call. Each may be as long as UDP has them, since it may stand for many datagrams. */
-export const INBOX_MESSAGES = 32
+/**
+ * Messages in one call. Each may be as long as UDP has them, since it may stand for 64 datagrams; and
+ * all that one call brings is dealt with before anything else gets its turn.
+ */
+export const INBOX_MESSAGES = 8
 
 const messageBytes = 65535
 /** No multiple of a page: the beginnings of messages must not displace each other from the cache. */

@@ -11,9 +11,6 @@ const { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK } = constants.errno
 /** How long one socket may keep the thread in one turn of the event loop, in milliseconds. */
 const BUDGET_MS = 2
 
-/** A call that brings so many messages can have taken long; fewer are not worth a look at the clock. */
-const WORTH_TIMING = 8
-
 /** Errors in one turn: there is one for each ICMP message, which anybody can forge. */
 const ERRORS_PER_TURN = 16
 
@@ -50,6 +47,7 @@ export class Incoming {
   /** The socket is readable, or has an error. What is left makes it readable again. */
   readable(): void {
     let begin = Number.NaN
+    let last = Number.NaN
     let errors = 0
     while (!this.#closed && errors < ERRORS_PER_TURN) {
       const wanted = this.#messages
@@ -60,16 +58,18 @@ export class Incoming {
         errors += 1
         continue
       }
-      if (received < Math.min(wanted, WORTH_TIMING)) {
+      const isEmpty = received < wanted
+      // One that comes alone is not worth a look at the clock.
+      if (isEmpty && received === 1) {
         this.#deliver(received)
         return
       }
-      const before = this.#now()
-      if (Number.isNaN(begin)) begin = before
+      if (Number.isNaN(last)) last = begin = this.#now()
       if (!this.#deliver(received)) return
       const now = this.#now()
-      this.#adapt(received, now - before)
-      if (received < wanted || now - begin >= BUDGET_MS) return
+      this.#adapt(received, now - last)
+      if (isEmpty || now - begin >= BUDGET_MS) return
+      last = now
     }
   }
 

@@ -48,7 +48,7 @@ class FakeInbox implements Received {
 function reading(waiting: (Message | number)[], host: Partial<IncomingHost> = {}) {
   const inbox = new FakeInbox(waiting)
   const seen = { texts: [] as string[], errors: [] as Error[], broken: [] as Error[] }
-  const clock = { time: 1000 }
+  const clock = { time: 1000, isStopped: false }
   const incoming = new Incoming(
     7,
     {
@@ -60,7 +60,13 @@ function reading(waiting: (Message | number)[], host: Partial<IncomingHost> = {}
       broken: error => seen.broken.push(error),
       ...host,
     },
-    { inbox, now: () => clock.time },
+    {
+      inbox,
+      now() {
+        if (clock.isStopped) throw new Error('nobody should ask')
+        return clock.time
+      },
+    },
   )
   return { incoming, inbox, clock, ...seen }
 }
@@ -93,11 +99,11 @@ t.test('a call that brings less than there was room for is the last one of this 
   t.end()
 })
 
-t.test('what costs no time is read in calls of growing size', t => {
+t.test('what costs no time is read in calls of growing size, up to a limit', t => {
   const { incoming, inbox, texts } = reading(messages(200))
   incoming.readable()
   t.equal(texts.length, 200)
-  t.same(inbox.asked.slice(0, 5), [4, 8, 16, 32, 32])
+  t.same(inbox.asked.slice(0, 5), [4, 8, 8, 8, 8])
   t.end()
 })
 
@@ -129,21 +135,29 @@ t.test('a listener that takes its time gets little in one turn, and the rest lat
 })
 
 t.test('a listener that becomes slow is noticed, also by calls that are not full', t => {
-  const { incoming, clock, inbox } = reading(messages(60), {
+  let slow = 0
+  const { incoming, clock, inbox } = reading(messages(40), {
     received: () => {
       clock.time += slow
       return true
     },
   })
-  let slow = 0
   incoming.readable()
   slow = 1
-  inbox.waiting.push(...messages(20))
-  incoming.readable()
-  inbox.asked.length = 0
-  inbox.waiting.push(...messages(20))
-  incoming.readable()
+  for (let turn = 0; turn < 2; turn += 1) {
+    inbox.asked.length = 0
+    inbox.waiting.push(...messages(2))
+    incoming.readable()
+  }
   t.equal(inbox.asked[0], 1)
+  t.end()
+})
+
+t.test('one datagram alone costs no look at the clock', t => {
+  const { incoming, clock, texts } = reading(messages(1))
+  clock.isStopped = true
+  incoming.readable()
+  t.same(texts, ['m0'])
   t.end()
 })
 
