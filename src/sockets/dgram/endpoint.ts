@@ -41,6 +41,9 @@ export interface SecureRemoteInfo extends RemoteInfo {
 }
 
 /** Of the module and not of the global object, where Node looks it up anew for each message. */
+/** Datagrams of handshakes that wait for the system. */
+const MOST_FLIGHTS_QUEUED = 1024
+
 const clock = { now: () => performance.now(), wallTime: () => Date.now() }
 
 /**
@@ -286,11 +289,29 @@ function elsewhere(socket: Socket, state: DgramState, to: PeerAddress): Error | 
   return connectedElsewhere(to.address, to.port, state.remote)
 }
 
+/** Does the queue of node:dgram, which has no bound, hold more than what a batch channel would keep? */
+function isFull(socket: Socket, state: DgramState): boolean {
+  // What the system secures are messages of the application's.
+  if (state.native !== null || channelOf(socket, state).kind !== 'portable') return false
+  const waiting = handleOf(socket) ? Number(dgramSocket.getSendQueueCount.call(socket)) : 0
+  return waiting >= MOST_FLIGHTS_QUEUED
+}
+
+function queueFull(address: string, port: number): Error {
+  const peer = peerText(address, port)
+  return new SocketSecurityError('ENOBUFS', `too much waits to leave: nothing goes to ${peer}`, {
+    syscall: 'send',
+    peer,
+  })
+}
+
 function observer(socket: Socket, state: DgramState): EndpointObserver {
   return {
     datagram(datagram, address, port, sent) {
       const refused = elsewhere(socket, state, { address, port })
       if (refused) sent?.(refused)
+      // Strangers make us answer them; what is lost is asked for again.
+      else if (isFull(socket, state)) sent?.(queueFull(address, port))
       else channelOf(socket, state).send(datagram, address, port, sent)
     },
     message(message, { address, port, peer, targetName }) {

@@ -33,7 +33,7 @@ import {
   LOOPBACK,
   sent,
 } from '../../support/secured-datagrams.js'
-import { bound } from '../../support/udp-tap.js'
+import { bound, udpTap } from '../../support/udp-tap.js'
 import { until } from '../../support/until.js'
 
 const VARIABLE = 'SECURE_SOCKET_CHANNEL'
@@ -379,6 +379,23 @@ for (const channel of kinds) {
     t.equal((await peer.heard.have(1)).length, 1)
   })
 }
+
+t.test('strangers cannot fill the queue of node:dgram with answers to them', async t => {
+  const server = await madeAndBound(t, { channel: 'portable' })
+  const heard = inbox(server)
+  const tap = await udpTap(server.address().port)
+  t.teardown(() => tap.close())
+  // A queue that is full, as behind a link that is too narrow for all that come.
+  const handle = handleOf(server) as UdpHandle & { getSendQueueCount?: () => number }
+  handle.getSendQueueCount = () => 1024
+  const client = await made(t)
+  const delivered = sent(client, 'hello', tap.port)
+  await until('it came, and once more', () => tap.toServer.length === 2)
+  t.same(tap.toClient, [], 'nobody was answered')
+  Reflect.deleteProperty(handle, 'getSendQueueCount')
+  t.equal(await delivered, 5, 'there is room again')
+  t.equal((await heard.next()).text, 'hello')
+})
 
 t.test('close() waits until the channel has got rid of everything (R24)', async t => {
   const socket = await madeAndBound(t, { channel: 'portable' })

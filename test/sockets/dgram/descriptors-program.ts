@@ -33,7 +33,7 @@ function takenDescriptors(): number[] {
   const held: number[] = []
   for (;;) {
     try {
-      held.push(openSync('/dev/null'))
+      held.push(openSync('/dev/null', 'r'))
     } catch {
       return held
     }
