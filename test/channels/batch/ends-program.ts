@@ -57,7 +57,8 @@ interface Plan {
   received: ChannelObserver['received']
 }
 
-const times = 20
+/** What nothing happens in is tried less often. */
+const timesOf = ({ flooded, sending }: Plan) => (flooded || sending ? 20 : 5)
 
 if (isMainThread) await main()
 else await member(workerData as keyof typeof states)
@@ -69,6 +70,7 @@ async function main(): Promise<void> {
   await ended('idle', flooder)
   const before = descriptors()
   for (const state of Object.keys(states) as (keyof typeof states)[]) {
+    const times = timesOf(planOf(state))
     for (let time = 0; time < times; time += 1) await ended(state, flooder)
     console.log(`ended ${state}`)
   }
