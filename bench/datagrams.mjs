@@ -22,7 +22,7 @@ const usage = `npm run bench:datagrams -- [options]
 
 --only KIND      only ${kinds.join(', ')}; can be given several times
 --subject KEY    only these, such as ours-batch, dgram or limit; can be given several times
---rounds N       rounds that are measured, after a warm-up (11; with --quick 3); for memory a fifth
+--rounds N       rounds that are measured, after a warm-up (9; with --quick 3); for memory a fifth
 --quick          less of it, for a first look
 --json FILE      write every measurement to a file
 --out DIR        write datagrams.json, datagrams.md and datagrams*.svg there
@@ -49,7 +49,7 @@ if (values.help) {
   process.exit()
 }
 
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 11))
+const rounds = Number(values.rounds ?? (values.quick ? 3 : 9))
 const unknown = values.only.find(kind => !kinds.includes(kind))
 if (unknown !== undefined) fail(`--only ${unknown}: use ${kinds.join(', ')}`)
 if (!(Number.isInteger(rounds) && rounds > 0)) fail(`--rounds ${values.rounds}: give a number`)
