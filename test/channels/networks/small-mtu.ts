@@ -96,6 +96,38 @@ t.test('where nothing may be cut, what is too large fails alone, as with node:dg
   t.same(await far.arrivals(BURST), numbered(0, BURST, 500))
 })
 
+t.test('a link-local peer, whose link is made anew', async t => {
+  const far = await Room.open(t)
+  const link = async () => {
+    here(
+      `ip link add near mtu 1500 type veth peer name far mtu 1500 netns ${far.pid}`,
+      'ip link set near up',
+      'ip address add fe80::1/64 dev near nodad',
+    )
+    await far.run('ip link set far up', 'ip address add fe80::2/64 dev far nodad')
+  }
+  t.teardown(() => here('ip link delete near'))
+  await link()
+  const security = await identified(['fe80::1', 'fe80::2'])
+  await far.listen('::', PORT, security)
+  const socket = datagramSocket(t, { type: 'udp6', security })
+  socket.bind()
+  await event(socket, 'listening')
+  await socket.secure({ address: 'fe80::2%near', port: PORT })
+  t.same(await burst(socket, 'fe80::2%near', 0, BURST, 100), Array(BURST).fill(null))
+  t.same(await far.arrivals(BURST), numbered(0, BURST, 100))
+
+  here('ip link delete near')
+  // The interface has the same name then, and another number.
+  await link()
+  await until('a message arrives', () => {
+    void sent(socket, 'fe80::2%near', 100, 100)
+    return far.arrived > 0
+  })
+  t.same(await burst(socket, 'fe80::2%near', 200, BURST, 100), Array(BURST).fill(null))
+  t.same(await far.arrivals(BURST, 200), numbered(200, BURST, 100), 'found again by its name')
+})
+
 t.test('no way to the peer is an error of each datagram, until there is one', async t => {
   const { far } = await network(t, 1500)
   const socket = await speaker(t)
