@@ -7,7 +7,6 @@
  */
 // Node looks the global one up anew for every message.
 import { Buffer } from 'node:buffer'
-import { EventEmitter } from 'eventemitter3'
 import type { Pointer } from '../../../lib/memory.js'
 import {
   DTLS_CTRL_GET_TIMEOUT,
@@ -61,21 +60,22 @@ import { Verification } from './verification.js'
 
 export type AssociationState = 'new' | 'handshaking' | 'secured' | 'ended'
 
-export interface AssociationEvents {
+/** Whom an association tells. One object, and no emitter: there can be ten thousand of these. */
+export interface AssociationListener {
   /** To be sent: one UDP datagram of a flight, or an alert. The buffer is the receiver's. */
-  datagram: [datagram: Buffer]
+  onDatagram(datagram: Buffer): void
   /** Authenticated application data. The buffer is the receiver's for ever. */
-  message: [message: Buffer]
+  onMessage(message: Buffer): void
   /** The handshake is complete and the peer has proved what it must. */
-  secured: []
+  onSecured(): void
   /** The handshake failed, or the association died. Nothing follows. */
-  failed: [error: Error]
+  onFailed(error: Error): void
   /** The peer's authenticated close_notify. Nothing follows. */
-  closed: []
+  onClosed(): void
   /** Client: what can be resumed (the DER form of an SSL_SESSION, secrets included). */
-  session: [session: Buffer]
+  onSession(session: Buffer): void
   /** Only with `keylog: true`: a line in NSS's format, without its line end. Node's --tls-keylog does not apply to datagrams. */
-  keylog: [line: Buffer]
+  onKeylog(line: Buffer): void
 }
 
 /** After this many retransmissions without an answer, datagrams of this size get lost perhaps. */
@@ -93,10 +93,12 @@ export const RECORD_OVERHEAD = 64
 export const RUN_LIMIT = MAX_MESSAGE_BYTES
 
 /** A message stands for itself, since nearly everything that is told is one. */
-type Untold = Buffer | readonly [event: keyof AssociationEvents, argument?: Buffer | Error]
+type Untold = Buffer | readonly [event: keyof AssociationListener, argument?: Buffer | Error]
 
-export class Association extends EventEmitter<AssociationEvents> implements Callee, Sleeper {
+export class Association implements Callee, Sleeper {
   readonly role: AssociationRole
+  /** Nobody is told before it is set. */
+  listener: AssociationListener | undefined
   /** ClientHello.random of this handshake (32 bytes), known after start(). */
   random: Buffer | null = null
   /** When tick() wants to be called, by the clock; Infinity: never. */
@@ -154,7 +156,6 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
    * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where there is no OpenSSL to use
    */
   constructor(options: AssociationOptions) {
-    super()
     const { settings, role, targetName, targetNameSet } = options
     this.role = role
     this.#settings = settings
@@ -289,10 +290,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
       this.#shutDown()
       const farewell = this.#untold.splice(0)
       this.#end()
-      for (const told of farewell) {
-        const [, datagram] = told as [string, Buffer]
-        this.emit('datagram', datagram)
-      }
+      for (const told of farewell) this.#tellOne(told)
     } else this.#end()
   }
 
@@ -361,7 +359,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
 
   /** @internal */
   keylog(line: string): void {
-    this.#untold.push(['keylog', Buffer.from(line)])
+    this.#untold.push(['onKeylog', Buffer.from(line)])
   }
 
   /** @internal Microseconds. */
@@ -498,9 +496,9 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
       this.provedAt = lib.SSL_SESSION_get_time(lib.SSL_get_session(this.#ssl)) * 1000
     lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MAX_SEND_FRAGMENT, maxSendFragment, 0)
     this.minimumRecord = suite.minimumRecord
-    this.#untold.push(['secured'])
+    this.#untold.push(['onSecured'])
     if (this.#verification.resumable)
-      for (const session of this.#sessions) this.#untold.push(['session', session])
+      for (const session of this.#sessions) this.#untold.push(['onSession', session])
     this.#sessions.length = 0
   }
 
@@ -539,7 +537,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     }
     if (error === SSL_ERROR_ZERO_RETURN) {
       this.#shutDown()
-      this.#untold.push(['closed'])
+      this.#untold.push(['onClosed'])
       this.#end()
       return true
     }
@@ -574,7 +572,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     const records = drain(this.#binding.output)
     if (records.length > 0)
       for (const datagram of groupRecords(records, this.#mtu)) {
-        this.#untold.push(['datagram', datagram])
+        this.#untold.push(['onDatagram', datagram])
       }
     return records
   }
@@ -658,7 +656,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
   }
 
   #fail(error: Error): void {
-    this.#untold.push(['failed', error])
+    this.#untold.push(['onFailed', error])
     this.#end()
   }
 
@@ -683,8 +681,7 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
       const next = this.#untold[this.#told] as Untold
       this.#told += 1
       try {
-        if (next instanceof Buffer) this.emit('message', next)
-        else this.emit(next[0] as 'failed', next[1] as Error)
+        this.#tellOne(next)
       } catch (error) {
         thrown ??= { error }
       }
@@ -692,6 +689,17 @@ export class Association extends EventEmitter<AssociationEvents> implements Call
     this.#forgetUntold()
     this.#telling = false
     if (thrown) throw thrown.error
+  }
+
+  #tellOne(what: Untold): void {
+    const { listener } = this
+    if (listener === undefined) return
+    if (what instanceof Buffer) {
+      listener.onMessage(what)
+    } else {
+      const [event, argument] = what as Exclude<Untold, Buffer>
+      listener[event](argument as never)
+    }
   }
 
   #forgetUntold(): void {

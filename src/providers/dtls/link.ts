@@ -2,11 +2,12 @@
  * One association of a peer, with what the endpoint keeps of it: whom it must prove or has proved,
  * since when, and how long it may be used.
  */
+import { validityOf } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 import type { Clock, MessageSource, PeerAddress } from '../datagram-provider.js'
-import type { Association } from './association.js'
+import type { Association, AssociationListener } from './association.js'
 import type { AssociationRole } from './association-options.js'
 import { isWorn, isWornOut, type RecordLimits, recordLimits } from './lifetimes.js'
 import type { Session } from './sessions.js'
@@ -42,7 +43,7 @@ const SECURED_EARLY_LIMIT: EarlyLimit = { records: 64, bytes: 65536 }
 /** A resumed client sends all that has waited behind a Finished that we have no time for yet. */
 const WAITING_EARLY_LIMIT: EarlyLimit = { records: 64, bytes: 16384 }
 
-export class Link {
+export class Link implements AssociationListener {
   readonly association: Association
   readonly role: AssociationRole
   readonly expectation: Expectation
@@ -72,7 +73,7 @@ export class Link {
   /** The application has had a message by it. */
   delivered = false
   /** Names beside that of the expectation that the peer has proved. */
-  readonly otherNames = new Set<string>()
+  otherNames: Set<string> | undefined
   /** A session that came before the peer was judged. */
   session: Buffer | undefined
   /** A local failure to send one of its datagrams, or an ICMP error. */
@@ -92,7 +93,8 @@ export class Link {
   readonly #settings: ParsedSettings
   readonly #clock: Clock
   #limits: RecordLimits = recordLimits(undefined)
-  #info: SecurityInfo | undefined
+  /** When it was secured, in milliseconds since 1970. */
+  #since = 0
   #retransmissionsCounted = 0
   /** A record of its flight waits until there is time for it. */
   waitsForItsTurn = false
@@ -120,14 +122,7 @@ export class Link {
     this.startedAt = clock.now()
     this.heardAt = this.startedAt
     this.sentAt = this.startedAt
-    // By context and not by closure: there can be ten thousand of these.
-    association.on('datagram', this.#onDatagram, this)
-    association.on('message', this.#onMessage, this)
-    association.on('secured', this.#onSecured, this)
-    association.on('failed', this.#onFailed, this)
-    association.on('closed', this.#onClosed, this)
-    association.on('session', this.#onSession, this)
-    association.on('keylog', this.#onKeylog, this)
+    association.listener = this
   }
 
   /** Begins its life, once it is secured. */
@@ -136,6 +131,7 @@ export class Link {
     const wallTime = this.#clock.wallTime()
     const { fullHandshakeAfter, rekeyAfter } = this.#settings
     const info = this.association.query()
+    this.#since = wallTime
     this.securedAt = now
     this.heardAt = now
     this.#limits = recordLimits(info.cipher)
@@ -143,16 +139,10 @@ export class Link {
     const proved = info.resumed ? Math.min(this.association.provedAt, wallTime) : wallTime
     const full = this.offered && info.resumed ? this.offered.expires : proved + fullHandshakeAfter
     const certificate = info.peer?.certificate
-    const end = certificate === undefined ? full : Math.min(full, Date.parse(certificate.validTo))
+    const end = certificate === undefined ? full : Math.min(full, validityOf(certificate).end)
     this.fullUntilWall = end
     this.fullUntil = now + (end - wallTime)
     this.rekeyAt = Math.min(now + rekeyAfter, this.fullUntil)
-    this.#info = {
-      ...info,
-      since: new Date(wallTime),
-      rekeyAfter: new Date(wallTime + (this.rekeyAt - now)),
-      expires: new Date(end),
-    }
     const { targetName, set } = this.expectation
     this.source = {
       address: address.address,
@@ -167,9 +157,14 @@ export class Link {
     return this.association.random
   }
 
-  /** What secures it; only once it is secured. */
+  /** What secures it; only once it is secured. Put together when it is asked for: dates are large. */
   get info(): SecurityInfo {
-    return this.#info as SecurityInfo
+    return {
+      ...this.association.query(),
+      since: new Date(this.#since),
+      rekeyAfter: new Date(this.#since + (this.rekeyAt - this.securedAt)),
+      expires: new Date(this.fullUntilWall),
+    }
   }
 
   /** The keys are to be replaced, by time or by use. */
@@ -250,31 +245,33 @@ export class Link {
     return more
   }
 
-  #onDatagram(datagram: Buffer): void {
+  // What the association tells.
+
+  onDatagram(datagram: Buffer): void {
     this.#observer.linkDatagram(this, datagram)
   }
 
-  #onMessage(message: Buffer): void {
+  onMessage(message: Buffer): void {
     this.#observer.linkMessage(this, message)
   }
 
-  #onSecured(): void {
+  onSecured(): void {
     this.#observer.linkSecured(this)
   }
 
-  #onFailed(error: Error): void {
+  onFailed(error: Error): void {
     this.#observer.linkFailed(this, error)
   }
 
-  #onClosed(): void {
+  onClosed(): void {
     this.#observer.linkClosed(this)
   }
 
-  #onSession(session: Buffer): void {
+  onSession(session: Buffer): void {
     this.#observer.linkSession(this, session)
   }
 
-  #onKeylog(line: Buffer): void {
+  onKeylog(line: Buffer): void {
     this.#observer.linkKeylog(this, line)
   }
 }

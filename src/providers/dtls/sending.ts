@@ -130,7 +130,7 @@ export function wrongHost(peer: Peer, link: Link, host: string): Error | undefin
 
 /** @returns why not, where it has not */
 function provesHost(peer: Peer, link: Link, host: string): Error | undefined {
-  if (link.otherNames.has(host)) return undefined
+  if (link.otherNames?.has(host)) return undefined
   const identity = link.source?.peer
   if (identity?.pskIdentity !== undefined) return undefined
   try {
@@ -139,6 +139,7 @@ function provesHost(peer: Peer, link: Link, host: string): Error | undefined {
   } catch (error) {
     return error as Error
   }
+  link.otherNames ??= new Set()
   if (link.otherNames.size < OTHER_NAMES_LIMIT) link.otherNames.add(host)
   return undefined
 }

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { testIdentity } from '../../support/identities.js'
 import { until } from '../../support/until.js'
-import { clock, createPair, deliver, type End, say } from './pair.js'
+import { alsoTell, clock, createPair, deliver, type End, say } from './pair.js'
 
 const { cert, key, ca } = (await testIdentity()) as { cert: string; key: string; ca: string }
 const peer = (await testIdentity(['client.example'])) as { cert: string; key: string }
@@ -28,7 +28,7 @@ t.test('without an answer a flight is sent again, after twice the time', async t
   pair.server.waiting.length = 0
   const { association } = pair.client
   const left = [association.deadline - clock.now()]
-  pair.client.association.on('datagram', () => {
+  alsoTell(association, 'onDatagram', () => {
     setImmediate(() => left.push(association.deadline - clock.now()))
   })
   const again = await nextTimeout(pair.client)

@@ -5,7 +5,7 @@ import { parseSettings } from '../../../src/model/settings.js'
 import { Association } from '../../../src/providers/dtls/association.js'
 import { openssl } from '../../../src/providers/dtls/openssl.js'
 import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
-import { clock, createEnd, createPair, deliver, handshake, protect, say } from './pair.js'
+import { alsoTell, clock, createEnd, createPair, deliver, handshake, protect, say } from './pair.js'
 
 const { ca, ...serverIdentity } = await identityOf(['localhost', '127.0.0.1', '::1'])
 const { ca: _, ...clientIdentity } = await identityOf(['client.example', 'spiffe://example/client'])
@@ -455,9 +455,9 @@ t.test('what overtakes the end of the handshake is told after it, the end too', 
   const last = pair.server.waiting.splice(0)
   const told: unknown[] = []
   const { association } = pair.client
-  association.on('secured', () => told.push('secured', association.query().version))
-  association.on('message', message => told.push(String(message)))
-  association.on('closed', () => told.push('closed'))
+  alsoTell(association, 'onSecured', () => told.push('secured', association.query().version))
+  alsoTell(association, 'onMessage', message => told.push(String(message)))
+  alsoTell(association, 'onClosed', () => told.push('closed'))
   association.receive(protect(pair.server.association, Buffer.from('early')))
   pair.server.association.close()
   for (const datagram of [...pair.server.waiting.splice(0), ...last]) association.receive(datagram)

@@ -5,7 +5,7 @@
  */
 import { isMainThread, Worker } from 'node:worker_threads'
 import type { Association } from '../../../src/providers/dtls/association.js'
-import { createPair, deliver, handshake, type Pair, protect, say } from './pair.js'
+import { alsoTell, createPair, deliver, handshake, type Pair, protect, say } from './pair.js'
 
 const collect = global.gc as () => void
 const key = Buffer.alloc(16, 7)
@@ -77,8 +77,8 @@ const attempts: Record<string, () => unknown> = {
     for (let count = 0; count < 90; count += 1) {
       const pair = secured()
       for (const { association } of [pair.client, pair.server]) {
-        for (const event of ['closed', 'failed', 'datagram', 'message'] as const) {
-          association.on(event, () => {
+        for (const event of ['onClosed', 'onFailed', 'onDatagram', 'onMessage'] as const) {
+          alsoTell(association, event, () => {
             association.destroy()
             association.close()
           })
@@ -151,7 +151,7 @@ const attempts: Record<string, () => unknown> = {
       const records = Array.from({ length: 20 }, (_, index) =>
         protect(client.association, Buffer.from(`${index}`)),
       )
-      server.association.on('message', message => {
+      alsoTell(server.association, 'onMessage', (message: Buffer) => {
         delivered += 1
         if (message.toString() !== '3') return
         if (count % 3 === 0) server.association.close()
@@ -166,7 +166,7 @@ const attempts: Record<string, () => unknown> = {
   },
 
   'closing inside every other event': () => {
-    for (const event of ['datagram', 'secured', 'closed', 'failed', 'keylog'] as const) {
+    for (const event of ['onDatagram', 'onSecured', 'onClosed', 'onFailed', 'onKeylog'] as const) {
       for (const who of ['client', 'server'] as const) {
         for (let skip = 0; skip < 4; skip += 1) {
           const pair = createPair({
@@ -178,8 +178,8 @@ const attempts: Record<string, () => unknown> = {
             seen += 1
             if (seen > skip) end(pair)
           }
-          pair.client.association.on(event, listener)
-          pair.server.association.on(event, listener)
+          alsoTell(pair.client.association, event, listener)
+          alsoTell(pair.server.association, event, listener)
           deliver(pair)
           if (pair[who].association.state === 'secured') pair[who].association.close()
           deliver(pair)

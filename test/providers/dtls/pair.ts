@@ -3,7 +3,11 @@ import { createArena } from '../../../lib/memory.js'
 import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
 import { MAX_MESSAGE_BYTES } from '../../../src/providers/datagram-provider.js'
-import { Association, RECORD_OVERHEAD } from '../../../src/providers/dtls/association.js'
+import {
+  Association,
+  type AssociationListener,
+  RECORD_OVERHEAD,
+} from '../../../src/providers/dtls/association.js'
 import type {
   AssociationOptions,
   AssociationRole,
@@ -72,21 +76,39 @@ export function createEnd(
     sent: [],
     waiting: [],
   }
-  association.on('datagram', datagram => {
-    end.sent.push(datagram)
-    end.waiting.push(datagram)
-  })
-  association.on('message', message => end.messages.push(message))
-  association.on('secured', () => {
-    end.secured += 1
-  })
-  association.on('closed', () => {
-    end.closed += 1
-  })
-  association.on('failed', error => end.failed.push(error))
-  association.on('session', session => end.sessions.push(session))
-  association.on('keylog', line => end.keylog.push(line.toString()))
+  association.listener = {
+    onDatagram(datagram) {
+      end.sent.push(datagram)
+      end.waiting.push(datagram)
+    },
+    onMessage: message => end.messages.push(message),
+    onSecured() {
+      end.secured += 1
+    },
+    onClosed() {
+      end.closed += 1
+    },
+    onFailed: error => end.failed.push(error),
+    onSession: session => end.sessions.push(session),
+    onKeylog: line => end.keylog.push(line.toString()),
+  }
   return end
+}
+
+/** Tells this listener too, after the one that was there. */
+export function alsoTell(
+  association: Association,
+  event: keyof AssociationListener,
+  listener: (told: never) => void,
+): void {
+  const before = association.listener as AssociationListener
+  association.listener = {
+    ...before,
+    [event](told: never) {
+      before[event](told)
+      listener(told)
+    },
+  }
 }
 
 /** The two ends, the cookie exchanged and the server begun; no answer has been delivered. */
