@@ -85,7 +85,8 @@ export class Outgoing implements Departing {
   /** As of DatagramChannel. */
   commit(length: number, to: Destination, sent?: Sent): void {
     let route = to.route as Route | undefined
-    if (route === undefined || route.owner !== this) {
+    // An interface that is made anew has another number: looked up once a tick.
+    if (route?.owner !== this || (route.isScoped && route.run === undefined)) {
       route = new Route(this, this.#family, to)
       to.route = route
     }
@@ -104,6 +105,7 @@ export class Outgoing implements Departing {
     if (this.#blocked || this.#closed || route.name === undefined)
       this.#detain(this.#stage.unstaged(length), route, sent)
     else this.#add(this.#stage.add(length, sent), length, route)
+    if (this.#stage.isLast) this.#stage.flush()
   }
 
   /** What is not to leave now. */

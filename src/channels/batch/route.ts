@@ -10,6 +10,8 @@ export class Route implements PeerAddress {
   readonly owner: object
   /** A sockaddr; undefined where the address is none of the socket's family. */
   readonly name: Uint32Array | undefined
+  /** The number in its name is that of an interface as long as this interface is there. */
+  readonly isScoped: boolean
   /** Where the next datagram may be added; undefined where it begins a run of its own. */
   run: Run | undefined
   /** Datagrams of so many bytes and more have to go one by one: the system has said so. */
@@ -29,6 +31,7 @@ export class Route implements PeerAddress {
     this.owner = owner
     this.address = address
     this.port = port
+    this.isScoped = address.includes('%')
     this.name = sockaddr(family, address, port)
   }
 }

@@ -101,13 +101,16 @@ class Sources {
   }
 
   #remember(place: number, words: Uint32Array, at: number): PeerAddress {
+    const source = readSource(words, at)
+    // The interface of that number may get another name.
+    if (source.address.includes('%')) return source
     const start = place * SOCKADDR_WORDS
     this.#words.copyWithin(start + SOCKADDR_WORDS, start, start + SOCKADDR_WORDS)
     this.#addresses[place + 1] = this.#addresses[place]
+    const length = wordsOf(words, at)
     for (let index = 0; index < SOCKADDR_WORDS; index += 1) {
-      this.#words[start + index] = index < wordsOf(words, at) ? (words[at + index] as number) : 0
+      this.#words[start + index] = index < length ? (words[at + index] as number) : 0
     }
-    const source = readSource(words, at)
     this.#addresses[place] = source
     return source
   }

@@ -43,6 +43,9 @@ export class Stage {
   /** What is told afterwards. */
   readonly callbacks = new Callbacks()
 
+  /** There is no later tick. */
+  isLast = false
+
   readonly #slot = { arena: this.arena, offset: 0 }
   readonly #sent: (Sent | undefined)[] = new Array(STAGE_DATAGRAMS).fill(undefined)
   readonly #runs: Run[] = Array.from({ length: STAGE_DATAGRAMS }, () => new Run())
@@ -57,8 +60,11 @@ export class Stage {
   #scheduled = false
 
   constructor() {
-    // What was sent has left, also where the process ends in the same tick.
-    process.on('exit', () => this.flush())
+    // What was sent has left, also where the process ends in the same tick, or sends while it ends.
+    process.on('exit', () => {
+      this.isLast = true
+      this.flush()
+    })
   }
 
   /** Room for one datagram, until add() or the next reserve(). */

@@ -181,7 +181,7 @@ t.test(
 t.test('what was sent in the last tick of the process has left', async t => {
   const { arrived, to } = await receiver(t)
   const program = fileURLToPath(new URL('last-words.ts', import.meta.url))
-  const how = ['exit', 'exception']
+  const how = ['exit', 'exception', 'late']
   const ends = how.map(each =>
     launch(t, process.execPath, [...process.execArgv, program, `${to.port}`, each]).ended(60_000),
   )

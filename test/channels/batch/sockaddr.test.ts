@@ -44,6 +44,7 @@ t.test('a zone is the name of an interface or its number', async t => {
   const lo = sockaddr(6, 'fe80::1%lo', 1) as Uint32Array
   t.equal(lo[6], 1, 'the first interface of every system')
   t.same(sourceAt(lo, 0), { address: 'fe80::1%lo', port: 1 })
+  t.not(sourceAt(lo, 0), sourceAt(lo, 0), 'not remembered: an interface can be given another name')
   lo[6] = 0x7fff_fff0
   t.same(sourceAt(lo, 0), { address: 'fe80::1%2147483632', port: 1 }, 'of a link that is gone')
 })
