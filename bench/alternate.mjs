@@ -16,7 +16,8 @@ import { once } from 'node:events'
 export async function alternate(subjects, rounds, onRound) {
   const processes = makeProcesses()
   try {
-    return await processes.alternate(subjects, rounds, onRound)
+    const { samples } = await processes.alternate(subjects, rounds, onRound)
+    return samples
   } finally {
     await processes.stop()
   }
@@ -24,7 +25,8 @@ export async function alternate(subjects, rounds, onRound) {
 
 /**
  * For several benches whose subjects keep their processes from one to the next. `alternate` is as
- * above; a lasting subject is known by its key.
+ * above; a lasting subject is known by its key. One that is `foreign` may fail: then it has no
+ * measurements, but is named with the reason in `failed`.
  */
 export function makeProcesses() {
   const lasting = new Map()
@@ -33,20 +35,35 @@ export function makeProcesses() {
   return {
     async alternate(subjects, rounds, onRound) {
       const samples = Object.fromEntries(subjects.map(({ key }) => [key, []]))
+      const failed = []
       for (const subject of subjects.filter(each => each.lasting)) {
-        const child = lasting.get(subject.key) ?? start(subject, started)
-        lasting.set(subject.key, child)
-        await ask(child, subject)
+        if (!lasting.has(subject.key)) lasting.set(subject.key, start(subject, started))
+        await tried(subject, async () => ask(lasting.get(subject.key), subject))
       }
       for (let round = 1; round <= rounds; round++) {
         onRound(round)
         for (const subject of subjects) {
-          const child = lasting.get(subject.key) ?? start(subject, started)
-          samples[subject.key].push(await ask(child, subject))
-          if (!subject.lasting) await stop(child)
+          if (subject.key in samples) await tried(subject, () => measure(subject))
         }
       }
-      return samples
+      return { samples, failed }
+
+      async function measure(subject) {
+        const child = lasting.get(subject.key) ?? start(subject, started)
+        samples[subject.key].push(await ask(child, subject))
+        if (!subject.lasting) await stop(child)
+      }
+
+      async function tried(subject, act) {
+        try {
+          await act()
+        } catch ({ message }) {
+          if (!subject.foreign) throw new Error(`${subject.key}: ${message}`)
+          failed.push({ key: subject.key, why: message })
+          delete samples[subject.key]
+          lasting.delete(subject.key)
+        }
+      }
     },
 
     async stop() {

@@ -114,9 +114,10 @@ async function measure(bench, processes) {
   const name = `${bench.kind}, ${bench.title}`
   progress(name)
   const all = Math.ceil(rounds * bench.rounds)
-  const samples = await processes.alternate(subjectsOf(bench), all, round => {
+  const { samples, failed } = await processes.alternate(subjectsOf(bench), all, round => {
     progress(`${name}  ${round} of ${all}`)
   })
+  for (const { key, why } of failed) leftOut.push({ key, why: `${name}: ${why}` })
   results.push(summarise(bench, samples))
   measurements.push({ kind: bench.kind, title: bench.title, samples })
 }
@@ -158,7 +159,8 @@ function subjectsOf(bench) {
     }
     const file = key === 'limit' ? 'limit-worker.mjs' : 'worker.mjs'
     const module = new URL(`./datagrams/${file}`, import.meta.url)
-    const ours = { key, lasting: warmUp > 0, module, task: { ...task, build } }
+    const foreign = key === 'limit' || packages.includes(key)
+    const ours = { key, foreign, lasting: warmUp > 0, module, task: { ...task, build } }
     if (!(before && key.startsWith('ours'))) return ours
     if (key.includes('batch') && !beforeHasBatch) return ours
     return [{ ...ours, key: beforeOf(key), task: { ...ours.task, build: before } }, ours]
