@@ -8,6 +8,7 @@ import { openBatchSocket } from '../../channels/batch/open-socket.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { NativeDescriptor } from '../../providers/provider.js'
 import { noBatch } from './channel-choice.js'
+import { canceled } from './errors.js'
 import { handleOf } from './handle.js'
 import { typeOf } from './resolver.js'
 import type { DgramState } from './state.js'
@@ -19,13 +20,16 @@ export function usesOwnSocket({ channelChoice, reuse }: DgramState): boolean {
 /**
  * Before every binding. Where Node does not take such a socket, it makes its own as ever, and the
  * channel is the portable one, unless the other was asked for.
- * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE; EPROTO where others could take the port (R9)
+ * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE; EPROTO where others could take the port (R9);
+ * ECANCELED where the handle was closed while the address was looked up
  */
 export function openOwnSocket(
   socket: Socket,
   state: DgramState,
   adopt: (made: NativeDescriptor) => Error | undefined,
 ): void {
+  // That number is perhaps another socket's by now.
+  if (state.descriptor !== -1 && handleOf(socket) !== state.handle) throw canceled()
   if (state.descriptor === -1) {
     const failure = opened(socket, state, adopt)
     if (failure) {

@@ -231,6 +231,33 @@ for (const channel of kinds) {
     if (process.platform === 'linux') t.equal(option(second, SO_REUSEADDR), 0)
   })
 
+  t.test(`${channel}: closed between two bindings, it touches no descriptor of others`, async t => {
+    if (process.platform !== 'linux') return t.pass('its options are set elsewhere')
+    const security = { ...(await identified()), sharePort: true }
+    const other = await madeAndBound(t, { channel })
+    let answer: (() => void) | undefined
+    const lookup = ((host: string, _family: number, found: (...args: unknown[]) => void) => {
+      const literal = () => found(null, LOOPBACK, 4)
+      if (host === LOOPBACK) literal()
+      else answer = literal
+    }) as unknown as NonNullable<Options['lookup']>
+    const socket = await made(t, { channel, security, reusePort: true, lookup })
+    socket.bind(other.address().port, LOOPBACK)
+    t.match(await once(socket, 'error'), [{ code: 'EADDRINUSE' }])
+    // Its descriptor is there, and is closed before the second name is found.
+    const { descriptor } = stateOf(socket)
+    socket.bind(0, 'later')
+    socket.close()
+    await event(socket, 'close')
+    // Whoever asks next is given that number.
+    const heirs = [await madeAndBound(t, { channel }), await madeAndBound(t, { channel })]
+    t.equal(linux.getsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT), 0, 'the number is in use')
+    answer?.()
+    await new Promise(setImmediate)
+    t.equal(linux.getsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT), 0, 'nobody may share its port')
+    for (const heir of heirs) t.equal(option(heir, SO_REUSEPORT), 0)
+  })
+
   t.test(`${channel}: reuseAddr and reusePort, where the settings allow it`, async t => {
     if (process.platform !== 'linux') return t.pass('their meaning differs elsewhere')
     for (const [options, name] of [
