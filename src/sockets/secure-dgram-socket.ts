@@ -1,8 +1,9 @@
 /**
  * A dgram.Socket whose datagrams are secured: one socket, many peers, each authenticated.
  *
- * It is the plain socket itself. What the network brings is caught in emit('message'), so that nothing
- * raw can reach a listener, and what the endpoint gives leaves by the base's own send().
+ * It is the plain socket itself. What the endpoint gives leaves by the socket's channel, and what the
+ * channel brings goes to the endpoint: where node:dgram reads, it is caught in emit('message'), so that
+ * nothing raw can reach a listener.
  */
 
 import { AsyncResource } from 'node:async_hooks'

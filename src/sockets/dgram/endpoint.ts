@@ -40,8 +40,7 @@ export interface SecureRemoteInfo extends RemoteInfo {
   targetName?: string | undefined
 }
 
-/** Of the module and not of the global object, where Node looks it up anew for each message. */
-/** Datagrams of handshakes that wait for the system. */
+/** Datagrams of handshakes that wait for the system, as many as in a batch channel. */
 const MOST_FLIGHTS_QUEUED = 1024
 
 const clock = { now: () => performance.now(), wallTime: () => Date.now() }

@@ -1,8 +1,8 @@
 /**
  * Makes the socket of the system before Node does, where it must be prepared: one whose packets the
- * system secures, on Windows any that is to have its port for itself (R9), and on Linux one that a
- * channel of ours reads. Node's handle opens it inside the look-up that bind() begins with, so bind()
- * stays Node's.
+ * system secures, on Windows any that is to have its port for itself (R9), and on Linux one that the
+ * batch channel reads or that shares its port. Node's handle opens it inside the look-up that bind()
+ * begins with, so bind() stays Node's.
  */
 import type { Socket } from 'node:dgram'
 import { SocketSecurityError } from '../../model/errors.js'

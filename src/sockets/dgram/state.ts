@@ -44,7 +44,7 @@ export class DgramState {
   channelOption: ChannelKind | null = null
   /** How its datagrams are to travel; null before there is an endpoint. */
   channelChoice: ChannelChoice | null = null
-  /** How its datagrams travel; null before the first one. */
+  /** How its datagrams travel; null before it is bound, and with the portable one before the first leaves. */
   channel: DatagramChannel | null = null
   /** Where the system secures the packets. */
   native: NativeMode | null = null
@@ -66,7 +66,7 @@ export class DgramState {
   boundExplicitly = false
   /** Node's handle with the socket that was prepared for it, where one had to be. */
   handle: UdpHandle | null = null
-  /** The descriptor of that socket, where it is for a channel of ours. */
+  /** The descriptor of that socket, where it is of our own making on Linux; else -1. */
   descriptor = -1
   /** Gives up waiting for what the system does before the socket is bound or connected. */
   giveUp: (() => void) | null = null
