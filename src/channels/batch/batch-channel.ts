@@ -101,7 +101,10 @@ export class BatchChannel implements DatagramChannel {
     this.#writable?.close()
   }
 
-  /** What is sent in answer leaves when all has been read; a tick just for that would cost as much as the sending. */
+  /**
+   * What is sent in answer leaves when all has been read, or earlier where that takes long; a tick just
+   * for it would cost as much as the sending.
+   */
   #read(): void {
     const departures = stage()
     const holds = departures.hold()

@@ -105,7 +105,7 @@ export class Outgoing implements Departing {
     if (this.#blocked || this.#closed || route.name === undefined)
       this.#detain(this.#stage.unstaged(length), route, sent)
     else this.#add(this.#stage.add(length, sent), length, route)
-    if (this.#stage.isLast) this.#stage.flush()
+    if (this.#stage.isDue()) this.#stage.flush()
   }
 
   /** What is not to leave now. */

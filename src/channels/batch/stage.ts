@@ -2,6 +2,7 @@
  * Where the datagrams of a thread stand that leave when this tick is over: those of all its
  * sockets, one behind the other in one memory, which the system reads them from.
  */
+import { performance } from 'node:perf_hooks'
 import process, { nextTick } from 'node:process'
 import { type Arena, createArena } from '../../../lib/memory.js'
 import type { Slot } from '../../providers/datagram-provider.js'
@@ -13,6 +14,9 @@ import type { Route } from './route.js'
 export const STAGE_BYTES = 256 * 1024
 /** As many messages as sendmmsg takes at once (UIO_MAXIOV). */
 export const STAGE_DATAGRAMS = 1024
+
+/** How long what was committed waits at most, in milliseconds, while listeners of what is read take their time. */
+const PATIENCE_MS = 1
 
 /** Whose datagrams stand here. */
 export interface Departing {
@@ -58,6 +62,10 @@ export class Stage {
   #bytes = 0
   #reserved = 0
   #scheduled = false
+  /** Somebody reads: commits since hold(), and when the second of them was. */
+  #held = false
+  #heldCommits = 0
+  #heldSince = 0
 
   constructor() {
     // What was sent has left, also where the process ends in the same tick, or sends while it ends.
@@ -141,12 +149,32 @@ export class Stage {
   hold(): boolean {
     if (this.#scheduled) return false
     this.#scheduled = true
+    this.#held = true
+    this.#heldCommits = 0
     return true
   }
 
   /** What was committed since leaves, and callbacks are called. */
   release(): void {
+    this.#held = false
     this.#tick()
+  }
+
+  /**
+   * Asked after each commit: must it leave before the tick is over? There is no later one, or what is
+   * read takes its listeners so long that the first answer would wait for the last. Who answers one or
+   * two messages pays for no look at the clock.
+   */
+  isDue(): boolean {
+    if (this.isLast) return true
+    if (!this.#held) return false
+    this.#heldCommits += 1
+    if (this.#heldCommits === 1) return false
+    const now = performance.now()
+    if (this.#heldCommits === 2) this.#heldSince = now
+    if (now - this.#heldSince < PATIENCE_MS) return false
+    this.#heldSince = now
+    return true
   }
 
   readonly #tick = () => {

@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os'
 import t from 'tap'
-import { STAGE_BYTES } from '../../../src/channels/batch/stage.js'
+import { STAGE_BYTES, stage } from '../../../src/channels/batch/stage.js'
 import type { Datagram } from './fake-system.js'
 import { commit, destination, sending, tickOver } from './sending.js'
 
@@ -255,6 +255,24 @@ t.test('who sends again from the callback does not stop the event loop', async t
     commit(outgoing, 'x', to, again)
   })
   t.ok(sent < 1000, `${sent} callbacks in one turn`)
+})
+
+t.test('answers to what is read leave when the reading is over, or takes long', async t => {
+  const { outgoing, system } = sending()
+  const to = destination(1)
+  t.ok(stage().hold(), 'no tick is scheduled')
+  for (const text of ['one', 'two']) commit(outgoing, text, to)
+  t.same(system.calls, [], 'not yet')
+  const end = performance.now() + 2
+  while (performance.now() < end);
+  commit(outgoing, 'six', to)
+  t.same(texts(system.left), ['one', 'two', 'six'], 'its listeners took their time')
+  commit(outgoing, 'ten', to)
+  stage().release()
+  t.same(texts(system.left), ['one', 'two', 'six', 'ten'])
+  const { length } = system.calls
+  await tickOver()
+  t.equal(system.calls.length, length, 'there was no tick for it')
 })
 
 t.test('two sockets in one tick', async t => {
