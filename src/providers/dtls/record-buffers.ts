@@ -31,9 +31,10 @@ let watching = false
 export function keepAwake(association: Sleeper): void {
   awake.set(association, -1)
   if (awake.size > AWAKE_LIMIT) {
-    const [oldest] = awake.keys()
-    awake.delete(oldest as Sleeper)
-    oldest?.sleep()
+    const oldest = awake.keys().next().value as Sleeper
+    awake.delete(oldest)
+    // One that cannot now is asked again.
+    if (!oldest.sleep()) awake.set(oldest, -1)
   }
   // A clock of the process's, and not the endpoint's: nothing that a peer can see depends on it.
   if (!watching) watch()

@@ -58,11 +58,17 @@ t.test('who cannot give its memory back now is asked again', async t => {
 })
 
 t.test('there is a limit to how many are awake: the oldest gives way', async t => {
-  const many = Array.from({ length: AWAKE_LIMIT + 2 }, () => dozer())
+  let busy = true
+  const stubborn = dozer(() => !busy)
+  keepAwake(stubborn)
+  const many = Array.from({ length: AWAKE_LIMIT + 1 }, () => dozer())
   for (const each of many) keepAwake(each)
   t.same(
     many.filter(each => each.slept > 0),
-    many.slice(0, 2),
+    many.slice(0, 1),
   )
+  t.equal(stubborn.slept, 1)
+  busy = false
   await until(() => many.every(each => each.slept === 1))
+  t.equal(stubborn.slept, 2, 'who could not give it back then is asked again')
 })
