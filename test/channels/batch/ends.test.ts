@@ -15,5 +15,5 @@ t.test('worker threads that are terminated, or exit, in every state', async t =>
   const program = await inOneFile(t, new URL('ends-program.ts', import.meta.url))
   const running = launch(t, process.execPath, [program])
   t.same(await running.ended(100_000), { code: 0, signal: null }, running.output)
-  t.match(running.output, /no descriptor is left\n$/)
+  t.match(running.output, /no descriptor is left\nended beginning and ending\n$/)
 })
