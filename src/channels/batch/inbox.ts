@@ -1,7 +1,6 @@
 /**
  * The memory that recvmmsg writes to: one for a thread, since what it brings has been dealt with
- * before the next call. Its struct mmsghdr (sys/socket.h) are those of a machine of 64 bits whose
- * little end is first.
+ * before the next call.
  */
 import {
   MSG_CTRUNC,
@@ -11,8 +10,25 @@ import {
   SOL_UDP,
   UDP_GRO,
 } from '../../../lib/linux-sockets.js'
-import { type Arena, createArena, type Pointer } from '../../../lib/memory.js'
+import { type Arena, createArena } from '../../../lib/memory.js'
 import type { PeerAddress } from '../../providers/datagram-provider.js'
+import {
+  cmsgData,
+  cmsgLevel,
+  cmsgType,
+  iovLen,
+  msgControl,
+  msgControllen,
+  msgFlags,
+  msgIov,
+  msgIovlen,
+  msgLen,
+  msgName,
+  msgNamelen,
+  setPointer,
+  sizeofIovec,
+  sizeofMmsghdr,
+} from './mmsghdr.js'
 import { SOCKADDR_WORDS, sourceAt } from './sockaddr.js'
 
 /**
@@ -25,8 +41,6 @@ const messageBytes = 65535
 /** No multiple of a page: the beginnings of messages must not displace each other from the cache. */
 const messageStride = 65536 + 17 * 64
 
-const sizeofMmsghdr = 64
-const sizeofIovec = 16
 const sizeofName = SOCKADDR_WORDS * 4
 /** More than CMSG_SPACE(sizeof(int)): nothing else is asked for. */
 const sizeofControl = 64
@@ -37,16 +51,6 @@ const namesAt = iovecsAt + INBOX_MESSAGES * sizeofIovec
 const controlsAt = namesAt + INBOX_MESSAGES * sizeofName
 const messagesAt = controlsAt + INBOX_MESSAGES * sizeofControl
 const inboxBytes = messagesAt + INBOX_MESSAGES * messageStride
-
-/** Of a struct mmsghdr, in words of 32 bits. */
-const MSG_NAME = 0
-const MSG_NAMELEN = 2
-const MSG_IOV = 4
-const MSG_IOVLEN = 6
-const MSG_CONTROL = 8
-const MSG_CONTROLLEN = 10
-const MSG_FLAGS = 12
-const MSG_LEN = 14
 
 /** What one call has brought, until the next one. */
 export interface Received {
@@ -73,16 +77,17 @@ export class Inbox implements Received {
   constructor() {
     const { bytes, address } = this.#arena
     bytes.fill(0, 0, messagesAt)
-    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, messagesAt / 4)
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, messagesAt / 4)
+    this.#words = words
     for (let index = 0; index < INBOX_MESSAGES; index += 1) {
       const header = headerOf(index)
       const iovecAt = iovecsAt + index * sizeofIovec
-      this.#setPointer(header + MSG_NAME, address + namesAt + index * sizeofName)
-      this.#setPointer(header + MSG_IOV, address + iovecAt)
-      this.#words[header + MSG_IOVLEN] = 1
-      this.#setPointer(header + MSG_CONTROL, address + controlsAt + index * sizeofControl)
-      this.#setPointer(iovecAt / 4, address + messagesAt + index * messageStride)
-      this.#words[iovecAt / 4 + 2] = messageBytes
+      setPointer(words, header + msgName, address + namesAt + index * sizeofName)
+      setPointer(words, header + msgIov, address + iovecAt)
+      words[header + msgIovlen] = 1
+      setPointer(words, header + msgControl, address + controlsAt + index * sizeofControl)
+      setPointer(words, iovecAt / 4, address + messagesAt + index * messageStride)
+      words[iovecAt / 4 + iovLen] = messageBytes
     }
   }
 
@@ -97,17 +102,17 @@ export class Inbox implements Received {
   /** Not to be kept. */
   message(index: number): Buffer {
     const start = messagesAt + index * messageStride
-    const length = this.#words[headerOf(index) + MSG_LEN] as number
+    const length = this.#words[headerOf(index) + msgLen] as number
     return this.#arena.bytes.subarray(start, start + length)
   }
 
   /** Datagrams in that message are of so many bytes, but the last; 0 where it has not come whole. */
   segment(index: number): number {
     const header = headerOf(index)
-    if (((this.#words[header + MSG_FLAGS] as number) & (MSG_TRUNC | MSG_CTRUNC)) !== 0) return 0
+    if (((this.#words[header + msgFlags] as number) & (MSG_TRUNC | MSG_CTRUNC)) !== 0) return 0
     // An empty datagram is one of at most so many bytes, too.
-    const length = (this.#words[header + MSG_LEN] as number) || 1
-    const controls = this.#words[header + MSG_CONTROLLEN] as number
+    const length = (this.#words[header + msgLen] as number) || 1
+    const controls = this.#words[header + msgControllen] as number
     return controls === 0 ? length : this.#groSize(index, controls) || length
   }
 
@@ -118,8 +123,8 @@ export class Inbox implements Received {
   #prepare(): void {
     for (let index = 0; index < this.#used; index += 1) {
       const header = headerOf(index)
-      this.#words[header + MSG_NAMELEN] = sizeofName
-      this.#words[header + MSG_CONTROLLEN] = sizeofControl
+      this.#words[header + msgNamelen] = sizeofName
+      this.#words[header + msgControllen] = sizeofControl
     }
   }
 
@@ -127,21 +132,15 @@ export class Inbox implements Received {
   #groSize(index: number, length: number): number {
     let at = (controlsAt + index * sizeofControl) / 4
     const end = at + length / 4
-    // struct cmsghdr: its length in 8 bytes, level, type, data; the next one 8 bytes aligned.
-    while (at + 4 < end) {
+    // The next one is aligned to 8 bytes.
+    while (at + cmsgData < end) {
       const size = this.#words[at] as number
-      if (this.#words[at + 2] === SOL_UDP && this.#words[at + 3] === UDP_GRO)
-        return this.#words[at + 4] as number
+      if (this.#words[at + cmsgLevel] === SOL_UDP && this.#words[at + cmsgType] === UDP_GRO)
+        return this.#words[at + cmsgData] as number
       if (size < 16) break
       at += Math.ceil(size / 8) * 2
     }
     return 0
-  }
-
-  /** A user's address has at most 57 bits on these machines. */
-  #setPointer(word: number, pointer: Pointer): void {
-    this.#words[word] = pointer % 2 ** 32
-    this.#words[word + 1] = Math.floor(pointer / 2 ** 32)
   }
 }
 

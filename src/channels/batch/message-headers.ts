@@ -1,15 +1,26 @@
-/**
- * The vector of struct mmsghdr (sys/socket.h) that sendmmsg reads, on a machine of 64 bits whose
- * little end is first. One for a thread, filled anew for each call.
- */
+/** The vector of struct mmsghdr that sendmmsg reads. One for a thread, filled anew for each call. */
 import { SOL_UDP, UDP_SEGMENT } from '../../../lib/linux-sockets.js'
 import { type Arena, createArena, type Pointer } from '../../../lib/memory.js'
+import {
+  cmsgData,
+  cmsgLevel,
+  cmsgType,
+  iovLen,
+  msgControl,
+  msgControllen,
+  msgIov,
+  msgIovlen,
+  msgName,
+  msgNamelen,
+  setPointer,
+  sizeofIovec,
+  sizeofMmsghdr,
+} from './mmsghdr.js'
 import { SOCKADDR_WORDS } from './sockaddr.js'
 import { STAGE_DATAGRAMS, type Stage } from './stage.js'
 
 /** Messages in one call: their headers stay in the first cache. */
 export const HEADERS = 256
-export const sizeofMmsghdr = 64
 
 /** CMSG_SPACE and CMSG_LEN of a uint16_t. */
 const segmentControlSpace = 24
@@ -18,24 +29,12 @@ const segmentControlLength = 18
 // What each message has for itself, in bytes.
 const sizeofName = SOCKADDR_WORDS * 4
 const sizeofControl = 32
-const sizeofIovec = 16
 // Where they stand, one table behind the other; the vector is first.
 const namesAt = HEADERS * sizeofMmsghdr
 /** One more, for a datagram without a header. */
 const controlsAt = namesAt + (HEADERS + 1) * sizeofName
 const iovecsAt = controlsAt + HEADERS * sizeofControl
 const arenaBytes = iovecsAt + STAGE_DATAGRAMS * sizeofIovec
-
-// Words of a struct mmsghdr, and of a control message.
-const msgName = 0
-const msgNamelen = 2
-const msgIov = 4
-const msgIovlen = 6
-const msgControl = 8
-const msgControllen = 10
-const cmsgLevel = 2
-const cmsgType = 3
-const cmsgData = 4
 
 export class MessageHeaders {
   readonly #stage: Stage
@@ -129,17 +128,11 @@ export class MessageHeaders {
         left -= 1
       } while (left > 0 && offsets[datagram] === end)
       setPointer(words, at, arena.address + start)
-      words[at + 2] = end - start
+      words[at + iovLen] = end - start
       at += sizeofIovec / 4
       pieces += 1
     }
     this.#iovecs += pieces
     return pieces
   }
-}
-
-/** As two words; what is too large for one is cut off by the array itself. */
-function setPointer(words: Uint32Array, at: number, pointer: Pointer): void {
-  words[at] = pointer
-  words[at + 1] = pointer / 0x1_0000_0000
 }
