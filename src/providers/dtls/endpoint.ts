@@ -140,8 +140,14 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     port: number,
   ): number {
     if (this.#closed) return datagrams.length
-    const peer = this.#findPeer(address, port)
-    return peer === undefined ? offset : peer.receiveRun(datagrams, offset, segment)
+    try {
+      const peer = this.#findPeer(address, port)
+      return peer === undefined ? offset : peer.receiveRun(datagrams, offset, segment)
+    } catch (error) {
+      // One by one then: what has been taken already is an old record, which nobody takes twice.
+      tell(peerText(address, port), 'a run of datagrams could not be worked on: %s', error)
+      return offset
+    }
   }
 
   /** A ClientHello can begin something; everything else of a stranger is dropped. */

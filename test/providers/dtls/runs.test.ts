@@ -5,6 +5,7 @@
  */
 import t, { type Test } from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import type { Association } from '../../../src/providers/dtls/association.js'
 import { type Random, seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
 import { clientHello, record } from './hellos.js'
@@ -317,7 +318,51 @@ t.test('a listener can end the peer, or all, in the middle of a run', async t =>
   }
 })
 
-t.test('a listener answers, and throws, in the middle of a run', async t => {
+t.test(
+  'a listener that throws in the middle of a run misses nothing, and its error is the process’s',
+  async t => {
+    const each = world(t)
+    const { server } = each
+    const { run, segment } = runOf(each, 40)
+    const uncaught: unknown[] = []
+    const listener = (error: Error) => uncaught.push(error.message)
+    process.on('uncaughtException', listener)
+    t.teardown(() => process.off('uncaughtException', listener))
+    server.onMessage = () => {
+      if (server.messages.length % 10 === 0) throw new Error(`thrown at ${server.messages.length}`)
+    }
+    each.arrive(run, segment)
+    t.equal(server.messages.length, 41)
+    await new Promise(setImmediate)
+    t.same(
+      uncaught,
+      [10, 20, 30, 40].map(count => `thrown at ${count}`),
+    )
+  },
+)
+
+t.test('a run that cannot be worked on is taken one by one, and harms no other', async t => {
+  const each = world(t)
+  const { server } = each
+  const { run, segment } = runOf(each, 40)
+  const association = server.associations.at(-1) as Association
+  const { receiveRun } = association
+  // Once before anything is taken, once after.
+  association.receiveRun = () => {
+    throw new Error('not foreseen')
+  }
+  each.arrive(run.subarray(0, 20 * segment), segment)
+  t.equal(server.messages.length, 21)
+  association.receiveRun = (...args) => {
+    receiveRun.apply(association, args)
+    throw new Error('not foreseen')
+  }
+  each.arrive(run.subarray(20 * segment), segment)
+  t.equal(server.messages.length, 41, 'each once')
+  t.equal(new Set(server.messages).size, 41)
+})
+
+t.test('a listener answers in the middle of a run', async t => {
   const each = world(t)
   const { client, server } = each
   const { run, segment } = runOf(each, 40)
