@@ -35,6 +35,7 @@ for (const last of [1, 3, 64, 150]) {
     t.equal(String((await answered)[0]), 'last words')
     // Whatever still stood in some queue would have come by now.
     await new Promise(setImmediate)
-    t.same(heard, burst.slice(0, last), 'in order, and nothing after it')
+    t.equal(heard.length, last, 'nothing after it')
+    t.same(heard.slice(0, last), burst.slice(0, last), 'and all before it, in order')
   })
 }
