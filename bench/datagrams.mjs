@@ -83,6 +83,11 @@ for (const ends of new Set(wanted.map(bench => bench.ends))) {
   const processes = makeProcesses()
   try {
     for (const bench of wanted.filter(each => each.ends === ends)) await measure(bench, processes)
+  } catch ({ message }) {
+    // What was measured before is not lost.
+    progress('')
+    console.error(`FAILED: ${ends}: ${message}`)
+    process.exitCode = 1
   } finally {
     await processes.stop()
   }

@@ -33,6 +33,8 @@ export function makeSubject({ subject, build, credentials, resume = true }) {
       return eachConnected(dgram)
     case 'ours':
       return ours(build, { resume, ...serverOnly(credentials) })
+    case 'ours-crowd':
+      return crowd(build, { resume, ...serverOnly(credentials) })
     case 'ours-batch':
       return ours(build, { channel: 'batch', ...serverOnly(credentials) })
     case 'ours-batch-connected':
@@ -68,6 +70,13 @@ export async function channelMissing(build, channel, credentials) {
   } catch ({ message }) {
     return message
   }
+}
+
+/** Its clients are portable: each takes one descriptor, and not two, of those that a process may have. */
+function crowd(build, how) {
+  const { serve } = ours(build, how)
+  const { dial } = ours(build, { ...how, channel: 'portable' })
+  return { serve, dial }
 }
 
 function ours(build, { atServer, atClient, ...how }) {
