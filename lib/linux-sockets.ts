@@ -2,7 +2,7 @@
  * Linux's socket calls, from the C library inside the process: a socket of our own making, to be
  * adopted by Node with its options set already. Thin and without state; errors come back as -errno.
  */
-import { constants } from 'node:os'
+import { failure } from './errno.js'
 import { loadKoffi } from './koffi.js'
 import type { Pointer } from './memory.js'
 
@@ -40,24 +40,24 @@ export const UDP_MAX_BYTES = 65507
 /** A new socket's descriptor, which the caller owns; or -errno. */
 export function socket(domain: number, type: number, protocol: number): number {
   const fd = calls().socket(domain, type, protocol) as number
-  return fd < 0 ? -loadKoffi().errno() : fd
+  return fd < 0 ? failure() : fd
 }
 
 /** Sets an option of type int: 0 or -errno. */
 export function setsockopt(fd: number, level: number, name: number, value: number): number {
-  return calls().setsockopt(fd, level, name, [value], 4) === 0 ? 0 : -loadKoffi().errno()
+  return calls().setsockopt(fd, level, name, [value], 4) === 0 ? 0 : failure()
 }
 
 /** An option of type int; or -errno. */
 export function getsockopt(fd: number, level: number, name: number): number {
   const value = [0]
   const result = calls().getsockopt(fd, level, name, value, [4])
-  return result === 0 ? (value[0] as number) : -loadKoffi().errno()
+  return result === 0 ? (value[0] as number) : failure()
 }
 
 /** 0 or -errno. */
 export function close(fd: number): number {
-  return calls().close(fd) === 0 ? 0 : -loadKoffi().errno()
+  return calls().close(fd) === 0 ? 0 : failure()
 }
 
 /**
@@ -114,11 +114,6 @@ export function if_nametoindex(name: string): number {
 /** Writes the name of an interface, with a zero behind it: at most 16 bytes. Whether there is one. */
 export function if_indextoname(index: number, into: Pointer): boolean {
   return calls().if_indextoname(index, into) !== 0
-}
-
-/** -errno, and never 0: a call that failed must not look like one that did nothing. */
-function failure(): number {
-  return -(loadKoffi().errno() || constants.errno.EIO)
 }
 
 let declared: ReturnType<typeof declare> | undefined
