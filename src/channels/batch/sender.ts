@@ -1,6 +1,6 @@
 /** Gives runs of datagrams to the system: in one call where it can, and whatever it says to that. */
 import { constants } from 'node:os'
-import { MSG_DONTWAIT, sendmmsg, sendto } from '../../../lib/linux-sockets.js'
+import * as linux from '../../../lib/linux-sockets.js'
 import type { Pointer } from '../../../lib/memory.js'
 import { HEADERS, MessageHeaders } from './message-headers.js'
 import { isPassing, mayBeIcmp, refusesSegments } from './refusals.js'
@@ -9,20 +9,10 @@ import { sockaddrBytes } from './sockaddr.js'
 import type { Run, Stage } from './stage.js'
 import { systemError } from './system-error.js'
 
-/** The system calls; a test gives its own. As in lib/linux-sockets.ts. */
-export interface SendCalls {
-  sendto(
-    fd: number,
-    data: Pointer,
-    length: number,
-    flags: number,
-    name: Pointer,
-    nameLength: number,
-  ): number
-  sendmmsg(fd: number, vector: Pointer, count: number, flags: number): number
-}
+/** The system calls; a test gives its own. */
+export type SendCalls = Pick<typeof linux, 'sendto' | 'sendmmsg'>
 
-export const systemCalls: SendCalls = { sendto, sendmmsg }
+export const systemCalls: SendCalls = { sendto: linux.sendto, sendmmsg: linux.sendmmsg }
 
 /** What the system had no room for: from that datagram of that run on. */
 export interface Rest {
@@ -79,7 +69,7 @@ export class Sender {
     let run = first
     for (let at = 0; at < messages; ) {
       const vector = this.#headers.addressOf(at)
-      let passed = this.#calls.sendmmsg(this.#fd, vector, messages - at, MSG_DONTWAIT)
+      let passed = this.#calls.sendmmsg(this.#fd, vector, messages - at, linux.MSG_DONTWAIT)
       if (passed <= 0) {
         const rest = this.#refused(run, vector, -passed || EIO)
         if (rest !== undefined) return rest
@@ -115,7 +105,7 @@ export class Sender {
     const route = run.route as Route
     let reason = errno
     if (this.connected && mayBeIcmp(errno)) {
-      const again = this.#calls.sendmmsg(this.#fd, header, 1, MSG_DONTWAIT)
+      const again = this.#calls.sendmmsg(this.#fd, header, 1, linux.MSG_DONTWAIT)
       if (again !== -errno) this.#icmpError(systemError(-errno, 'send', route))
       if (again > 0) return undefined
       reason = -again || EIO
@@ -152,10 +142,10 @@ export class Sender {
     const length = sizes[datagram] as number
     const name = route.isPeer ? 0 : this.#headers.setName(route.name as Uint32Array)
     const nameBytes = route.isPeer ? 0 : this.#nameBytes
-    const result = this.#calls.sendto(this.#fd, data, length, MSG_DONTWAIT, name, nameBytes)
+    const result = this.#calls.sendto(this.#fd, data, length, linux.MSG_DONTWAIT, name, nameBytes)
     if (result >= 0) return 0
     if (!this.connected || !mayBeIcmp(-result)) return -result
-    const again = this.#calls.sendto(this.#fd, data, length, MSG_DONTWAIT, name, nameBytes)
+    const again = this.#calls.sendto(this.#fd, data, length, linux.MSG_DONTWAIT, name, nameBytes)
     if (again !== result) this.#icmpError(systemError(result, 'send', route))
     return again >= 0 ? 0 : -again
   }
