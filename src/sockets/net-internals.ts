@@ -7,7 +7,15 @@ import nodeNet, { type Socket } from 'node:net'
 export const net = { ...nodeNet }
 
 /** net.Socket's own methods, to be called with whatever the application gave. */
-export const netSocket = net.Socket.prototype as Loose<Socket> & Internals
+export const netSocket = methodsOf(net.Socket.prototype) as Loose<Socket> & Internals
+
+/** The methods and accessors of a prototype as they are now, whatever patches it later. */
+export function methodsOf(prototype: object): object {
+  return Object.create(
+    Object.getPrototypeOf(prototype),
+    Object.getOwnPropertyDescriptors(prototype),
+  )
+}
 
 type Loose<T> = {
   [K in keyof T]: T[K] extends (...args: never[]) => unknown

@@ -16,11 +16,11 @@ import { connectArguments } from './connect-arguments.js'
 import { type ListenObserver, putUnder } from './native/listening.js'
 import { ownSocket } from './native/own-socket.js'
 import { createNativeAcceptor } from './native/server.js'
-import { internals, net } from './net-internals.js'
+import { internals, methodsOf, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import type { TypedEvents } from './typed-events.js'
 
-const base = net.Server.prototype
+const base = methodsOf(net.Server.prototype) as typeof net.Server.prototype
 const baseEmit = base.emit as (this: object, event: string | symbol, ...args: unknown[]) => boolean
 const baseListen = base.listen as (this: object, ...args: unknown[]) => unknown
 

@@ -3,11 +3,12 @@
  * patching dgram must not send us round in circles.
  */
 import nodeDgram, { type Socket } from 'node:dgram'
+import { methodsOf } from '../net-internals.js'
 
 export const dgram = { ...nodeDgram }
 
 /** dgram.Socket's own methods, to be called with whatever the application gave. */
-export const dgramSocket = dgram.Socket.prototype as Loose<Socket> & {
+export const dgramSocket = methodsOf(dgram.Socket.prototype) as Loose<Socket> & {
   bindSync?: (this: object, ...args: unknown[]) => AddressOfSocket
   connectSync?: (this: object, ...args: unknown[]) => void
 }
