@@ -3,13 +3,14 @@
  * the peer's name, the server's acceptance, and only then the channel is handed over.
  */
 import type { X509Certificate } from 'node:crypto'
-import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
+import { isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import nodeTls, { type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { SocketSecurityError } from '../../model/errors.js'
 import { checkCertificate } from '../../model/peer-identity.js'
 import { allowClearTimeout } from '../../model/policy.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
+import { connectInClear } from '../clear-connection.js'
 import { warnOfKeylog } from '../keylog.js'
 import type { Connection, Dial, DialObserver, DialRequest } from '../provider.js'
 import { acceptanceByte, hasAcceptance, withAcceptance } from './acceptance.js'
@@ -20,8 +21,7 @@ import { firstAnswer } from './first-answer.js'
 import { peerCertificate, withoutChain } from './peer-certificate.js'
 import { dropSessions, keepSession, sessionEnd, sessionKey, takeSession } from './session-cache.js'
 
-// Taken now: a program that secures others by patching net and tls must not send us round in circles.
-const net = { ...nodeNet }
+// Taken now: a program that secures others by patching tls must not send us round in circles.
 const tls = { ...nodeTls }
 
 /** Connects, secures, and reports to the observer. */
@@ -181,7 +181,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   /** R15: another connection, without TLS. */
   function stayClear(): void {
     abandon()
-    const channel = net.connect(sameAddress())
+    const channel = connectInClear(sameAddress())
     follow(channel)
     listen('connect', () => established(channel, clearConnection))
     listen('error', failed)
@@ -335,7 +335,7 @@ function keepSessionsOf(
 /** The name for SNI: the host that the peer must prove to be, else the host that was dialled. Addresses are not sent (RFC 6066, section 3). */
 function serverName(targetName: TargetName, host: string): string | undefined {
   const name = targetName.kind === 'dns' || targetName.kind === 'spn' ? targetName.host : host
-  return net.isIP(name) === 0 ? name : undefined
+  return isIP(name) === 0 ? name : undefined
 }
 
 /** node:net's own options; no TLS option of theirs can reach the handshake. */

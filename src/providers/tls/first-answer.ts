@@ -3,12 +3,13 @@
  * very first byte decides, as it does at our server. An error of a handshake does not: OpenSSL
  * reports a TLS answer that turns into something else just like one that was never TLS.
  */
-import nodeNet, { type Socket, type TcpNetConnectOpts } from 'node:net'
+import type { Socket, TcpNetConnectOpts } from 'node:net'
 import { Duplex } from 'node:stream'
 import nodeTls, { type ConnectionOptions } from 'node:tls'
+import { connectInClear } from '../clear-connection.js'
 import { isContentType } from './content-type.js'
 
-const net = { ...nodeNet }
+// Taken now: a program that secures others by patching tls must not send us round in circles.
 const tls = { ...nodeTls }
 
 export type FirstAnswer = 'tls' | 'other' | 'none'
@@ -25,7 +26,7 @@ export function firstAnswer(
   done: (answer: FirstAnswer) => void,
 ): Socket {
   let settled = false
-  const raw = net.connect(netOptions)
+  const raw = connectInClear(netOptions)
   const timer = setTimeout(() => settle('none'), patience).unref()
   // OpenSSL writes the ClientHello; what comes back is only looked at.
   const hello = new Duplex({
