@@ -3,13 +3,13 @@ import { invalid, kindOf, SocketSecurityError, show } from './errors.js'
 import { copy, isView, plainObject } from './setting-values.js'
 
 /** Our own pre-shared key: exactly these two. */
-export interface OwnPsk {
+export interface OwnPsk<Key = NodeJS.ArrayBufferView> {
   readonly identity: string
-  readonly key: NodeJS.ArrayBufferView
+  readonly key: Key
 }
 /** The pre-shared keys that we accept: by identity, or a function that looks them up. */
-export type AcceptedPsk =
-  | Readonly<Record<string, NodeJS.ArrayBufferView>>
+export type AcceptedPsk<Key = NodeJS.ArrayBufferView> =
+  | Readonly<Record<string, Key>>
   | ((identity: string) => NodeJS.ArrayBufferView | null | undefined)
 
 export interface ParsedPsk {

@@ -19,8 +19,8 @@ export class CredentialFile {
   ) {}
 }
 
-/** What is in a file: the value itself, one line of text, a key in hexadecimal, or the one or the other. */
-type Form = 'bytes' | 'line' | 'hex' | 'bytes or hex'
+/** What is in a file: the value itself, one line of text, or a key in hexadecimal. */
+type Form = 'bytes' | 'line' | 'hex'
 
 /**
  * The settings with a CredentialFile for each `file:` URL, and a copy of every other credential;
@@ -59,24 +59,12 @@ export function fillInMarks(located: object): AnySettings {
   return mapCredentials(located, value => {
     if (!(value instanceof CredentialFile)) return value
     const mark = `${nonce} ${value.path}`
-    if (value.form === 'line') return mark
-    // As long as ticketKeys must be.
-    return value.form === 'bytes or hex' ? ticketMark(mark) : Buffer.from(mark)
+    return value.form === 'line' ? mark : Buffer.from(mark)
   })
 }
 
 /** Nobody's credential is a mark. */
 const nonce = randomBytes(16).toString('hex')
-const ticketMarks = new Map<string, Buffer>()
-
-function ticketMark(mark: string): Buffer {
-  let bytes = ticketMarks.get(mark)
-  if (bytes === undefined) {
-    bytes = randomBytes(48)
-    ticketMarks.set(mark, bytes)
-  }
-  return bytes
-}
 
 type Replace = (value: unknown, setting: string, form: Form, secret: boolean) => unknown
 
@@ -89,25 +77,24 @@ function mapCredentials(settings: object | null | undefined, replace: Replace): 
   return mapped
 }
 
-type Map_ = (value: unknown, key: string, replace: Replace) => unknown
+type Mapping = (value: unknown, key: string, replace: Replace) => unknown
 
-const credentials: Record<string, Map_> = {
+const credentials: Record<string, Mapping> = {
   cert: oneOrMore((value, key, replace) => replace(value, key, 'bytes', false)),
   key: oneOrMore(withPassphrase('pem')),
   pfx: oneOrMore(withPassphrase('buf')),
   passphrase: (value, key, replace) => replace(value, key, 'line', true),
   ca: oneOrMore((value, key, replace) => replace(value, key, 'bytes', false)),
   crl: oneOrMore((value, key, replace) => replace(value, key, 'bytes', false)),
-  ticketKeys: (value, key, replace) => replace(value, key, 'bytes or hex', true),
   psk: oneOrMore(presharedKeys),
 }
 
-function oneOrMore(map: Map_): Map_ {
+function oneOrMore(map: Mapping): Mapping {
   return (value, key, replace) =>
     Array.isArray(value) ? value.map(each => map(each, key, replace)) : map(value, key, replace)
 }
 
-function withPassphrase(field: 'pem' | 'buf'): Map_ {
+function withPassphrase(field: 'pem' | 'buf'): Mapping {
   return (value, key, replace) => {
     if (!isPlain(value)) return replace(value, key, 'bytes', true)
     const { [field]: content, passphrase, ...others } = value
@@ -135,7 +122,8 @@ function presharedKeys(value: unknown, key: string, replace: Replace): unknown {
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !isView(value) && !isUrl(value)
+  if (typeof value !== 'object' || value === null || isView(value)) return false
+  return !isUrl(value) && !(value instanceof CredentialFile)
 }
 
 /** By its shape: a test runner may have another global URL than we. */
@@ -163,7 +151,6 @@ function decoded({ setting, path, form }: CredentialFile, contents: Buffer): Buf
   if (form === 'line') return contents.toString('utf8').replace(/\r?\n$/, '')
   const text = contents.toString('latin1').replaceAll(/\s/g, '')
   if (/^([0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')
-  if (form === 'bytes or hex') return contents
   throw new SocketSecurityError(
     'EINVAL',
     `${setting} in ${path} is no key in hexadecimal: write one with openssl rand -hex 32`,
