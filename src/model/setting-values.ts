@@ -2,6 +2,8 @@
  * The checks of single settings. Each returns a copy that nobody else can change, or throws EINVAL
  * that names the setting; where a secret may stand, its kind and not its value.
  */
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 
 export type Check = (key: string, value: unknown) => unknown
@@ -39,6 +41,19 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): Chec
       throw invalid(`security.${key}`, value, `give a whole number ${range}`, syscall)
     return value
   }
+}
+
+/** Whether, or where: relative to the working directory as it is now. */
+export function keylogFile(key: string, value: unknown): unknown {
+  if (typeof value === 'boolean') return value
+  if (typeof value === 'string' && value !== '' && !value.includes('\0')) return resolve(value)
+  if (value instanceof URL && value.protocol === 'file:') return fileURLToPath(value)
+  throw invalid(
+    `security.${key}`,
+    value,
+    "give true for the event 'keylog', or the path of a file too",
+    syscall,
+  )
 }
 
 export function oneOf(...allowed: string[]): Check {

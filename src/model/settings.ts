@@ -18,6 +18,7 @@ import {
   boolean,
   bytes,
   type Check,
+  keylogFile,
   milliseconds,
   oneOf,
   oneOrMore,
@@ -98,8 +99,11 @@ export interface SecuritySettings {
   readonly handshakeTimeout?: number
   /** Server: 48 bytes that encrypt session tickets; the same in several processes lets clients resume at any of them. */
   readonly ticketKeys?: NodeJS.ArrayBufferView
-  /** Dangerous: emit `'keylog'` with the secrets of every connection. Default: false. */
-  readonly keylog?: boolean
+  /**
+   * Dangerous: emit `'keylog'` with the secrets of every connection. A path or a `file:` URL: append
+   * them to that file as well, which nobody else may read. Default: false.
+   */
+  readonly keylog?: boolean | string | URL
   /** Allow other sockets on the same port (reusePort, cluster). Default: false. */
   readonly sharePort?: boolean
   /** IPsec's own settings; only with `protocol: 'ipsec'`. */
@@ -151,13 +155,15 @@ export interface DatagramSettings {
 /** Settings after parsing: complete, checked, copied and frozen. Those of the other kind of socket have their defaults. */
 export interface ParsedSettings
   extends Omit<SecuritySettings, 'protocol' | 'psk' | 'maxVersion' | 'ipsec' | Completed>,
-    Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion'>,
+    Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion' | 'keylog'>,
     DatagramSettings,
     ParsedPsk {
   readonly kind: SocketKind
   readonly protocol: 'tls' | 'ipsec'
   readonly minVersion: TlsVersion | DtlsVersion
   readonly maxVersion?: TlsVersion | DtlsVersion
+  /** A string is the absolute path of a file. */
+  readonly keylog: boolean | string
   /** Always there for `'ipsec'`, never for anything else. */
   readonly ipsec?: ParsedIpsecSettings
   /** A digest of the contents: equal for equal settings, different for different ones. */
@@ -200,7 +206,7 @@ const streamChecks: Record<keyof SecuritySettings, Check> = {
   rejectUnauthorized: boolean,
   handshakeTimeout: milliseconds,
   ticketKeys: bytes(48),
-  keylog: boolean,
+  keylog: keylogFile,
   sharePort: boolean,
   ipsec: parseIpsecSettings,
 }
@@ -374,7 +380,7 @@ function complete(
     requestCert,
     rejectUnauthorized,
     handshakeTimeout: settings.handshakeTimeout ?? policy.handshakeTimeout,
-    keylog: settings.keylog ?? false,
+    keylog: (settings.keylog as boolean | string | undefined) ?? false,
     sharePort: settings.sharePort ?? false,
     ...(protocol === 'ipsec' ? { ipsec: settings.ipsec ?? defaultIpsecSettings } : {}),
     fingerprint,

@@ -97,6 +97,11 @@ export interface Destination extends PeerAddress {
 export interface Slot {
   readonly arena: Arena
   readonly offset: number
+  /**
+   * Where it may be written later than before commit(): tells what must be called before the datagram
+   * is read, or anything else written. That throws where there is none: then nothing may leave.
+   */
+  owe?(fill: () => void): void
 }
 
 /** Called once, when the message has left or never will: as the callback of dgram's send(). */
@@ -223,7 +228,7 @@ export interface EndpointObserver {
   peerError(error: Error, peer: PeerAddress): void
   /** A peer's security has ended. */
   peerClosed(peer: PeerAddress): void
-  /** Only with `keylog: true`. */
+  /** Only with the setting `keylog`. */
   keylog(line: Buffer, peer: PeerAddress): void
 }
 

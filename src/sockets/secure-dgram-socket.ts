@@ -582,7 +582,7 @@ export interface SecureDgramSocketEvents {
   peerError: [error: Error, peer: PeerAddress]
   /** The security of a peer has ended. */
   peerClose: [peer: PeerAddress]
-  /** Only with `keylog: true`: a line of the NSS key log format, the secrets of that peer. */
+  /** Only with the setting `keylog`: a line of the NSS key log format, the secrets of that peer. */
   keylog: [line: Buffer, peer: PeerAddress]
 }
 

@@ -116,7 +116,7 @@ export interface SecureServerEvents {
   tlsClientError: [error: Error, socket: Socket]
   /** allowInsecure lets this connection in although it is clear; just before 'connection'. */
   insecure: [socket: SecureSocket]
-  /** Only with `keylog: true`: a line of the NSS key log format, the secrets of that connection. */
+  /** Only with the setting `keylog`: a line of the NSS key log format, the secrets of that connection. */
   keylog: [line: Buffer, socket: Socket]
 }
 

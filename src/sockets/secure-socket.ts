@@ -386,7 +386,7 @@ Object.defineProperties(SecureSocketClass.prototype, {
 export interface SecureSocketEvents {
   /** allowInsecure left this connection clear; just before 'connect'. */
   insecure: [info: SecurityInfo]
-  /** Only with `keylog: true`: a line of the NSS key log format, the secrets of this connection. */
+  /** Only with the setting `keylog`: a line of the NSS key log format, the secrets of this connection. */
   keylog: [line: Buffer]
 }
 

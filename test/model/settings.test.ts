@@ -29,6 +29,7 @@ t.test('what is set wins over the default, each by itself', async t => {
     ['requestCert', true],
     ['rejectUnauthorized', false],
     ['keylog', true],
+    ['keylog', '/var/log/app.keys'],
     ['sharePort', true],
     ['ca', 'pem'],
     ['ca', []],

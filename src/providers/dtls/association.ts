@@ -22,7 +22,7 @@ import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { MAX_MESSAGE_BYTES, type Slot } from '../datagram-provider.js'
-import { warnOfKeylog } from '../keylog.js'
+import { wantsDatagramKeylog, warnOfKeylog } from '../keylog.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { suiteOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed } from './clear-records.js'
@@ -74,7 +74,7 @@ export interface AssociationListener {
   onClosed(): void
   /** Client: what can be resumed (the DER form of an SSL_SESSION, secrets included). */
   onSession(session: Buffer): void
-  /** Only with `keylog: true`: a line in NSS's format, without its line end. Node's --tls-keylog does not apply to datagrams. */
+  /** Only where a key log is wanted: a line in NSS's format, with its line end, as node:tls gives it. */
   onKeylog(line: Buffer): void
 }
 
@@ -166,7 +166,7 @@ export class Association implements Callee, Sleeper {
     else checkServerCredentials(settings, targetName)
     this.#context = dtlsContext(settings, role)
     this.#verification = new Verification(options)
-    if (settings.keylog) warnOfKeylog()
+    if (wantsDatagramKeylog(settings)) warnOfKeylog()
   }
 
   get state(): AssociationState {
@@ -359,7 +359,7 @@ export class Association implements Callee, Sleeper {
 
   /** @internal */
   keylog(line: string): void {
-    this.#untold.push(['onKeylog', Buffer.from(line)])
+    this.#untold.push(['onKeylog', Buffer.from(`${line}\n`)])
   }
 
   /** @internal Microseconds. */

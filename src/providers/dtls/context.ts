@@ -21,6 +21,7 @@ import {
 } from '../../../lib/openssl.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
+import { wantsDatagramKeylog } from '../keylog.js'
 import type { AssociationRole } from './association-options.js'
 import { trustStore, useIdentity } from './certificates.js'
 import { type Means, useCipherSuites } from './cipher-suites.js'
@@ -111,7 +112,7 @@ function createContext(settings: ParsedSettings, role: AssociationRole): DtlsCon
       if (alpn) lib.SSL_CTX_set_alpn_select_cb(handle, callbacks.selectAlpn, 0)
     }
     if (settings.srtp.length > 0) offerSrtp(handle, settings.srtp)
-    if (settings.keylog) lib.SSL_CTX_set_keylog_callback(handle, callbacks.keylog)
+    if (wantsDatagramKeylog(settings)) lib.SSL_CTX_set_keylog_callback(handle, callbacks.keylog)
     const context = { handle, alpn }
     leaked.register(context, () => lib.SSL_CTX_free(handle))
     return context

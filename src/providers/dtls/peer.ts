@@ -14,6 +14,7 @@ import type { Destination, DropReason, PeerAddress, SendCallback } from '../data
 import { MessageQueue } from '../datagrams/message-queue.js'
 import { rethrowLater, safely } from '../datagrams/safely.js'
 import type { Sleeper } from '../datagrams/timers.js'
+import { logDatagrams } from '../keylog.js'
 import { nextWake, tickCurrent } from './ageing.js'
 import { abandon, open, serve, sessionKeyOf, startClient } from './beginning.js'
 import { handshakeFailed, tickHandshake } from './failing.js'
@@ -276,8 +277,10 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   }
 
   linkKeylog(_link: Link, line: Buffer): void {
-    const { observer } = this.context
-    safely(() => observer.keylog(line, this.where))
+    const { observer, settings } = this.context
+    logDatagrams(settings, line)
+    // Node's own option asks for the file, and not for the event.
+    if (settings.keylog) safely(() => observer.keylog(line, this.where))
   }
 
   /** There will be no security with it now: whoever waits for it is told. */

@@ -10,7 +10,7 @@ import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/e
 import { checkValidity } from '../../model/peer-identity.js'
 import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
 import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
-import { warnOfKeylog } from '../keylog.js'
+import { logStream, warnOfKeylog } from '../keylog.js'
 import type { AcceptObserver, Acceptor } from '../provider.js'
 import {
   acceptanceByte,
@@ -141,7 +141,10 @@ function internalServer(
   })
   if (settings.keylog) {
     warnOfKeylog()
-    server.on('keylog', (line, channel) => observer.keylog(line, channel))
+    server.on('keylog', (line, channel) => {
+      logStream(settings, line)
+      observer.keylog(line, channel)
+    })
   }
   return server
 }

@@ -11,7 +11,7 @@ import { allowClearTimeout } from '../../model/policy.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 import { connectInClear } from '../clear-connection.js'
-import { warnOfKeylog } from '../keylog.js'
+import { logStream, warnOfKeylog } from '../keylog.js'
 import type { Connection, Dial, DialObserver, DialRequest } from '../provider.js'
 import { acceptanceByte, hasAcceptance, withAcceptance } from './acceptance.js'
 import { clearConnection, TlsConnection } from './connection.js'
@@ -82,7 +82,10 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
     listen('session', (data: Buffer) => early.push(data))
     if (settings.keylog) {
       warnOfKeylog()
-      channel.on('keylog', line => observer.event('keylog', [line]))
+      channel.on('keylog', line => {
+        logStream(settings, line)
+        observer.event('keylog', [line])
+      })
     }
     listen('connect', () => {
       startTimer(settings.handshakeTimeout, () => failed(handshakeTimeout(settings, peer)))

@@ -398,7 +398,7 @@ t.test('nothing but the secured can send', t => {
 t.test('keylog gives the secrets, only where it was asked for', async t => {
   const warned = new Promise<Error>(resolve => process.once('warning', resolve))
   const pair = handshake({ client: { ...client, keylog: true }, server, targetName: 'localhost' })
-  t.match(pair.client.keylog, [/^CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}$/])
+  t.match(pair.client.keylog, [/^CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}\n$/])
   t.match(pair.client.keylog[0], pair.client.association.random?.toString('hex'))
   t.same(pair.server.keylog, [])
   t.match(await warned, { message: /keylog/ })
