@@ -28,20 +28,30 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await once(unchangeable.listen(0, '127.0.0.1'), 'listening')
 
   const authority = await createAuthority()
-  const identity = await createIdentity({ authority, names: ['host/echo.example.com'] })
-  const hop = await secureHop({ port: unchangeable.address().port, host: '127.0.0.1' }, identity)
+  const [echo, alice, mallory] = await Promise.all([
+    createIdentity({ authority, names: ['host/echo.example.com'] }),
+    createIdentity({ authority, names: ['spiffe://example.com/alice'] }),
+    createIdentity({ names: ['spiffe://example.com/alice'] }), // signed by nobody
+  ])
+  const target = { port: unchangeable.address().port, host: '127.0.0.1' }
+  const hop = await secureHop(target, { ...echo, requestCert: true })
 
-  const socket = createConnection({
-    host: '127.0.0.1',
-    port: hop.address().port,
-    peerTargetName: 'host/echo.example.com',
-    security: { ca: authority.cert },
-  })
-  socket.end('hello through the hop')
-  let echo = ''
-  for await (const text of socket.setEncoding('utf8')) echo += text
-  console.log(echo)
-
+  console.log(await say('hello through the hop', alice, 'host/echo.example.com'))
+  console.log(await say('hello', alice, 'host/bank.example.com'))
+  console.log(await say('hello', { ...mallory, ca: authority.cert }, 'host/echo.example.com'))
   hop.close()
   unchangeable.close()
+
+  async function say(text, security, peerTargetName) {
+    const { port } = hop.address()
+    const socket = createConnection({ host: '127.0.0.1', port, peerTargetName, security })
+    socket.end(text)
+    let answer = ''
+    try {
+      for await (const chunk of socket.setEncoding('utf8')) answer += chunk
+    } catch ({ code }) {
+      return code
+    }
+    return answer
+  }
 }

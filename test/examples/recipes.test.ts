@@ -1,21 +1,30 @@
-/** Every recipe does what it says. The two that need a server of another maker are used as modules. */
+/** Every recipe does what it says. Those that need a server of another maker are used as modules. */
+import type { EventEmitter } from 'node:events'
 import { readdirSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
+import { MqttClient } from 'mqtt'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { SecureServer, type SecureSocket } from '../../src/index.js'
-import { event } from '../support/events.js'
+import { event, failure } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
-import { testIdentity } from '../support/identities.js'
+import { strangerIdentity, testIdentity } from '../support/identities.js'
 import { launch } from '../support/program.js'
+import { clientIdentity } from '../support/secured.js'
+import { mosquitto, postgresql, redis, redisWithTls } from '../support/servers.js'
 import { built, root } from './built.js'
 
 const recipes = join(root, 'examples/recipes')
 const load = (name: string) => import(pathToFileURL(join(recipes, name)).href)
+
+const wrongName = /^ERR_PEER_TARGET_NAME_MISMATCH$/
+/** What a stream's client hears when the server refuses its certificate. */
+const refused = /^ERR_PEER_CLOSED_BEFORE_ACCEPTANCE$/
+/** What a datagram's client hears then. */
+const unknownAuthority = /^ERR_SSL_TLSV1_ALERT_UNKNOWN_CA$/
 
 /** What each prints, line by line. */
 const expected: Record<string, RegExp[]> = {
@@ -24,24 +33,48 @@ const expected: Record<string, RegExp[]> = {
     /^spiffe:\/\/example\.com\/mallory may not read$/,
   ],
   'coap.mjs': [/^\/temperature for sensor-17$/, /^with another key: ERR_(SSL|TLS)_\w+$/],
-  'hop.mjs': [/^hello through the hop$/],
+  'hop.mjs': [/^hello through the hop$/, wrongName, refused],
   'http.mjs': [
-    /^\/first by way of TLSv1\.3$/,
-    /^\/second by way of TLSv1\.3, on the same connection$/,
+    /^\/first for spiffe:\/\/example\.com\/shop$/,
+    /^\/second for spiffe:\/\/example\.com\/shop, on the same connection$/,
+    wrongName,
+    refused,
   ],
   'ioredis.mjs': [],
+  'mqtt.mjs': [
+    /^sensor-17\/temperature: 21\.5$/,
+    /^spiffe:\/\/example\.com\/sensor-17 may not publish sensor-18\/temperature$/,
+    wrongName,
+    refused,
+  ],
+  'mysql2.mjs': [/^spiffe:\/\/example\.com\/shop$/, wrongName, refused],
+  'nodemailer.mjs': [
+    /^Subject: your order, from shop@example\.com$/,
+    /^250 OK: message queued$/,
+    wrongName,
+    refused,
+  ],
   'pg.mjs': [],
   'pinned-key.mjs': [/^ready to print$/, /^with another pin: ERR_PEER_TARGET_NAME_MISMATCH$/],
   'psk.mjs': [/^hello sensor-17$/, /^with another key: ERR_SSL_\w+$/],
   'service.mjs': [/^it is \d{4}-\d\d-\d\dT[\d:.]+Z$/],
-  'snmp.mjs': [
-    /^the router of example\.com$/,
-    /^ERR_PEER_TARGET_NAME_MISMATCH$/,
-    /^ERR_SSL_TLSV1_ALERT_UNKNOWN_CA$/,
+  'snmp.mjs': [/^the router of example\.com$/, wrongName, unknownAuthority],
+  'ssh2.mjs': [/^backup: done$/, wrongName, refused],
+  'statsd.mjs': [
+    /^shop\.orders:1\|c from spiffe:\/\/example\.com\/shop$/,
+    wrongName,
+    unknownAuthority,
   ],
-  'statsd.mjs': [/^shop\.orders:1\|c from spiffe:\/\/example\.com\/shop$/],
-  'undici.mjs': [/^hello from \/undici$/],
-  'ws.mjs': [/^you said: hello$/],
+  'syslog.mjs': [
+    /^<132>.* disk full, by TCP from spiffe:\/\/example\.com\/shop$/,
+    wrongName,
+    refused,
+    /^<132>.* disk full, by UDP from spiffe:\/\/example\.com\/shop$/,
+    wrongName,
+    unknownAuthority,
+  ],
+  'undici.mjs': [/^\/undici for spiffe:\/\/example\.com\/shop$/, wrongName, refused],
+  'ws.mjs': [/^spiffe:\/\/example\.com\/alice said: hello$/, wrongName, refused],
 }
 
 t.before(built)
@@ -64,37 +97,76 @@ for (const [name, lines] of Object.entries(expected)) {
 t.test('ioredis.mjs with a Redis that has TLS of its own', async t => {
   const path = requireProgram(t, 'redis-server')
   if (path === undefined) return
-  const directory = t.testdir()
-  const { ca } = await testIdentity(['localhost'], { directory, file: 'redis' })
-  const port = await freePort()
-  const redis = launch(t, path, [
-    ...['--port', '0', '--bind', '127.0.0.1', '--dir', directory, '--save', ''],
-    ...['--tls-port', String(port), '--tls-auth-clients', 'no'],
-    ...['--tls-cert-file', join(directory, 'redis.crt')],
-    ...['--tls-key-file', join(directory, 'redis.key')],
-    ...['--tls-ca-cert-file', join(directory, 'redis.crt')],
-  ])
-  await redis.said(/eady to accept connections/)
-  await useRedis(t, port, ca)
+  await useRedis(t, await redisWithTls(t, path, await testIdentity(['localhost'])))
 })
 
 t.test('ioredis.mjs and hop.mjs with a Redis that has no TLS', async t => {
   const path = requireProgram(t, 'redis-server')
   if (path === undefined) return
-  // A unix socket, whose path must be short: nothing of Redis can be reached but by the hop.
-  const directory = await mkdtemp(join(tmpdir(), 'redis-'))
-  t.teardown(() => rm(directory, { recursive: true }))
-  const socket = join(directory, 'redis.sock')
-  const redis = launch(t, path, [
-    ...['--port', '0', '--unixsocket', socket, '--dir', directory, '--save', ''],
-  ])
-  await redis.said(/eady to accept connections/)
+  await useRedis(t, await hopTo(t, await redis(t, path)))
+})
 
-  const { secureHop } = await load('hop.mjs')
-  const identity = await testIdentity(['localhost'])
-  const hop = await secureHop({ path: socket }, identity)
-  t.teardown(() => hop.close())
-  await useRedis(t, hop.address().port, identity.ca)
+t.test('mqtt.mjs with mosquitto, which has TLS of its own', async t => {
+  const path = requireProgram(t, 'mosquitto')
+  if (path === undefined) return
+  const port = await mosquitto(t, path, await testIdentity(['localhost']))
+  const { secureStream } = await load('mqtt.mjs')
+  const connect = (security: object, peerTargetName = 'host/localhost') => {
+    const stream = secureStream({ host: '127.0.0.1', port, peerTargetName, security })
+    const client = new MqttClient(stream, { reconnectPeriod: 0 })
+    t.teardown(() => client.endAsync(true))
+    return client as unknown as MqttClient & EventEmitter
+  }
+
+  const client = connect(await clientIdentity())
+  await event(client, 'connect')
+  await client.subscribeAsync('greeting', { qos: 2 })
+  const large = Buffer.alloc(300_000, 'hello ')
+  const message = event(client, 'message')
+  await client.publishAsync('greeting', large, { qos: 2 })
+  t.ok(large.equals((await message)[1] as Buffer))
+
+  const [wrong] = await event(connect(await clientIdentity(), 'host/other.example.com'), 'error')
+  t.match(wrong, { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
+  const stranger = { ...(await strangerIdentity()), ca: (await testIdentity()).ca }
+  const [refusal] = await event(connect(stranger), 'error')
+  t.match(refusal, { code: /^ERR_(PEER_CLOSED_BEFORE_ACCEPTANCE|SSL_TLSV1_ALERT_UNKNOWN_CA)$/ })
+})
+
+t.test('pg.mjs and hop.mjs with a PostgreSQL', async t => {
+  const path = requireProgram(t, 'postgres')
+  if (path === undefined) return
+  const port = await hopTo(t, await postgresql(t, path))
+  const { secureStream } = await load('pg.mjs')
+  const options = { host: 'localhost', port, user: 'postgres', database: 'postgres', ssl: false }
+
+  const pool = new pg.Pool({
+    ...options,
+    stream: secureStream({ security: await clientIdentity() }),
+  })
+  const large = 'x'.repeat(3_000_000)
+  const { rows } = await pool.query('select length($1) as length, $1 as text', [large])
+  t.same(rows, [{ length: large.length, text: large }])
+  const many = Array.from({ length: 20 }, (_, i) => pool.query('select $1::int as i', [i]))
+  t.same(
+    (await Promise.all(many)).map(({ rows: [row] }) => row.i),
+    Array.from({ length: 20 }, (_, i) => i),
+  )
+  await pool.end()
+
+  const wrong = secureStream({
+    peerTargetName: 'host/other.example.com',
+    security: await clientIdentity(),
+  })
+  t.match(await failure(new pg.Client({ ...options, stream: wrong }).connect()), {
+    code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+  })
+  const { cert, key } = await strangerIdentity()
+  const { ca } = await testIdentity()
+  const strange = secureStream({ security: { cert, key, ca } })
+  t.match(await failure(new pg.Client({ ...options, stream: strange }).connect()), {
+    code: 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE',
+  })
 })
 
 t.test('pg.mjs gives pg what it expects of a stream', async t => {
@@ -131,11 +203,12 @@ t.test('pg.mjs gives pg what it expects of a stream', async t => {
   t.same(heard, ['ERR_PEER_TARGET_NAME_MISMATCH', 'close'])
 })
 
-async function useRedis(t: Test, port: number, ca: string) {
+async function useRedis(t: Test, port: number) {
   const { secureConnector } = await load('ioredis.mjs')
   const options = { host: 'localhost', port, retryStrategy: null }
+  const security = await clientIdentity()
 
-  const redis = new Redis({ ...options, Connector: secureConnector({ security: { ca } }) })
+  const redis = new Redis({ ...options, Connector: secureConnector({ security }) })
   const large = 'x'.repeat(3_000_000)
   t.equal(await redis.set('key', large), 'OK')
   t.equal(await redis.get('key'), large)
@@ -145,18 +218,26 @@ async function useRedis(t: Test, port: number, ca: string) {
 
   const wrong = new Redis({
     ...options,
-    Connector: secureConnector({ peerTargetName: 'host/other.example.com', security: { ca } }),
+    Connector: secureConnector({ peerTargetName: 'host/other.example.com', security }),
   })
-  const [error] = (await event(wrong, 'error')) as [NodeJS.ErrnoException]
-  t.equal(error.code, 'ERR_PEER_TARGET_NAME_MISMATCH')
+  t.match(await event(wrong, 'error'), [{ code: 'ERR_PEER_TARGET_NAME_MISMATCH' }])
   wrong.disconnect()
+
+  const { cert, key } = await strangerIdentity()
+  const Connector = secureConnector({ security: { cert, key, ca: security.ca } })
+  const stranger = new Redis({ ...options, Connector })
+  stranger.on('error', () => {})
+  t.match(await failure(stranger.get('key')), { message: /closed/i })
+  stranger.disconnect()
 }
 
-/** Redis cannot choose one itself. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await event(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
+/** The port of a hop for clients of the test authority only, to a server that nothing else can reach. */
+async function hopTo(t: Test, path: string): Promise<number> {
+  const { secureHop } = await load('hop.mjs')
+  const hop = await secureHop(
+    { path },
+    { ...(await testIdentity(['localhost'])), requestCert: true },
+  )
+  t.teardown(() => hop.close())
+  return hop.address().port
 }

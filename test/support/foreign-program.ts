@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Test } from 'tap'
 import { isBelow } from './process.js'
@@ -18,12 +18,27 @@ export function requireProgram(t: Test, name: string): string | undefined {
 }
 
 function findProgram(name: string): string | undefined {
-  // Daemons live in sbin, which is not in every user's PATH.
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  // Daemons live in sbin, which is not in every user's PATH; PostgreSQL's are in nobody's.
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...['/usr/sbin', '/usr/local/sbin'],
+    ...versionFolders('/usr/lib/postgresql', 'bin'),
+  ]
   const endings = process.platform === 'win32' ? ['.exe', '.cmd'] : ['']
   return folders
     .flatMap(folder => endings.map(ending => join(folder, name + ending)))
     .find(isExecutable)
+}
+
+/** Such as /usr/lib/postgresql/15/bin, the newest first. */
+function versionFolders(above: string, below: string): string[] {
+  try {
+    return readdirSync(above)
+      .sort((a, b) => Number(b) - Number(a))
+      .map(version => join(above, version, below))
+  } catch {
+    return []
+  }
 }
 
 function isExecutable(path: string): boolean {
