@@ -2,12 +2,14 @@
  * What a socket is secured by, now: what its application asks for, the administrator's policy, and the
  * files that either names.
  */
+import { SocketSecurityError } from '../model/errors.js'
 import {
   type ApplicationSettings,
   combinedSettings,
   type Use,
 } from '../model/policy/combined-settings.js'
 import type { Policy } from '../model/policy/policy.js'
+import { copy, isView } from '../model/setting-values.js'
 import {
   type DatagramSecuritySettings,
   type ParsedSettings,
@@ -15,8 +17,10 @@ import {
   type SecuritySettings,
   type SocketKind,
 } from '../model/settings.js'
-import { readCredentialFiles } from './credential-files.js'
 import { currentPolicy } from './current-policy.js'
+import { fileSource } from './file-settings.js'
+import { checkSecretFile } from './permissions.js'
+import { isPolicyError } from './policy-errors.js'
 
 export interface SettingsSource {
   /**
@@ -27,7 +31,8 @@ export interface SettingsSource {
 }
 
 /**
- * Settings of a socket, by R10.
+ * Settings of a socket, by R10. They follow the policy: when it was read again, what is secured next is
+ * secured by the new one.
  * @param application what the application asks for; null or absent: nothing (R1)
  * @throws SocketSecurityError EINVAL, EOPNOTSUPP, ERR_POLICY_FORBIDS, ERR_POLICY_INVALID
  */
@@ -45,19 +50,115 @@ export function settingsFor(
   kind: SocketKind,
   use: Use = 'client',
 ): SettingsSource {
-  const policy = currentPolicy()
-  const settings = settingsUnder(policy, application, kind, use)
-  return { current: () => settings }
+  const source = sharedSource(application, kind, use)
+  // What the policy has against it is told now, and not only when somebody connects.
+  source.current()
+  return source
 }
 
-function settingsUnder(
-  policy: Policy | null,
+/**
+ * Which protocol would secure such a socket; where that cannot be said, it fails later and this is
+ * `'tls'`. For what has to be known before the socket exists.
+ */
+export function protocolFor(
+  application: SecuritySettings | null | undefined,
+  kind: 'stream',
+  use: Use,
+): ParsedSettings['protocol'] {
+  try {
+    return settingsFor(application, kind, use).current().protocol
+  } catch {
+    return 'tls'
+  }
+}
+
+class FollowingSource implements SettingsSource {
+  readonly #application: ApplicationSettings
+  readonly #kind: SocketKind
+  readonly #use: Use
+  /** Without a policy. */
+  readonly #alone: SettingsSource
+  #policy: Policy | null = null
+  #under: SettingsSource
+
+  constructor(application: ApplicationSettings, alone: SettingsSource, kind: SocketKind, use: Use) {
+    this.#application = application
+    this.#kind = kind
+    this.#use = use
+    this.#alone = alone
+    this.#under = alone
+  }
+
+  current(): ParsedSettings {
+    const policy = currentPolicy()
+    if (policy !== this.#policy) {
+      this.#under =
+        policy === null
+          ? this.#alone
+          : sourceUnder(policy, this.#application, this.#kind, this.#use)
+      this.#policy = policy
+    }
+    return this.#under.current()
+  }
+}
+
+/** What the same settings, for the same use, share: applications make many sockets of them. */
+const shared = new WeakMap<object, Partial<Record<Use, FollowingSource>>>()
+
+function sharedSource(
   application: ApplicationSettings | null | undefined,
   kind: SocketKind,
   use: Use,
-): ParsedSettings {
-  const alone = parseSettings(application as SecuritySettings, kind as 'stream')
-  if (policy === null) return alone
-  const combined = combinedSettings(policy, { ...application }, kind, use)
-  return parseSettings(readCredentialFiles(combined), kind as 'stream')
+): FollowingSource {
+  const files = fileSource(application, kind)
+  const parsed = files ?? parse(application, kind)
+  let sources = shared.get(parsed)
+  if (sources === undefined) {
+    sources = {}
+    shared.set(parsed, sources)
+  }
+  sources[use] ??= new FollowingSource(
+    copied(application ?? {}) as ApplicationSettings,
+    files ?? { current: () => parsed as ParsedSettings },
+    kind,
+    use,
+  )
+  return sources[use]
+}
+
+/** What the policy makes of it. Its files are read once for all sockets with the same settings. */
+export function sourceUnder(
+  policy: Policy,
+  application: ApplicationSettings,
+  kind: SocketKind,
+  use: Use,
+): SettingsSource {
+  const combined = combinedSettings(policy, application, kind, use)
+  try {
+    const files = fileSource(combined, kind, checkSecretFile)
+    if (files) return files
+    const parsed = parse(combined, kind)
+    return { current: () => parsed }
+  } catch (error) {
+    if (!(error instanceof SocketSecurityError) || isPolicyError(error)) throw error
+    const asked = Object.values(application).some(value => value !== undefined)
+    throw new SocketSecurityError(
+      asked ? 'ERR_POLICY_FORBIDS' : 'ERR_POLICY_INVALID',
+      `${asked ? `the policy ${policy.file} does not go together with these settings` : `the policy ${policy.file} cannot be used`}: ${error.message}`,
+      { cause: error, syscall: 'WSASetSocketSecurity' },
+    )
+  }
+}
+
+function parse(settings: unknown, kind: SocketKind): ParsedSettings {
+  // One of the two overloads; the kind says which.
+  return parseSettings(settings as SecuritySettings, kind as 'stream')
+}
+
+/** As it was when it was given: programs overwrite their keys, and use their objects again. */
+function copied(value: unknown): unknown {
+  if (isView(value)) return copy(value)
+  if (Array.isArray(value)) return value.map(copied)
+  if (typeof value !== 'object' || value === null || value instanceof URL) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, copied(each)]))
 }

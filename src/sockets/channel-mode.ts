@@ -15,19 +15,18 @@ export interface ChannelRequest {
   readonly options: TcpNetConnectOpts
   readonly settings: ParsedSettings
   readonly targetName: TargetName
+  readonly targetNameSet: boolean
 }
 
 /** Connects and secures; 'connect' follows, or the socket is destroyed with the error. */
 export function connectChannel(socket: Socket, request: ChannelRequest): void {
   const state = stateOf(socket)
   const { provider, ...dialled } = request
-  const targetNameSet = state.targetName !== null
   const { securedBefore } = state
   state.dial = provider.dial(
     {
       ...dialled,
       options: withBlockList(socket, dialled.options),
-      targetNameSet,
       securedBefore,
     },
     {

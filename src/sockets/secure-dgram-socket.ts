@@ -14,7 +14,8 @@ import { SocketSecurityError } from '../model/errors.js'
 import { checkPeerQuery, checkSetSecurity, checkSocket, notSocket } from '../model/lifecycle.js'
 import { peerText } from '../model/peer-text.js'
 import type { SecurityInfo } from '../model/security-info.js'
-import { type DatagramSecuritySettings, parseSettings } from '../model/settings.js'
+import type { DatagramSecuritySettings } from '../model/settings.js'
+import { settingsFor } from '../policy/settings-source.js'
 import type { EndpointStats, PeerAddress, PeerStats } from '../providers/datagram-provider.js'
 import { callable } from './callable.js'
 import { deferred, handled } from './completion.js'
@@ -109,9 +110,11 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
     return promised(this, syscall, state => {
       try {
         checkSocket(socketState(state), syscall)
-        const parsed = parseSettings(settings, 'datagram')
+        const source = settingsFor(settings, 'datagram')
         checkSetSecurity(socketState(state))
-        state.settings = parsed
+        state.settings = source.current()
+        state.source = source
+        state.asked = null
         state.securityFailure = null
       } catch (error) {
         // Once it is in use, what it was secured with stays as it is.

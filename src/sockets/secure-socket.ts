@@ -17,8 +17,11 @@ import {
   unsupportedFamily,
 } from '../model/lifecycle.js'
 import type { SecurityInfo } from '../model/security-info.js'
-import { parseSettings, type SecuritySettings } from '../model/settings.js'
+import type { ParsedSettings, SecuritySettings } from '../model/settings.js'
 import { parseHostTargetName, parseTargetNameFor } from '../model/target-name.js'
+import { chosenTargetName } from '../policy/chosen-target-name.js'
+import { isPolicyError } from '../policy/policy-errors.js'
+import { protocolFor, type SettingsSource, settingsFor } from '../policy/settings-source.js'
 import type { Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
@@ -71,9 +74,9 @@ class SecureSocketClass extends TlsReadingSide {
    */
   setSecurity(settings?: SecuritySettings | null): Promise<void> {
     return completion(this, 'securityFailure', 'WSASetSocketSecurity', state => {
-      const parsed = parseSettings(settings)
+      const source = settingsFor(settings, 'stream', 'client')
       checkSetSecurity(socketState(this))
-      state.settings = parsed
+      setSource(state, source)
     })
   }
 
@@ -442,7 +445,7 @@ function baseOptions(options?: SecureSocketOptions | number): SocketConstructorO
     )
   }
   // In channel mode we fill the application's buffer ourselves.
-  return onread !== undefined && _security?.protocol === 'ipsec'
+  return onread !== undefined && protocolFor(_security, 'stream', 'client') === 'ipsec'
     ? ({ ...rest, onread } as SocketConstructorOpts)
     : rest
 }
@@ -459,26 +462,45 @@ function initialise(socket: SecureSocketClass, options?: SecureSocketOptions): v
   if (noDelay) state.noDelay = true
   if (signal) state.signal = signal
   if (keepAlive) state.keepAlive = [true, keepAliveInitialDelay]
-  if (options?.security?.protocol !== 'ipsec') state.onread = onreadGate(onread)
+  if (onread !== undefined && protocolFor(options?.security, 'stream', 'client') !== 'ipsec')
+    state.onread = onreadGate(onread)
   applyOptions(socket, options)
 }
 
-/** Security among the options of the constructor or of connect(): what is wrong is thrown at once. */
+/**
+ * Security among the options of the constructor or of connect(): what is wrong is thrown at once. What
+ * the administrator has forbidden, or done wrong, fails the connect: a program that ran before a policy
+ * came has no reason to catch it here.
+ */
 function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): void {
   const state = stateOf(socket)
   const { security, peerTargetName } = Object(options) as SecurityOptions
   if (security !== undefined) {
-    const settings = parseSettings(security)
-    // The same again, when the same object connects again, is no second setting.
-    const same = settings.fingerprint === state.settings?.fingerprint
-    if (!same) checkSetSecurity(socketState(socket))
-    state.settings = settings
+    try {
+      const source = settingsFor(security, 'stream', 'client')
+      // The same again, when the same object connects again, is no second setting.
+      if (!isSame(state, source)) checkSetSecurity(socketState(socket))
+      setSource(state, source)
+    } catch (error) {
+      if (!isPolicyError(error)) throw error
+      if (!state.connecting) state.asked = security
+    }
   }
   if (peerTargetName !== undefined) {
     const name = parseTargetNameFor(state.settings, peerTargetName)
     checkSetPeerTargetName(socketState(socket))
     state.targetName = name
   }
+}
+
+function isSame({ source, settings }: StreamState, other: SettingsSource): boolean {
+  return source === other || settings?.fingerprint === other.current().fingerprint
+}
+
+function setSource(state: StreamState, source: SettingsSource): void {
+  state.settings = source.current()
+  state.source = source
+  state.asked = null
 }
 
 function socketState(socket: SecureSocketClass): SocketState {
@@ -527,17 +549,20 @@ function connectSecured(
   state: StreamState,
   options: TcpNetConnectOpts,
 ): void {
-  state.settings ??= parseSettings(null) // R1
-  const { settings } = state
+  setSource(state, state.source ?? settingsFor(state.asked, 'stream', 'client')) // R1
+  const settings = state.settings as ParsedSettings
   const provider = streamProvider(settings)
-  const targetName = state.targetName ?? parseHostTargetName(options.host || 'localhost')
+  const host = options.host || 'localhost'
+  const flow = { transport: 'tcp', direction: 'out', host, port: Number(options.port) } as const
+  const chosen = chosenTargetName(state.targetName, settings, flow)
+  const targetName = chosen ?? parseHostTargetName(host)
+  const targetNameSet = chosen !== undefined
   if (provider.mode === 'native') {
     if (state.onread) throw onreadTooLate()
     provider.checkSettings?.(settings)
-    const targetNameSet = state.targetName !== null
     connectNative(socket, { provider, options, settings, targetName, targetNameSet })
   } else {
-    connectChannel(socket, { provider, options, settings, targetName })
+    connectChannel(socket, { provider, options, settings, targetName, targetNameSet })
   }
 }
 

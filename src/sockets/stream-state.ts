@@ -5,8 +5,9 @@
  */
 import type { Socket } from 'node:net'
 import type { SecurityInfo } from '../model/security-info.js'
-import type { ParsedSettings } from '../model/settings.js'
+import type { ParsedSettings, SecuritySettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
+import type { SettingsSource } from '../policy/settings-source.js'
 import type { Connection, Dial } from '../providers/provider.js'
 import type { Deferred } from './completion.js'
 import type { TcpHandle } from './net-internals.js'
@@ -15,6 +16,11 @@ import type { OnreadGate } from './onread.js'
 export class StreamState {
   /** node:net's own handle; null in channel mode. */
   handle: unknown = null
+  /** What was asked for in options while the policy refused it: the connect fails, or finds another policy. */
+  asked: SecuritySettings | null = null
+  /** Where its settings come from, once they are set. */
+  source: SettingsSource | null = null
+  /** The settings as they were when they were asked for last. */
   settings: ParsedSettings | null = null
   targetName: TargetName | null = null
   /** A verb that failed, and was not called with success since: the connect that relies on it fails with it (R12). */
@@ -64,6 +70,11 @@ export function stateOf(socket: object): StreamState {
   const found = holder[key]
   if (found) return found
   const state = new StreamState()
-  Object.defineProperty(socket, key, { value: state })
+  Object.defineProperty(socket, key, { value: state, configurable: true })
   return state
+}
+
+/** It begins anew, as what it is. */
+export function forgetState(socket: object): void {
+  Reflect.deleteProperty(socket, key)
 }

@@ -38,7 +38,7 @@ export function matches(rule: FlowRule, flow: Flow): boolean {
   if (rule.ports !== undefined && !isBetween(flow.port, rule.ports)) return false
   if (rule.host !== undefined && !isNamed(flow.host, rule.host)) return false
   if (rule.addresses === undefined) return true
-  const address = flow.address ?? literal(flow.host)
+  const address = addressOf(flow)
   return address !== undefined && rule.addresses.some(range => includes(range, address))
 }
 
@@ -58,6 +58,7 @@ export function canonicalHost(host: string): string {
   return host.toLowerCase().replace(/\.$/, '')
 }
 
-function literal(host: string | undefined): string | undefined {
-  return host !== undefined && isIP(host) !== 0 ? host : undefined
+/** The peer's address, as far as it is known. */
+export function addressOf({ address, host }: Flow): string | undefined {
+  return address ?? (host !== undefined && isIP(host) !== 0 ? host : undefined)
 }

@@ -3,7 +3,7 @@
 import cluster from 'node:cluster'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
-import { parseSettings } from '../../model/settings.js'
+import { defaultDatagramSettings } from '../../model/policy.js'
 import { hostKey } from './addresses.js'
 import type { DgramState } from './state.js'
 import type { WaitingCall } from './waiting.js'
@@ -49,7 +49,7 @@ export function mustWait(state: DgramState, host: string, port: number): boolean
 
 /** Fails with ENOBUFS where too much waits already. */
 export function wait(state: DgramState, call: WaitingCall): void {
-  const limits = state.settings ?? parseSettings(null, 'datagram')
+  const limits = state.settings ?? defaultDatagramSettings
   if (!state.waiting.add(call, limits)) call.fail(tooMuchWaits(call.host, call.port))
 }
 

@@ -2,11 +2,9 @@
 import type { Socket, SocketOptions } from 'node:dgram'
 import { BlockList } from 'node:net'
 import type { ChannelKind } from '../../channels/channel.js'
-import {
-  type DatagramSecuritySettings,
-  type ParsedSettings,
-  parseSettings,
-} from '../../model/settings.js'
+import type { DatagramSecuritySettings } from '../../model/settings.js'
+import { isPolicyError } from '../../policy/policy-errors.js'
+import { type SettingsSource, settingsFor } from '../../policy/settings-source.js'
 import { channelOption } from './channel-choice.js'
 import type { SecureRemoteInfo } from './endpoint.js'
 import type { Lookup } from './resolver.js'
@@ -30,12 +28,14 @@ export interface Given {
   /** Exists after the base constructor only. */
   state: DgramState | null
   lookup: Lookup | null
-  settings: ParsedSettings | null
+  source: SettingsSource | null
+  /** What was asked for, and the policy refuses. */
+  asked: DatagramSecuritySettings | null
   channel: ChannelKind | null
 }
 
 export function nothingGiven(): Given {
-  return { state: null, lookup: null, settings: null, channel: null }
+  return { state: null, lookup: null, source: null, asked: null, channel: null }
 }
 
 export function baseOptions(
@@ -44,7 +44,7 @@ export function baseOptions(
 ): SocketOptions {
   const options = typeof type === 'object' && type !== null ? type : { type }
   const { security, lookup, channel, ...rest } = options as SecureDgramSocketOptions
-  if (security !== undefined) given.settings = parseSettings(security, 'datagram')
+  if (security !== undefined) readSecurity(security, given)
   given.channel = channelOption(channel)
   // Node says it best what is wrong with one that is no function.
   if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
@@ -52,6 +52,19 @@ export function baseOptions(
   const base: Lookup = (hostname, family, callback) =>
     given.state?.resolver.base(hostname, family, callback)
   return { ...rest, lookup: base as SocketOptions['lookup'] }
+}
+
+/**
+ * What the administrator has forbidden, or done wrong, fails what relies on the settings: a program that
+ * ran before a policy came has no reason to catch it here.
+ */
+function readSecurity(security: DatagramSecuritySettings | null, given: Given): void {
+  try {
+    given.source = settingsFor(security, 'datagram')
+  } catch (error) {
+    if (!isPolicyError(error)) throw error
+    given.asked = security
+  }
 }
 
 export function initialise(
@@ -63,7 +76,9 @@ export function initialise(
   const state = stateOf(socket)
   given.state = state
   state.resolver.custom = given.lookup
-  state.settings = given.settings
+  state.source = given.source
+  state.settings = given.source?.current() ?? null
+  state.asked = given.asked
   state.channelOption = given.channel
   if (typeof listener === 'function') socket.on('message', listener as MessageListener)
   if (typeof type !== 'object') return

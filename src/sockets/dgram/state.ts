@@ -6,8 +6,9 @@
 import type { BlockList } from 'node:net'
 import type { ChannelKind, DatagramChannel } from '../../channels/channel.js'
 import type { SocketState } from '../../model/lifecycle.js'
-import type { ParsedSettings } from '../../model/settings.js'
+import type { DatagramSecuritySettings, ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
+import type { SettingsSource } from '../../policy/settings-source.js'
 import type {
   DatagramEndpoint,
   NativeDatagramProvider,
@@ -34,6 +35,11 @@ export interface NativeMode {
 }
 
 export class DgramState {
+  /** What was asked for in options while the policy refused it: what relies on it fails, or finds another policy. */
+  asked: DatagramSecuritySettings | null = null
+  /** Where its settings come from, once they are set. */
+  source: SettingsSource | null = null
+  /** The settings as they were when they were asked for last. */
   settings: ParsedSettings | null = null
   /** A verb that failed, and was not called with success since: what relies on it fails with it (R12). */
   securityFailure: Error | null = null

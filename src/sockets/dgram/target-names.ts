@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { SocketSecurityError, show } from '../../model/errors.js'
 import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../model/lifecycle.js'
 import { peerText } from '../../model/peer-text.js'
-import { parseSettings } from '../../model/settings.js'
+import { defaultDatagramPolicy } from '../../model/policy.js'
 import { parseTargetNameFor, type TargetName } from '../../model/target-name.js'
 import { hostKey, nameKey, sameAddress } from './addresses.js'
 import { runWaiting } from './binding.js'
@@ -136,7 +136,7 @@ function holdUp({ nameLookups }: DgramState, host: string, more: number): void {
 
 /** A resolver that never answers holds nothing up for longer than a handshake may take. */
 function inTime<T>({ settings }: DgramState, host: string, lookup: Promise<T>): Promise<T> {
-  const milliseconds = (settings ?? parseSettings(null, 'datagram')).handshakeTimeout
+  const milliseconds = (settings ?? defaultDatagramPolicy).handshakeTimeout
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(
