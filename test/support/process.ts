@@ -26,24 +26,30 @@ export function isBelow(name: string): boolean {
   return below?.split(',').includes(name) ?? false
 }
 
+/** Where a process runs, and what its environment has besides that of the test; undefined takes away. */
+export interface Surroundings {
+  cwd?: string
+  env?: Record<string, string | undefined>
+}
+
 export function startProcess(
   path: string,
   args: readonly string[],
-  cwd: string | undefined,
+  surroundings: Surroundings,
   listener: ProcessListener,
 ): Process {
   const start = isBelow(path) ? startBelow : startHere
-  return start(path, args, cwd, listener)
+  return start(path, args, surroundings, listener)
 }
 
 function startHere(
   path: string,
   args: readonly string[],
-  cwd: string | undefined,
+  { cwd, env: own }: Surroundings,
   listener: ProcessListener,
 ): Process {
   // What the machine's administrator has set for OpenSSL must not decide what a test meets.
-  const env = { ...process.env, OPENSSL_CONF: '/dev/null', LC_ALL: 'C' }
+  const env = { ...process.env, OPENSSL_CONF: '/dev/null', LC_ALL: 'C', ...own }
   const child = spawn(path, args, { cwd, env, stdio: 'pipe' })
   for (const output of [child.stdout, child.stderr])
     output.setEncoding('utf8').on('data', text => listener.heard(text))
@@ -62,7 +68,7 @@ function startHere(
 function startBelow(
   program: string,
   args: readonly string[],
-  cwd: string | undefined,
+  { cwd }: Surroundings,
   listener: ProcessListener,
 ): Process {
   const connection = net.connect(Number(port), '127.0.0.1')

@@ -1,6 +1,6 @@
 /** Foreign programs: started with a test, awaited by what they say, and ended with the test. */
 import type { Test } from 'tap'
-import { type Process, startProcess } from './process.js'
+import { type Process, type Surroundings, startProcess } from './process.js'
 
 export interface Exit {
   readonly code: number | null
@@ -12,9 +12,9 @@ export function launch(
   t: Test,
   path: string,
   args: readonly string[],
-  options: { cwd?: string } = {},
+  surroundings: Surroundings = {},
 ): Program {
-  const program = new Program(path, args, options.cwd)
+  const program = new Program(path, args, surroundings)
   t.teardown(() => program.stop())
   return program
 }
@@ -23,9 +23,9 @@ export function launch(
 export async function run(
   path: string,
   args: readonly string[],
-  options: { cwd?: string } = {},
+  surroundings: Surroundings = {},
 ): Promise<string> {
-  const program = new Program(path, args, options.cwd)
+  const program = new Program(path, args, surroundings)
   const { code } = await program.ended()
   if (code !== 0) throw new Error(`${path} ${args.join(' ')}: code ${code}\n${program.output}`)
   return program.output
@@ -38,12 +38,12 @@ export class Program {
   #output = ''
   #exit: Exit | null = null
 
-  constructor(path: string, args: readonly string[], cwd?: string) {
+  constructor(path: string, args: readonly string[], surroundings: Surroundings = {}) {
     this.#command = [path, ...args].join(' ')
     // A test that runs out of time has no teardown.
     const abandoned = () => this.#process.kill('SIGKILL')
     process.once('exit', abandoned)
-    this.#process = startProcess(path, args, cwd, {
+    this.#process = startProcess(path, args, surroundings, {
       heard: text => this.#hear(text),
       closed: (code, signal) => {
         process.off('exit', abandoned)
