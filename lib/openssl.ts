@@ -36,6 +36,11 @@ function declareCrypto(library: LibraryHandle) {
     EVP_sha256: declare<() => Pointer>('intptr_t EVP_sha256()'),
     HMAC: declare<(digest: Pointer, key: Pointer, keyLength: number, data: Pointer, length: number, out: Pointer, outLength: Pointer) => Pointer>('intptr_t HMAC(intptr_t digest, intptr_t key, int keyLength, intptr_t data, size_t length, intptr_t out, intptr_t outLength)'),
 
+    EVP_aes_256_cbc: declare<() => Pointer>('intptr_t EVP_aes_256_cbc()'),
+    EVP_EncryptInit_ex: declare<(ctx: Pointer, cipher: Pointer, engine: Pointer, key: Pointer, iv: Pointer) => number>('int EVP_EncryptInit_ex(intptr_t ctx, intptr_t cipher, intptr_t engine, intptr_t key, intptr_t iv)'),
+    EVP_DecryptInit_ex: declare<(ctx: Pointer, cipher: Pointer, engine: Pointer, key: Pointer, iv: Pointer) => number>('int EVP_DecryptInit_ex(intptr_t ctx, intptr_t cipher, intptr_t engine, intptr_t key, intptr_t iv)'),
+    EVP_MAC_init: declare<(ctx: Pointer, key: Pointer, keyLength: number, parameters: Pointer) => number>('int EVP_MAC_init(intptr_t ctx, intptr_t key, size_t keyLength, intptr_t parameters)'),
+
     BIO_s_mem: declare<() => Pointer>('intptr_t BIO_s_mem()'),
     BIO_new: declare<(method: Pointer) => Pointer>('intptr_t BIO_new(intptr_t method)'),
     BIO_up_ref: declare<(bio: Pointer) => number>('int BIO_up_ref(intptr_t bio)'),
@@ -94,6 +99,7 @@ function declareSsl(library: LibraryHandle) {
     SSL_CTX_use_PrivateKey: declare<(ctx: Pointer, key: Pointer) => number>('int SSL_CTX_use_PrivateKey(intptr_t ctx, intptr_t key)'),
     SSL_CTX_check_private_key: declare<(ctx: Pointer) => number>('int SSL_CTX_check_private_key(intptr_t ctx)'),
     SSL_CTX_set_session_id_context: declare<(ctx: Pointer, id: Pointer, length: number) => number>('int SSL_CTX_set_session_id_context(intptr_t ctx, intptr_t id, unsigned int length)'),
+    SSL_CTX_set_tlsext_ticket_key_evp_cb: declare<(ctx: Pointer, callback: Pointer) => number>('int SSL_CTX_set_tlsext_ticket_key_evp_cb(intptr_t ctx, intptr_t callback)'),
     SSL_CTX_use_psk_identity_hint: declare<(ctx: Pointer, hint: string) => number>('int SSL_CTX_use_psk_identity_hint(intptr_t ctx, const char *hint)'),
     SSL_CTX_set_alpn_protos: declare<(ctx: Pointer, protocols: Pointer, length: number) => number>('int SSL_CTX_set_alpn_protos(intptr_t ctx, intptr_t protocols, unsigned int length)'),
     SSL_CTX_set_psk_client_callback: declare<(ctx: Pointer, callback: Pointer) => void>('void SSL_CTX_set_psk_client_callback(intptr_t ctx, intptr_t callback)'),
@@ -192,6 +198,8 @@ export const callbackTypes = {
     'int secure_socket_select_alpn(intptr_t ssl, intptr_t out, intptr_t outLength, intptr_t offered, unsigned int offeredLength, intptr_t argument)',
   verifyCookie:
     'int secure_socket_verify_cookie(intptr_t ssl, intptr_t cookie, unsigned int length)',
+  ticketKey:
+    'int secure_socket_ticket_key(intptr_t ssl, intptr_t name, intptr_t iv, intptr_t cipher, intptr_t mac, int encrypts)',
   newSession: 'int secure_socket_new_session(intptr_t ssl, intptr_t session)',
   keylog: 'void secure_socket_keylog(intptr_t ssl, str line)',
   timer: 'unsigned int secure_socket_timer(intptr_t ssl, unsigned int microseconds)',
@@ -240,6 +248,9 @@ export const SSL_ERROR_ZERO_RETURN = 6
 export const SSL_TLSEXT_ERR_OK = 0
 export const SSL_TLSEXT_ERR_ALERT_FATAL = 2
 export const OPENSSL_NPN_NEGOTIATED = 1
+// core.h
+export const OSSL_PARAM_UTF8_STRING = 4
+
 
 // bio.h
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130

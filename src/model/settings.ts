@@ -16,7 +16,6 @@ import { defaultDatagramPolicy, defaultDatagramSettings, defaultPolicy } from '.
 import { type AcceptedPsk, type OwnPsk, type ParsedPsk, presharedKeys } from './preshared-keys.js'
 import {
   boolean,
-  bytes,
   type Check,
   keylogFile,
   milliseconds,
@@ -29,6 +28,7 @@ import {
   wholeNumber,
   withPassphrase,
 } from './setting-values.js'
+import { type TicketKeySource, type TicketKeys, ticketKeys } from './ticket-keys.js'
 
 export type { IpsecSettings, ParsedIpsecSettings, Password } from './ipsec-settings.js'
 export type { AcceptedPsk, OwnPsk } from './preshared-keys.js'
@@ -97,8 +97,12 @@ export interface SecuritySettings {
   readonly rejectUnauthorized?: boolean
   /** Milliseconds that a handshake may take. Default: 60000. */
   readonly handshakeTimeout?: number
-  /** Server: 48 bytes that encrypt session tickets; the same in several processes lets clients resume at any of them. */
-  readonly ticketKeys?: NodeJS.ArrayBufferView
+  /**
+   * Server: 48 bytes that encrypt session tickets; the same in several processes lets clients resume
+   * at any of them. A list: the first is the current key, the others still open what they have
+   * encrypted. A function: asked for either while the server runs, so that keys rotate.
+   */
+  readonly ticketKeys?: TicketKeys
   /**
    * Dangerous: emit `'keylog'` with the secrets of every connection. A path or a `file:` URL: append
    * them to that file as well, which nobody else may read. Default: false.
@@ -154,7 +158,10 @@ export interface DatagramSettings {
 
 /** Settings after parsing: complete, checked, copied and frozen. Those of the other kind of socket have their defaults. */
 export interface ParsedSettings
-  extends Omit<SecuritySettings, 'protocol' | 'psk' | 'maxVersion' | 'ipsec' | Completed>,
+  extends Omit<
+      SecuritySettings,
+      'protocol' | 'psk' | 'maxVersion' | 'ticketKeys' | 'ipsec' | Completed
+    >,
     Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion' | 'keylog'>,
     DatagramSettings,
     ParsedPsk {
@@ -162,6 +169,7 @@ export interface ParsedSettings
   readonly protocol: 'tls' | 'ipsec'
   readonly minVersion: TlsVersion | DtlsVersion
   readonly maxVersion?: TlsVersion | DtlsVersion
+  readonly ticketKeys?: TicketKeySource
   /** A string is the absolute path of a file. */
   readonly keylog: boolean | string
   /** Always there for `'ipsec'`, never for anything else. */
@@ -205,7 +213,7 @@ const streamChecks: Record<keyof SecuritySettings, Check> = {
   requestCert: boolean,
   rejectUnauthorized: boolean,
   handshakeTimeout: milliseconds,
-  ticketKeys: bytes(48),
+  ticketKeys,
   keylog: keylogFile,
   sharePort: boolean,
   ipsec: parseIpsecSettings,
@@ -304,10 +312,14 @@ export function parseSettings(
 }
 
 /** What is set, each by itself checked. */
-type CheckedSettings = Omit<SecuritySettings, 'minVersion' | 'maxVersion' | 'ipsec'> &
+type CheckedSettings = Omit<
+  SecuritySettings,
+  'minVersion' | 'maxVersion' | 'ticketKeys' | 'ipsec'
+> &
   Partial<DatagramSettings> & {
     readonly minVersion?: TlsVersion | DtlsVersion
     readonly maxVersion?: TlsVersion | DtlsVersion
+    readonly ticketKeys?: TicketKeySource
     readonly ipsec?: ParsedIpsecSettings
   }
 

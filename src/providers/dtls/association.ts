@@ -23,6 +23,7 @@ import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { MAX_MESSAGE_BYTES, type Slot } from '../datagram-provider.js'
 import { wantsDatagramKeylog, warnOfKeylog } from '../keylog.js'
+import { ticketKeysOf } from '../ticket-keys.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { suiteOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed } from './clear-records.js'
@@ -52,11 +53,13 @@ import {
   openssl,
   type ProtocolList,
 } from './openssl.js'
+  type TicketRequest,
 import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'
 import { Verification } from './verification.js'
+import { openTicket, sealTicket } from './tickets.js'
 
 export type AssociationState = 'new' | 'handshaking' | 'secured' | 'ended'
 
@@ -151,6 +154,8 @@ export class Association implements Callee, Sleeper {
   /** Resumed: when the peer proved its identity, in a handshake that was not; in milliseconds since 1970. */
   provedAt = 0
 
+  /** Server: asked for as it starts, so that nothing of the user's runs inside of OpenSSL. */
+  #ticketKeys: readonly Buffer[] | undefined
   /**
    * @throws SocketSecurityError EINVAL, ENOCREDENTIAL, EPROTO for settings that cannot be used;
    * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where there is no OpenSSL to use
@@ -188,6 +193,7 @@ export class Association implements Callee, Sleeper {
     const ssl = createSsl(this.#options, this.#context)
     this.#ssl = ssl
     leaked.register(this, () => freeSsl(ssl), this)
+    if (this.role === 'server') this.#ticketKeys = ticketKeysOf(this.#settings)
     this.#verification.prepare(ssl)
     if (this.role === 'server') {
       if (hello === undefined || !this.#resumeListening(hello)) {
@@ -365,6 +371,11 @@ export class Association implements Callee, Sleeper {
   /** @internal Microseconds. */
   nextTimeout(previous: number): number {
     const first = (this.#options.retransmitAfter ?? 1000) * 1000
+  /** @internal */
+  ticketKey(request: TicketRequest, seals: boolean): boolean {
+    return (seals ? sealTicket : openTicket)(this.#ticketKeys ?? [], request)
+  }
+
     return previous === 0 ? first : Math.min(previous * 2, maxTimeout)
   }
 

@@ -1,5 +1,4 @@
 /** The SSL_CTX of settings, one for each role: identity, trust, versions, suites and callbacks. */
-import { createHash, hkdfSync } from 'node:crypto'
 import { addressOf, type Pointer } from '../../../lib/memory.js'
 import {
   DTLS1_2_VERSION,
@@ -10,7 +9,6 @@ import {
   SSL_CTRL_SET_MIN_PROTO_VERSION,
   SSL_CTRL_SET_SESS_CACHE_MODE,
   SSL_CTRL_SET_SIGALGS_LIST,
-  SSL_CTRL_SET_TLSEXT_TICKET_KEYS,
   SSL_MODE_NO_AUTO_CHAIN,
   SSL_OP_NO_QUERY_MTU,
   SSL_OP_NO_RENEGOTIATION,
@@ -22,6 +20,7 @@ import {
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { wantsDatagramKeylog } from '../keylog.js'
+import { resumptionContext } from '../resumption.js'
 import type { AssociationRole } from './association-options.js'
 import { trustStore, useIdentity } from './certificates.js'
 import { type Means, useCipherSuites } from './cipher-suites.js'
@@ -162,21 +161,14 @@ function useGroups({ ecdhCurve }: ParsedSettings, ctrl: Ctrl): void {
   openssl().lib.ERR_clear_error()
 }
 
-/** Tickets of other settings, with other trust, are not accepted. */
+/** Without ticketKeys OpenSSL makes keys of its own, for this context. */
 function useTickets(settings: ParsedSettings, handle: Pointer): void {
-  const { lib, scratch } = openssl()
-  scratch.bytes.set(createHash('sha256').update(settings.fingerprint).digest())
-  lib.SSL_CTX_set_session_id_context(handle, scratch.address, 32)
+  const { lib, scratch, callbacks } = openssl()
+  const context = resumptionContext(settings)
+  scratch.bytes.set(context)
+  lib.SSL_CTX_set_session_id_context(handle, scratch.address, context.length)
   if (settings.ticketKeys === undefined) return
-  // OpenSSL wants 80 bytes: a name of 16, and keys of 32 for HMAC and AES-256.
-  const keys = Buffer.from(
-    hkdfSync('sha256', settings.ticketKeys, '', 'secure-socket DTLS ticket keys', 80),
-  )
-  scratch.bytes.set(keys)
-  keys.fill(0)
-  const set = lib.SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, 80, scratch.address)
-  scratch.bytes.fill(0, 0, 80)
-  if (set !== 1) throw unusable('ticketKeys')
+  lib.SSL_CTX_set_tlsext_ticket_key_evp_cb(handle, callbacks.ticketKey)
 }
 
 function offerSrtp(handle: Pointer, profiles: readonly string[]): void {

@@ -3,9 +3,10 @@
  * shows that it receives at the address that it sends from. Ours, so that of a flood of hellos
  * OpenSSL sees nothing but what its HMAC is to be computed of, which has a length that we gave it.
  */
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { ClientHello } from './client-hello.js'
 import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
+import { type CookieSecrets, KEY_LENGTH, STAMP_LENGTH } from './cookie-secrets.js'
 import { explainOpenssl, takeError } from './explain.js'
 import { HELLO_VERIFY_REQUEST } from './handshake-types.js'
 import { openssl } from './openssl.js'
@@ -18,54 +19,39 @@ export interface Cookies {
   request(hello: ClientHello, address: Buffer, port: number): Buffer
 }
 
-/** Milliseconds after which the secret is another; the previous one holds as long again. */
-export const COOKIE_PERIOD = 60_000
 /** An answer to an address that nobody has verified is never longer than this many times the question. */
 export const AMPLIFICATION_LIMIT = 3
 
 /** The time at which it was given, and the tag of that and of whom it was given to. */
-const TIME_LENGTH = 6
 const COOKIE_LENGTH = 32
 /** server_version 2, cookie<0..2^8-1> */
 const BODY_LENGTH = 2 + 1 + COOKIE_LENGTH
 export const HELLO_VERIFY_REQUEST_LENGTH = HEADER_LENGTH + HANDSHAKE_HEADER_LENGTH + BODY_LENGTH
 
-/** @param now milliseconds that never go back */
-export function createCookies(now: () => number): Cookies {
-  let secret = newSecret()
-  let previous = newSecret()
-  let since = now()
-  // The time in a cookie tells nothing of how long we have been running.
-  const epoch = randomInt(2 ** 40) - microseconds(since)
+export function createCookies(secrets: CookieSecrets): Cookies {
   return { givenAt, request }
 
   function givenAt(hello: ClientHello, address: Buffer, port: number): number | undefined {
     const { cookie, messageSequence } = hello
     // The handshake goes on with message 1 only: a cookie in a first message is asked for again.
     if (cookie.length !== COOKIE_LENGTH || messageSequence !== 1) return undefined
-    rotate()
-    const tag = cookie.subarray(TIME_LENGTH)
-    const isOf = (each: Buffer) => timingSafeEqual(tag, tagOf(each, cookie, hello, address, port))
-    if (!isOf(secret) && !isOf(previous)) return undefined
-    return (cookie.readUIntBE(0, TIME_LENGTH) - epoch) / 1000
+    const tag = cookie.subarray(STAMP_LENGTH)
+    for (const secret of secrets()) {
+      if (timingSafeEqual(tag, tagOf(secret.key, cookie, hello, address, port)))
+        return secret.givenAt(cookie.readUIntBE(0, STAMP_LENGTH))
+    }
+    return undefined
   }
 
   function request(hello: ClientHello, address: Buffer, port: number): Buffer {
-    rotate()
+    const [secret] = secrets()
+    if (secret === undefined) throw new RangeError('there is no secret for cookies')
     const datagram = Buffer.from(template)
     datagram.set(hello.recordNumber, 3)
     const cookie = datagram.subarray(HELLO_VERIFY_REQUEST_LENGTH - COOKIE_LENGTH)
-    cookie.writeUIntBE(microseconds(now()) + epoch, 0, TIME_LENGTH)
-    cookie.set(tagOf(secret, cookie, hello, address, port), TIME_LENGTH)
+    cookie.writeUIntBE(secret.stamp(), 0, STAMP_LENGTH)
+    cookie.set(tagOf(secret.key, cookie, hello, address, port), STAMP_LENGTH)
     return datagram
-  }
-
-  function rotate(): void {
-    const periods = Math.floor((now() - since) / COOKIE_PERIOD)
-    if (periods < 1) return
-    previous = periods === 1 ? secret : newSecret()
-    secret = newSecret()
-    since += periods * COOKIE_PERIOD
   }
 }
 
@@ -86,8 +72,6 @@ const template = (() => {
   return datagram
 })()
 
-const KEY_LENGTH = 32
-
 /**
  * HMAC-SHA256 of the time that a cookie begins with and of whom it is given to. By one call: an object
  * of node:crypto's for each takes twice the time. The result is to be read at once.
@@ -102,25 +86,17 @@ function tagOf(
   const { lib, scratch } = openssl()
   const { bytes, address: at } = scratch
   secret.copy(bytes)
-  time.copy(bytes, KEY_LENGTH, 0, TIME_LENGTH)
-  const begin = KEY_LENGTH + TIME_LENGTH
+  time.copy(bytes, KEY_LENGTH, 0, STAMP_LENGTH)
+  const begin = KEY_LENGTH + STAMP_LENGTH
   bytes.writeUInt16BE(port, begin)
   bytes[begin + 2] = address.length
   address.copy(bytes, begin + 3)
   random.copy(bytes, begin + 3 + address.length)
-  const length = TIME_LENGTH + 3 + address.length + random.length
+  const length = STAMP_LENGTH + 3 + address.length + random.length
   const end = KEY_LENGTH + length
   const done = lib.HMAC(lib.EVP_sha256(), at, KEY_LENGTH, at + KEY_LENGTH, length, at + end, 0)
   bytes.fill(0, 0, KEY_LENGTH)
   // What stands there then is no tag.
   if (done === 0) throw explainOpenssl(takeError(), 'a cookie')
-  return bytes.subarray(end, end + COOKIE_LENGTH - TIME_LENGTH)
-}
-
-function microseconds(milliseconds: number): number {
-  return Math.floor(milliseconds * 1000)
-}
-
-function newSecret(): Buffer {
-  return randomBytes(KEY_LENGTH)
+  return bytes.subarray(end, end + COOKIE_LENGTH - STAMP_LENGTH)
 }

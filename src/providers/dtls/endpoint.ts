@@ -26,6 +26,7 @@ import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
 import { checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
+import { ticketKeysOf } from '../ticket-keys.js'
 import { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
 import { type ClientHello, parseClientHello } from './client-hello.js'
@@ -35,6 +36,7 @@ import {
   createCookies,
   HELLO_VERIFY_REQUEST_LENGTH,
 } from './cookie.js'
+import { ownCookieSecrets, sharedCookieSecrets } from './cookie-secrets.js'
 import { hasServerCredentials } from './credentials.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
@@ -96,7 +98,12 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.observer = observer
     this.#associate = associate
     this.budget = new WorkBudget(() => clock.now())
-    this.#cookies = createCookies(() => clock.now())
+    const own = ownCookieSecrets(() => clock.now())
+    const shared = sharedCookieSecrets(clock)
+    this.#cookies = createCookies(() => {
+      const ticketKeys = ticketKeysOf(this.settings)
+      return ticketKeys === undefined ? own() : shared(ticketKeys)
+    })
     this.canServe = hasServerCredentials(settings)
   }
 

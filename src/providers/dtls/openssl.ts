@@ -44,12 +44,22 @@ export interface Callee {
   readonly alpn: ProtocolList | null
   newSession(session: Pointer): void
   keylog(line: string): void
+  /** Says by which key a ticket is sealed, or is to be opened; false: by none. */
+  ticketKey(request: TicketRequest, seals: boolean): boolean
   /** Microseconds until the next retransmission. */
   nextTimeout(previous: number): number
 }
 
 export interface Binding {
   readonly lib: Openssl
+/** What OpenSSL asks to be filled in, of a ticket; of one that has come, name and iv are there. */
+export interface TicketRequest {
+  readonly name: Pointer
+  readonly iv: Pointer
+  readonly cipher: Pointer
+  readonly mac: Pointer
+}
+
   /** As OpenSSL names itself. */
   readonly version: string
   /** The BIOs that all associations read from and write to. */
@@ -393,6 +403,15 @@ function registerCallbacks(koffi: ReturnType<typeof loadKoffi>): Binding['callba
     ),
   }
 }
+    // 0: no ticket is given, or this one is not known.
+    ticketKey: register(
+      'ticketKey',
+      0,
+      (callee, ssl: Pointer, name: Pointer, iv: Pointer, cipher, mac, encrypts: number) =>
+        callee.handle === ssl && callee.ticketKey({ name, iv, cipher, mac }, encrypts === 1)
+          ? 1
+          : 0,
+    ),
 
 // biome-ignore lint/suspicious/noExplicitAny: the arguments are what callbackTypes says.
 type Callback = (callee: Callee, ...args: any[]) => number

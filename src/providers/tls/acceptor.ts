@@ -3,7 +3,6 @@
  * check of the client, our acceptance where it was asked for, and only then the channel is handed
  * over.
  */
-import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import nodeTls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/errors.js'
@@ -12,6 +11,8 @@ import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
 import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
 import { logStream, warnOfKeylog } from '../keylog.js'
 import type { AcceptObserver, Acceptor } from '../provider.js'
+import { resumptionContext } from '../resumption.js'
+import { derivedKey, ticketKeysOf } from '../ticket-keys.js'
 import {
   acceptanceByte,
   asksForAcceptance,
@@ -46,13 +47,18 @@ export function createAcceptor(settings: ParsedSettings, observer: AcceptObserve
       : null
   return { accept }
 
+  function handshake(raw: Socket, by = server): void {
+    useTicketKeys(by, settings)
+    by.emit('connection', raw)
+  }
+
   function accept(raw: Socket): void {
     // Half open while the handshake runs, an early end would leave the connection dangling.
     raw.allowHalfOpen = false
     // Asked now, since node:tls destroys some sockets before it tells of their error; net remembers it.
     void raw.remoteAddress
     if (!accepting && !allowInsecure) {
-      server.emit('connection', raw)
+      handshake(raw)
       return
     }
     const patience = allowInsecure
@@ -60,9 +66,9 @@ export function createAcceptor(settings: ParsedSettings, observer: AcceptObserve
       : settings.handshakeTimeout
     firstRecord(raw, patience, {
       tls: bytes =>
-        (accepting && asksForAcceptance(bytes) ? accepting : server).emit('connection', raw),
+        handshake(raw, accepting && asksForAcceptance(bytes) ? accepting : server),
       other: () =>
-        allowInsecure ? observer.established(raw, clearConnection) : server.emit('connection', raw),
+        allowInsecure ? observer.established(raw, clearConnection) : handshake(raw),
       silence: () =>
         allowInsecure
           ? observer.established(raw, clearConnection)
@@ -93,9 +99,8 @@ function internalServer(
     rejectUnauthorized: rejectUnauthorized && acceptedPsk === undefined,
     handshakeTimeout: settings.handshakeTimeout,
     sessionTimeout: fullHandshakeInterval / 1000,
-    // Tickets of other settings, with other trust, are not accepted.
-    sessionIdContext: createHash('sha256').update(settings.fingerprint).digest('hex').slice(0, 32),
-    ...(settings.ticketKeys === undefined ? {} : { ticketKeys: settings.ticketKeys as Buffer }),
+    // A text of at most 32 bytes.
+    sessionIdContext: resumptionContext(settings).toString('hex').slice(0, 32),
     ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     ...(settings.pskIdentityHint === undefined
       ? {}
@@ -148,6 +153,16 @@ function internalServer(
   }
   return server
 }
+
+/** Node has room for one key: what the one before it has sealed is not opened. */
+function useTicketKeys(server: Server, settings: ParsedSettings): void {
+  const [current] = ticketKeysOf(settings) ?? []
+  if (current === undefined || current === inUse.get(server)) return
+  server.setTicketKeys(derivedKey(current, 'TLS ticket keys', 48))
+  inUse.set(server, current)
+}
+
+const inUse = new WeakMap<Server, Buffer>()
 
 /**
  * Says that we accept, and hands over once that is written: whoever takes the handle (node:http2

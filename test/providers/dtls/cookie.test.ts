@@ -2,11 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { type ClientHello, parseClientHello } from '../../../src/providers/dtls/client-hello.js'
-import {
-  AMPLIFICATION_LIMIT,
-  COOKIE_PERIOD,
-  createCookies,
-} from '../../../src/providers/dtls/cookie.js'
+import { AMPLIFICATION_LIMIT, createCookies } from '../../../src/providers/dtls/cookie.js'
+import { COOKIE_PERIOD, ownCookieSecrets } from '../../../src/providers/dtls/cookie-secrets.js'
 import { clientHello } from './hellos.js'
 
 const address = Buffer.from([192, 0, 2, 1])
@@ -15,7 +12,7 @@ const hello = (options = {}) => parseClientHello(clientHello(options)) as Client
 const cookieOf = (request: Buffer) => request.subarray(28)
 
 t.test('the answer is a HelloVerifyRequest of 60 bytes that repeats the record number', async t => {
-  const cookies = createCookies(() => 0)
+  const cookies = createCookies(ownCookieSecrets(() => 0))
   const recordNumber = Buffer.from('0000000000000123', 'hex')
   const random = randomBytes(32)
   const question = clientHello({ random, recordNumber })
@@ -29,7 +26,7 @@ t.test('the answer is a HelloVerifyRequest of 60 bytes that repeats the record n
 })
 
 t.test('a cookie holds for its address, its port and its random', async t => {
-  const cookies = createCookies(() => 0)
+  const cookies = createCookies(ownCookieSecrets(() => 0))
   const random = randomBytes(32)
   const cookie = cookieOf(cookies.request(hello({ random }), address, 5000))
   const second = hello({ random, cookie })
@@ -44,13 +41,17 @@ t.test('a cookie holds for its address, its port and its random', async t => {
     if (cookies.givenAt(hello({ random, cookie: wrong }), address, 5000) !== undefined)
       t.fail(`bit ${bit}`)
   }
-  t.equal(createCookies(() => 0).givenAt(second, address, 5000), undefined, 'another server')
+  t.equal(
+    createCookies(ownCookieSecrets(() => 0)).givenAt(second, address, 5000),
+    undefined,
+    'another server',
+  )
 })
 
 t.test(
   'the handshake goes on with message 1: a cookie in a first message is asked for again',
   async t => {
-    const cookies = createCookies(() => 0)
+    const cookies = createCookies(ownCookieSecrets(() => 0))
     const random = randomBytes(32)
     const cookie = cookieOf(cookies.request(hello({ random }), address, 5000))
     t.equal(
@@ -65,7 +66,7 @@ t.test(
 )
 
 t.test('addresses of different lengths, and scopes, do not run into each other', async t => {
-  const cookies = createCookies(() => 0)
+  const cookies = createCookies(ownCookieSecrets(() => 0))
   const random = randomBytes(32)
   const long = Buffer.concat([address, random.subarray(0, 1)])
   const cookie = cookieOf(cookies.request(hello({ random }), address, 5000))
@@ -74,7 +75,7 @@ t.test('addresses of different lengths, and scopes, do not run into each other',
 
 t.test('the secret changes; the one before it holds for as long again', async t => {
   let now = 1000.75
-  const cookies = createCookies(() => now)
+  const cookies = createCookies(ownCookieSecrets(() => now))
   const random = randomBytes(32)
   const holds = (cookie: Buffer) =>
     cookies.givenAt(hello({ random, cookie }), address, 5000) !== undefined

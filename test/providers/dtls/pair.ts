@@ -14,6 +14,7 @@ import type {
 } from '../../../src/providers/dtls/association-options.js'
 import { parseClientHello } from '../../../src/providers/dtls/client-hello.js'
 import { createCookies } from '../../../src/providers/dtls/cookie.js'
+import { ownCookieSecrets } from '../../../src/providers/dtls/cookie-secrets.js'
 import { groupRecords } from '../../../src/providers/dtls/flight.js'
 
 export const clock = { now: () => performance.now(), wallTime: () => Date.now() }
@@ -137,7 +138,7 @@ export function createPair(options: PairOptions): Pair {
 
 /** After the header of the record: type 1, length 3 (RFC 6347, section 4.2.2). */
 const messageSequenceAt = 13 + 1 + 3
-const cookies = createCookies(() => performance.now())
+const cookies = createCookies(ownCookieSecrets(() => performance.now()))
 const address = Buffer.from([127, 0, 0, 1])
 
 /** Answers the first ClientHello with a HelloVerifyRequest; gives the records of the second. */
