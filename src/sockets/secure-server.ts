@@ -3,7 +3,7 @@
  * SecureSocket, after the handshake and after the client has proved what it must.
  */
 import cluster from 'node:cluster'
-import type { ListenOptions, ServerOpts, Socket } from 'node:net'
+import type { ListenOptions, Server, ServerOpts, Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
@@ -314,7 +314,8 @@ function present(
   Reflect.set(socket, 'server', server)
   if (state.pauseOnConnect || pauseOnConnect) socket.pause()
   if (!connection.secured) baseEmit.call(server, 'insecure', socket)
-  baseEmit.call(server, 'connection', socket)
+  // By its own emit(), which a class of the application's can have overridden.
+  ;(server as Server).emit('connection', socket)
   if (!socket.destroyed && !socket.isPaused()) socket.read(0)
 }
 
