@@ -12,6 +12,7 @@ const faces = {
   net: 'src/net.ts',
   dgram: 'src/dgram.ts',
   promises: 'src/promises.ts',
+  register: 'src/register.ts',
 }
 
 type Plugin = NonNullable<Options['plugins']>[number]

@@ -1,0 +1,59 @@
+/** The variables by which another process of Node's, or another thread, is secured as this one is. */
+import { createRequire } from 'node:module'
+
+/** The policy as it was named when this process began, whatever the program does to its environment. */
+const policyFile = process.env.SECURE_SOCKET_POLICY
+
+/**
+ * A copy of these variables with which Node loads `secure-socket/register` before anything else, and
+ * finds the same policy. What is there already stays as it is.
+ * @param platform whose rules of names hold; Windows knows no case
+ */
+export function registeredEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  platform: string = process.platform,
+): Record<string, string | undefined> {
+  const given = { ...env }
+  const name = (wanted: string) =>
+    platform === 'win32'
+      ? (Object.keys(given).find(each => each.toUpperCase() === wanted) ?? wanted)
+      : wanted
+  const options = name('NODE_OPTIONS')
+  given[options] = registeredOptions(given[options])
+  const policy = name('SECURE_SOCKET_POLICY')
+  if (policyFile && !given[policy]) given[policy] = policyFile
+  return given
+}
+
+/** NODE_OPTIONS with ours, once, by an absolute path: a child can have another working directory. */
+export function registeredOptions(options = ''): string {
+  const own = `--require ${quoted(registerFile())}`
+  if (options.includes(own)) return options
+  const others = options.replace(bySpecifier, '').trim()
+  return others === '' ? own : `${others} ${own}`
+}
+
+/** The name of the package is looked for from the working directory. */
+const bySpecifier =
+  /(?<=^|\s)(?:--import|--require|-r)(?:=|\s+)"?secure-socket\/register"?(?=\s|$)/g
+
+/** Node splits its options at spaces, except in double quotes, in which a backslash escapes. */
+function quoted(path: string): string {
+  return /[\s"\\]/.test(path) ? JSON.stringify(path) : path
+}
+
+let known: string | undefined
+
+/** The CommonJS file of `secure-socket/register`, which --require takes for programs of either kind. */
+export function registerFile(): string {
+  if (known === undefined) {
+    const { resolve } = createRequire(import.meta.url)
+    try {
+      known = resolve('./register.cjs')
+    } catch {
+      // Not built into one folder: the sources themselves, in tests.
+      known = resolve('secure-socket/register')
+    }
+  }
+  return known
+}

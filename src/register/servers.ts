@@ -1,0 +1,144 @@
+/**
+ * The connections that a program accepts: a server that is not one of TLS gets them when they are
+ * secured, unless the policy leaves them in clear.
+ */
+import assert from 'node:assert'
+import cluster from 'node:cluster'
+import nodeNet, { type Server, type Socket } from 'node:net'
+import tls from 'node:tls'
+import { unsupportedFamily } from '../model/lifecycle.js'
+import type { Flow } from '../model/policy/flows.js'
+import { connectArguments } from '../sockets/connect-arguments.js'
+import { SecureServer } from '../sockets/secure-server.js'
+import { SecureSocket } from '../sockets/secure-socket.js'
+import { isTaken } from '../sockets/take-over.js'
+import { isClear, someAreClear } from './decisions.js'
+import { like } from './dispatch.js'
+
+type Method = (this: Server, ...args: unknown[]) => unknown
+type Emit = (this: Server, event: string | symbol, ...args: unknown[]) => boolean
+
+const { prototype } = nodeNet.Server
+const secure = SecureServer.prototype as unknown as Record<'listen' | 'close', Method> & {
+  emit: Emit
+}
+
+/** Servers that have been told to listen, and are secured. */
+const listening = new WeakSet<Server>()
+
+export function isSecuredServer(value: unknown): boolean {
+  return value instanceof SecureServer || listening.has(value as Server)
+}
+
+export function secureServers(): void {
+  const { close, emit, listen } = prototype as unknown as Record<'listen' | 'close', Method> & {
+    emit: Emit
+  }
+  const secureListen: Method = function (...args) {
+    if (isLeftAlone(this) || isOfCluster(this) || isListenedInClear(args)) {
+      listening.delete(this)
+      return listen.apply(this, args)
+    }
+    listening.add(this)
+    showOnlySecured(this, secureEmit)
+    return secure.listen.apply(this, args)
+  }
+  const secureClose: Method = function (...args) {
+    return (listening.has(this) ? secure.close : close).apply(this, args)
+  }
+  const secureEmit: Emit = function (event, ...args) {
+    switch (event) {
+      case 'connection':
+        if (isRaw(args[0]) && !isLeftAlone(this)) return accept(this, args[0], emit)
+        break
+      case 'listening':
+      case 'close':
+        if (listening.has(this)) return secure.emit.call(this, event, ...args)
+    }
+    return emit.call(this, event, ...args)
+  }
+  Object.assign(prototype, {
+    listen: like(listen, secureListen),
+    close: like(close, secureClose),
+  })
+  Object.defineProperty(prototype, 'emit', {
+    value: like(emit, secureEmit),
+    writable: true,
+    configurable: true,
+  })
+}
+
+/** TLS is left as it is; a SecureServer sees to itself. */
+function isLeftAlone(server: Server): boolean {
+  return (
+    server instanceof tls.Server ||
+    server instanceof SecureServer ||
+    // Of another copy of this library.
+    'setSecurity' in server
+  )
+}
+
+/** The primary of a cluster listens for its workers, who accept: a server of theirs can be one of TLS. */
+function isOfCluster(server: Server): boolean {
+  return cluster.isPrimary && server.listeners('connection')[0] === assert.fail
+}
+
+/** Whoever connects: else it is decided for each connection. */
+function isListenedInClear(args: unknown[]): boolean {
+  const [options] = connectArguments(args)
+  const { path, port, host } = options as { path?: unknown; port?: unknown; host?: unknown }
+  if (path) return isClear({ transport: 'pipe', direction: 'in' })
+  if (!someAreClear('tcp', 'in')) return false
+  const flow: Flow = { transport: 'tcp', direction: 'in', port: Number(port) || undefined }
+  return isClear(isLoopback(host) ? { ...flow, address: host } : flow)
+}
+
+/** What is bound there can be reached from there only. */
+function isLoopback(host: unknown): host is string {
+  return typeof host === 'string' && (/^127\./.test(host) ? nodeNet.isIPv4(host) : host === '::1')
+}
+
+/** A connection that nobody has secured, or decided to leave in clear. */
+function isRaw(socket: unknown): socket is Socket {
+  return (
+    socket instanceof nodeNet.Socket &&
+    !(socket instanceof tls.TLSSocket) &&
+    !(socket instanceof SecureSocket) &&
+    !isTaken(socket) &&
+    ['TCP', 'Pipe'].includes(handleName(socket))
+  )
+}
+
+function handleName(socket: Socket): string {
+  return (socket as { _handle?: object | null })._handle?.constructor.name ?? ''
+}
+
+function accept(server: Server, raw: Socket, emit: Emit): boolean {
+  const isPipe = handleName(raw) === 'Pipe'
+  const flow: Flow = isPipe
+    ? { transport: 'pipe', direction: 'in' }
+    : { transport: 'tcp', direction: 'in', address: raw.remoteAddress, port: raw.localPort }
+  if (someAreClear(flow.transport, 'in') && isClear(flow))
+    return emit.call(server, 'connection', raw)
+  try {
+    if (isPipe) throw unsupportedFamily('a connection of a pipe')
+    return secure.emit.call(server, 'connection', raw)
+  } catch (error) {
+    raw.destroy()
+    return emit.call(server, 'tlsClientError', error, raw)
+  }
+}
+
+/** A class that overrides emit() would see what nobody has secured yet. */
+function showOnlySecured(server: Server, secureEmit: Emit): void {
+  if (server.emit === prototype.emit || Object.hasOwn(server, 'emit')) return
+  Object.defineProperty(server, 'emit', {
+    value: function (this: Server, event: string | symbol, ...args: unknown[]) {
+      const emit = event === 'connection' && isRaw(args[0]) ? secureEmit : theirs
+      return Reflect.apply(emit, this, [event, ...args])
+    },
+    writable: true,
+    configurable: true,
+  })
+  const theirs = Object.getPrototypeOf(server).emit as Emit
+}

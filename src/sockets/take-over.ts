@@ -1,0 +1,84 @@
+/**
+ * Makes a plain net.Socket of somebody else's a SecureSocket, before it connects, and back.
+ *
+ * A socket of net.Socket itself gets our prototype. One of a subclass keeps its own, so that what it
+ * overrides still works; then net.Socket's methods must lead to ours (`src/register/dispatch.ts`).
+ */
+import type { Socket } from 'node:net'
+import { internals, net, netSocket } from './net-internals.js'
+import { onreadGate } from './onread.js'
+import { SecureSocket } from './secure-socket.js'
+import { forgetState, stateOf } from './stream-state.js'
+
+const mark = Symbol('secure-socket.taken')
+
+/** Does it belong to the SecureSocket's methods, whatever its class is? */
+export function isTaken(socket: object): boolean {
+  return (socket as { [mark]?: boolean })[mark] === true
+}
+
+/** Before its connect(). What its constructor was told is found where net.Socket keeps it. */
+export function takeOver(socket: Socket): void {
+  const state = stateOf(socket)
+  const told = constructorOptions(socket)
+  state.noDelay = told.noDelay
+  state.keepAlive = told.keepAlive
+  state.onread = onreadGate(told.onread)
+  Object.defineProperty(socket, mark, { value: true, configurable: true })
+  if (Object.getPrototypeOf(socket) === net.Socket.prototype)
+    Object.setPrototypeOf(socket, SecureSocket.prototype)
+}
+
+/** It is net.Socket's again; not while it has a connection. */
+export function giveBack(socket: Socket): void {
+  Reflect.deleteProperty(socket, mark)
+  forgetState(socket)
+  if (Object.getPrototypeOf(socket) === SecureSocket.prototype)
+    Object.setPrototypeOf(socket, net.Socket.prototype)
+}
+
+/**
+ * Goes on in clear where the socket was to be secured until now, and nothing of its connection has
+ * begun; what was written meanwhile waits for it.
+ */
+export function continueInClear(socket: Socket, connect: () => void): void {
+  const { dial, waiting, wanted } = stateOf(socket)
+  dial?.cancel()
+  if (socket.destroyed) return
+  giveBack(socket)
+  internals(socket).connecting = false
+  connect()
+  waiting?.write(asChannel(socket))
+  if (wanted) netSocket._read.call(socket, 0)
+}
+
+/** Past the buffer of the Writable, which has handed the write out already. */
+function asChannel(socket: Socket): Socket {
+  const write = (...args: unknown[]) => netSocket._write.apply(socket, args)
+  return { write, cork() {}, uncork() {} } as unknown as Socket
+}
+
+interface ConstructorOptions {
+  readonly noDelay: boolean
+  readonly keepAlive: unknown[] | null
+  readonly onread: object | null
+}
+
+/**
+ * net.Socket keeps its options under symbols. Where a version of Node does so no longer, they have no
+ * effect; no security depends on them.
+ */
+function constructorOptions(socket: Socket): ConstructorOptions {
+  const kept = new Map<string | undefined, unknown>()
+  for (const symbol of Object.getOwnPropertySymbols(socket))
+    kept.set(symbol.description, (socket as unknown as Record<symbol, unknown>)[symbol])
+  const buffer = kept.get('kBufferGen') ?? kept.get('kBuffer')
+  const callback = kept.get('kBufferCb')
+  // In seconds, unlike the option.
+  const delay = Number(kept.get('kSetKeepAliveInitialDelay') ?? 0) * 1000
+  return {
+    noDelay: Boolean(kept.get('kSetNoDelay')),
+    keepAlive: kept.get('kSetKeepAlive') ? [true, delay] : null,
+    onread: buffer && callback ? { buffer, callback } : null,
+  }
+}
