@@ -1,9 +1,11 @@
+import type { Readable, Writable } from 'node:stream'
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 
-/** Where a command writes: `process`, or what a test gives it. */
+/** Where a command reads and writes: `process`, or what a test gives it. */
 export interface Terminal {
-  stdout: { write(text: string): unknown }
-  stderr: { write(text: string): unknown }
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable
+  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean }
 }
 
 /** What the user typed in place of `secure-socket …`, understood and run. */
@@ -40,8 +42,10 @@ export function defineCommand<O extends ParseArgsOptionsConfig>(definition: {
   name: string
   help: string
   options: O
-  /** The names of the arguments without dashes; all are required. */
+  /** The names of the arguments without dashes; those in brackets, at the end, may be left out. */
   operands?: readonly string[]
+  /** Any number of arguments may follow. */
+  more?: boolean
   run(values: Values<O>, operands: string[], terminal: Terminal): Promise<number>
 }): Command {
   const { name, help, operands = [] } = definition
@@ -56,9 +60,11 @@ export function defineCommand<O extends ParseArgsOptionsConfig>(definition: {
         return EXIT_OK
       }
       const extra = positionals[operands.length]
-      if (extra !== undefined) throw new UsageError(name, `"${extra}" is one argument too many`)
+      if (extra !== undefined && !definition.more)
+        throw new UsageError(name, `"${extra}" is one argument too many`)
       const missing = operands[positionals.length]
-      if (missing !== undefined) throw new UsageError(name, `${missing} is missing`)
+      if (missing !== undefined && !missing.startsWith('['))
+        throw new UsageError(name, `${missing} is missing`)
       return definition.run(values as Values<O>, positionals, terminal)
     },
   }

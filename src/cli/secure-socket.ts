@@ -12,6 +12,7 @@ const help = `secure-socket: sockets that are secured, and know their peer, befo
 
 Usage:
   secure-socket identity …   make and inspect certificates: who a host is
+  secure-socket doctor       what works here, what is missing and how to get it
   secure-socket --version
   secure-socket --help, and every command has its own --help
 
@@ -28,6 +29,7 @@ const root: Command = defineGroup({
   help,
   commands: {
     identity: async () => (await import('./identity.js')).identity,
+    doctor: async () => (await import('./doctor.js')).doctor,
   },
 })
 
