@@ -69,7 +69,8 @@ export interface NativeDatagramSocket extends NativeDescriptor {
 }
 
 export interface EndpointRequest {
-  readonly settings: ParsedSettings
+  /** Asked at each handshake: cheap, and the same object until the settings change. */
+  current(): ParsedSettings
   readonly clock: Clock
 }
 

@@ -1,4 +1,5 @@
 /** How a handshake with a peer begins, in either role, and what is kept of one that is given up. */
+import type { ParsedSettings } from '../../model/settings.js'
 import { parseHostTargetName } from '../../model/target-name.js'
 import type { AssociationRole } from './association-options.js'
 import { parseClientHello } from './client-hello.js'
@@ -48,10 +49,11 @@ export function startClient(peer: Peer, since?: number): void {
   const { clock } = peer.context
   let link: Link
   try {
+    const settings = peer.context.settingsNow()
     const expectation = expectationOf(peer, 'client')
-    const key = sessionKeyOf(peer, expectation)
+    const key = sessionKeyOf(peer, expectation, settings)
     const session = findSession(key, clock.wallTime())
-    link = makeLink(peer, 'client', expectation, session)
+    link = makeLink(peer, 'client', settings, expectation, session)
     if (since !== undefined) link.startedAt = since
     tell(peer.text, 'handshakes as client%s', session === undefined ? '' : ', resuming')
     peer.inFlight = link
@@ -73,7 +75,8 @@ export function serve(peer: Peer, record: Buffer): void {
 export function startServer(peer: Peer, record: Buffer): void {
   const before = peer.inFlight
   try {
-    const link = makeLink(peer, 'server', expectationOf(peer, 'server'), undefined)
+    const settings = peer.context.settingsNow()
+    const link = makeLink(peer, 'server', settings, expectationOf(peer, 'server'), undefined)
     if (before !== undefined) {
       tell(peer.text, 'gives way to its hello')
       const { random } = before
@@ -101,10 +104,11 @@ export function startServer(peer: Peer, record: Buffer): void {
 function makeLink(
   peer: Peer,
   role: AssociationRole,
+  settings: ParsedSettings,
   expectation: Expectation,
   session: { readonly data: Buffer; readonly expires: number } | undefined,
 ): Link {
-  const { settings, clock } = peer.context
+  const { clock } = peer.context
   const association = peer.context.associate({
     settings,
     role,
@@ -133,8 +137,13 @@ function expectationOf(peer: Peer, role: AssociationRole): Expectation {
   return { targetName: peer.derived?.name, set: false, host: peer.derived?.host }
 }
 
-export function sessionKeyOf(peer: Peer, { targetName }: Expectation): string {
-  return sessionKey(peer.context.settings.fingerprint, peer.host.text, peer.port, targetName)
+/** A session belongs to the settings by which the peer was authenticated. */
+export function sessionKeyOf(
+  peer: Peer,
+  { targetName }: Expectation,
+  { fingerprint }: ParsedSettings,
+): string {
+  return sessionKey(fingerprint, peer.host.text, peer.port, targetName)
 }
 
 /** A handshake in flight that is not wanted any more. */

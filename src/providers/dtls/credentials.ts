@@ -77,8 +77,9 @@ export function checkServerCredentials(
 /**
  * OpenSSL 3 has no server of DTLS with such a certificate: it asks for TLS 1.2 by its number
  * (ssl_set_masks), and every client would be told that no suite is shared. Clients can have one.
+ * @throws SocketSecurityError ENOCREDENTIAL
  */
-function checkServerKeys(settings: ParsedSettings): void {
+export function checkServerKeys(settings: ParsedSettings): void {
   if (settings.acceptedPsk !== undefined || !openssl().version.startsWith('OpenSSL 3.')) return
   let unusable = edwards.get(settings)
   if (unusable === undefined) {

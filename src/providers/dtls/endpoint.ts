@@ -26,10 +26,12 @@ import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
 import { checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
+import { following } from '../live-settings.js'
 import { ticketKeysOf } from '../ticket-keys.js'
 import { Association } from './association.js'
 import type { AssociationOptions } from './association-options.js'
 import { type ClientHello, parseClientHello } from './client-hello.js'
+import { dtlsContext } from './context.js'
 import {
   AMPLIFICATION_LIMIT,
   type Cookies,
@@ -37,10 +39,11 @@ import {
   HELLO_VERIFY_REQUEST_LENGTH,
 } from './cookie.js'
 import { ownCookieSecrets, sharedCookieSecrets } from './cookie-secrets.js'
-import { hasServerCredentials } from './credentials.js'
+import { checkServerKeys, hasServerCredentials } from './credentials.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
+import { warnOfSilence } from './silent-server.js'
 import { tell, tellDropped } from './story.js'
 import { WorkBudget } from './work-budget.js'
 
@@ -59,7 +62,7 @@ interface KnownHost extends Host {
 
 export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   acceptsStrangers = false
-  readonly settings: ParsedSettings
+  settings: ParsedSettings
   readonly clock: Clock
   readonly observer: EndpointObserver & Outbox
   readonly names = new TargetNames()
@@ -67,8 +70,9 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   readonly budget: WorkBudget
   readonly totals = new Counters()
   readonly queued: QueueTotals = { datagrams: 0, bytes: 0 }
-  readonly canServe: boolean
+  canServe: boolean
 
+  readonly #settingsNow: () => ParsedSettings
   readonly #associate: Associate
   readonly #cookies: Cookies
   /** By every spelling that has been met. */
@@ -88,11 +92,15 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   /** The datagram that is being received has been answered with a cookie. */
   #challenged = false
 
+  /** @throws SocketSecurityError EINVAL, EPROTO, ENOCREDENTIAL for settings that cannot be used */
   constructor(
-    { settings, clock }: EndpointRequest,
+    { current, clock }: EndpointRequest,
     observer: EndpointObserver & Outbox,
     associate: Associate = options => new Association(options),
   ) {
+    // What OpenSSL cannot use is found out now and not at the first peer: a server would be silent.
+    this.#settingsNow = following<ParsedSettings>(current, checkUsable)
+    const settings = this.#settingsNow()
     this.settings = settings
     this.clock = clock
     this.observer = observer
@@ -105,6 +113,15 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
       return ticketKeys === undefined ? own() : shared(ticketKeys)
     })
     this.canServe = hasServerCredentials(settings)
+  }
+
+  settingsNow(): ParsedSettings {
+    const settings = this.#settingsNow()
+    if (settings !== this.settings) {
+      this.settings = settings
+      this.canServe = hasServerCredentials(settings)
+    }
+    return settings
   }
 
   receive(datagrams: Buffer, address: string, port: number, segment = datagrams.length): void {
@@ -185,7 +202,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   /** The new peer, where the hello's cookie is good and there is room. */
   #welcome(hello: ClientHello, record: Buffer, address: string, port: number): Peer | undefined {
-    if (!this.canServe || !this.acceptsStrangers) {
+    if (!this.acceptsStrangers || !this.#mayServe()) {
       this.#drop('unknownPeer', address, port)
       return undefined
     }
@@ -208,6 +225,17 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     if (ofNetwork === undefined) this.#strangersOf.set(host.network, new Set([peer]))
     else ofNetwork.add(peer)
     return peer
+  }
+
+  /** As far as our settings go: those of now, which may have what those before did not. */
+  #mayServe(): boolean {
+    try {
+      this.settingsNow()
+      return this.canServe
+    } catch (error) {
+      warnOfSilence(error as Error)
+      return false
+    }
   }
 
   #isFull(host: KnownHost): boolean {
@@ -481,6 +509,14 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.totals.dropped[reason] += 1
     tellDropped(address, port, reason)
   }
+}
+
+/** @param before those in use; where there are none yet, whoever cannot be a server may be a client */
+function checkUsable(settings: ParsedSettings, before: ParsedSettings | undefined): ParsedSettings {
+  const serves = hasServerCredentials(settings)
+  dtlsContext(settings, serves ? 'server' : 'client')
+  if (before !== undefined && serves) checkServerKeys(settings)
+  return settings
 }
 
 function newHost(address: string): KnownHost | undefined {

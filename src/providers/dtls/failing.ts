@@ -14,7 +14,8 @@ export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
   totals.handshakesFailed += 1
   tellFailed(peer.where, peer.text, error)
   const isClient = link.role === 'client'
-  if (isClient && link.offered !== undefined) dropSession(sessionKeyOf(peer, link.expectation))
+  if (isClient && link.offered !== undefined)
+    dropSession(sessionKeyOf(peer, link.expectation, link.settings))
   if (isClient && link.offered !== undefined && mayBeOfSession(peer, link, error)) {
     tell(peer.text, 'may not like the session: begins again without it')
     startClient(peer, link.startedAt)
@@ -96,7 +97,7 @@ function tryAnotherWay(peer: Peer, link: Link): void {
 function beginWithoutSession(peer: Peer, link: Link): void {
   tell(peer.text, 'does not resume: begins again without the session')
   abandon(peer, link)
-  dropSession(sessionKeyOf(peer, link.expectation))
+  dropSession(sessionKeyOf(peer, link.expectation, link.settings))
   startClient(peer, link.startedAt)
 }
 

@@ -47,6 +47,8 @@ export class Link implements AssociationListener {
   readonly association: Association
   readonly role: AssociationRole
   readonly expectation: Expectation
+  /** Those of its handshake. */
+  readonly settings: ParsedSettings
   /** Client: the session that it began with. */
   readonly offered: Session | undefined
   /** By the clock, as all times here. */
@@ -90,7 +92,6 @@ export class Link implements AssociationListener {
   progressed = false
 
   readonly #observer: LinkObserver
-  readonly #settings: ParsedSettings
   readonly #clock: Clock
   #limits: RecordLimits = recordLimits(undefined)
   /** When it was secured, in milliseconds since 1970. */
@@ -117,7 +118,7 @@ export class Link implements AssociationListener {
     this.expectation = expectation
     this.offered = offered
     this.#observer = observer
-    this.#settings = settings
+    this.settings = settings
     this.#clock = clock
     this.startedAt = clock.now()
     this.heardAt = this.startedAt
@@ -129,7 +130,7 @@ export class Link implements AssociationListener {
   begin(address: PeerAddress): void {
     const now = this.#clock.now()
     const wallTime = this.#clock.wallTime()
-    const { fullHandshakeAfter, rekeyAfter } = this.#settings
+    const { fullHandshakeAfter, rekeyAfter } = this.settings
     const info = this.association.query()
     this.#since = wallTime
     this.securedAt = now
@@ -169,7 +170,7 @@ export class Link implements AssociationListener {
 
   /** The keys are to be replaced, by time or by use. */
   isWorn(now: number): boolean {
-    return now >= this.rekeyAt || isWorn(this.association, this.#limits, this.#settings)
+    return now >= this.rekeyAt || isWorn(this.association, this.#limits, this.settings)
   }
 
   /** Could so much more wear them out by use? Then it is taken piece by piece. */
@@ -177,17 +178,17 @@ export class Link implements AssociationListener {
     const { recordsReceived, bytesReceived } = this.association
     return (
       recordsReceived + records >= this.#limits.soft ||
-      bytesReceived + bytes >= this.#settings.rekeyAfterBytes
+      bytesReceived + bytes >= this.settings.rekeyAfterBytes
     )
   }
 
   /** It ends, replaced or not. The grace is for a replacement that is under way. */
   isWornOut(now: number): boolean {
-    return now >= this.lastEnd || isWornOut(this.association, this.#limits, this.#settings)
+    return now >= this.lastEnd || isWornOut(this.association, this.#limits, this.settings)
   }
 
   get lastEnd(): number {
-    return this.fullUntil + this.#settings.handshakeTimeout
+    return this.fullUntil + this.settings.handshakeTimeout
   }
 
   /**

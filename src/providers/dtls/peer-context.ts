@@ -24,7 +24,10 @@ export interface Host {
 
 /** What the peers of an endpoint share. */
 export interface PeerContext {
+  /** Those of the last handshake that has begun; for all that is no handshake. */
   readonly settings: ParsedSettings
+  /** Asked by each handshake that begins. Throws where there are none by which one may begin. */
+  settingsNow(): ParsedSettings
   readonly clock: Clock
   readonly observer: EndpointObserver & Outbox
   readonly names: TargetNames

@@ -270,7 +270,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     }
     link.session = undefined
     if (link.nameDeleted) return
-    keepSession(sessionKeyOf(this, link.expectation), {
+    keepSession(sessionKeyOf(this, link.expectation, link.settings), {
       data: session,
       expires: link.fullUntilWall,
     })
@@ -383,7 +383,11 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     for (const link of [this.inFlight, this.current]) {
       if (link?.expectation.set && link.expectation.targetName === name) link.nameDeleted = true
     }
-    dropSession(sessionKeyOf(this, { targetName: name, set: true, host: undefined }))
+    const expectation = { targetName: name, set: true, host: undefined }
+    const links = [this.context, this.inFlight, this.current]
+    for (const each of links) {
+      if (each !== undefined) dropSession(sessionKeyOf(this, expectation, each.settings))
+    }
     this.settle()
   }
 

@@ -13,7 +13,6 @@ import type {
   Clock,
   DatagramEndpoint,
   EndpointObserver,
-  EndpointRequest,
   EndpointStats,
   NativeDatagramProvider,
   NativeDatagramSocket,
@@ -33,7 +32,10 @@ const FULL = 100
 /** Addresses whose canonical text is remembered. */
 const SPELLING_LIMIT = 4096
 
-export interface NativeEndpointRequest extends EndpointRequest {
+export interface NativeEndpointRequest {
+  /** Those that the socket is opened with; what comes later does not change what the system secures. */
+  readonly settings: ParsedSettings
+  readonly clock: Clock
   readonly provider: NativeDatagramProvider
   /** Runs what follows a call of the system, and does afterwards what its answer asks for. */
   enter(call: () => void): void

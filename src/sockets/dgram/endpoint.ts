@@ -11,7 +11,8 @@ import { PortableChannel } from '../../channels/portable.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
-import { type ParsedSettings, parseSettings } from '../../model/settings.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { type SettingsSource, settingsFor } from '../../policy/settings-source.js'
 import {
   type DatagramEndpoint,
   type EndpointObserver,
@@ -53,9 +54,9 @@ export function endpointOf(socket: Socket): DatagramEndpoint {
   const state = stateOf(socket)
   if (state.endpoint) return state.endpoint
   if (state.securityFailure) throw state.securityFailure
-  state.settings ??= parseSettings(null, 'datagram') // R1
-  const { settings } = state
-  const endpoint = makeEndpoint(socket, state, settings)
+  state.source ??= settingsFor(state.asked, 'datagram') // R1
+  state.settings = state.source.current()
+  const endpoint = makeEndpoint(socket, state, state.source, state.settings)
   state.alarm = new Alarm(() => within(socket, state, () => endpoint.tick()))
   state.endpoint = endpoint
   const { earlyNames } = state
@@ -76,18 +77,19 @@ export function endpointOf(socket: Socket): DatagramEndpoint {
 function makeEndpoint(
   socket: Socket,
   state: DgramState,
+  source: SettingsSource,
   settings: ParsedSettings,
 ): DatagramEndpoint {
   const provider = datagramProvider(settings)
-  const request = { settings, clock }
   if (provider.mode === 'channel') {
     state.channelChoice = chooseChannel(state.channelOption)
     const both = { ...observer(socket, state), ...outbox(socket, state) }
-    return provider.createEndpoint(request, both)
+    return provider.createEndpoint({ current: () => source.current(), clock }, both)
   }
   state.channelChoice = nativeChannel(state.channelOption)
   const enter = (call: () => void) => within(socket, state, call)
-  const endpoint = new NativeEndpoint({ ...request, provider, enter }, observer(socket, state))
+  const request = { settings, clock, provider, enter }
+  const endpoint = new NativeEndpoint(request, observer(socket, state))
   state.native = { provider, endpoint }
   return endpoint
 }

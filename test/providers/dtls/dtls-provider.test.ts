@@ -11,7 +11,7 @@ import { testIdentity } from '../../support/identities.js'
 const clock = { now: () => 0, wallTime: () => Date.now() }
 const create = (security: object) => () =>
   dtlsProvider.createEndpoint(
-    { settings: parseSettings(security, 'datagram'), clock },
+    { current: () => parseSettings(security, 'datagram'), clock },
     {} as EndpointObserver & Outbox,
   )
 

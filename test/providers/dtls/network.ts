@@ -184,7 +184,8 @@ export class Station implements EndpointObserver, Outbox {
     this.network = network
     this.address = address
     this.port = port
-    const request = { settings: parseSettings(settings, 'datagram'), clock: network.clock }
+    const parsed = parseSettings(settings, 'datagram')
+    const request = { current: () => parsed, clock: network.clock }
     this.endpoint = new DtlsEndpoint(request, this, options => {
       const association = new TimedAssociation(options)
       this.associations.push(association)
