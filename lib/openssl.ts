@@ -248,9 +248,9 @@ export const SSL_ERROR_ZERO_RETURN = 6
 export const SSL_TLSEXT_ERR_OK = 0
 export const SSL_TLSEXT_ERR_ALERT_FATAL = 2
 export const OPENSSL_NPN_NEGOTIATED = 1
+
 // core.h
 export const OSSL_PARAM_UTF8_STRING = 4
-
 
 // bio.h
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130

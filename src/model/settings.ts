@@ -39,6 +39,15 @@ export type Pem = string | NodeJS.ArrayBufferView
 export type PrivateKey = Pem | { readonly pem: Pem; readonly passphrase?: string }
 /** A PKCS#12 archive, with its passphrase where it has one of its own. */
 export type Pfx = Pem | { readonly buf: Pem; readonly passphrase?: string }
+/** A `file:` URL in the place of a credential: what is in the file, and what comes into it later. */
+export type CredentialFileUrl = URL
+type OrFile<T> = T | CredentialFileUrl
+type PrivateKeyOrFile =
+  | OrFile<Pem>
+  | { readonly pem: OrFile<Pem>; readonly passphrase?: OrFile<string> }
+type PfxOrFile = OrFile<Pem> | { readonly buf: OrFile<Pem>; readonly passphrase?: OrFile<string> }
+type OwnPskOrFile = OwnPsk<OrFile<NodeJS.ArrayBufferView>>
+type AcceptedPskOrFile = AcceptedPsk<OrFile<NodeJS.ArrayBufferView>>
 /** What kind of socket is secured: they share most settings, and each has some of its own. */
 export type SocketKind = 'stream' | 'datagram'
 /** A version of TLS, for streams. */
@@ -55,17 +64,17 @@ export interface SecuritySettings {
   /** Dangerous: lets a connection stay clear where the peer speaks no TLS. Needs `guaranteeEncryption: false`. Default: false. */
   readonly allowInsecure?: boolean
   /** Our certificate chain, leaf first. */
-  readonly cert?: Pem | readonly Pem[]
+  readonly cert?: OrFile<Pem> | readonly OrFile<Pem>[]
   /** The private key of `cert`. */
-  readonly key?: PrivateKey | readonly PrivateKey[]
+  readonly key?: PrivateKeyOrFile | readonly PrivateKeyOrFile[]
   /** Certificate and key as PKCS#12, instead of `cert` and `key`. */
-  readonly pfx?: Pfx | readonly Pfx[]
-  /** The passphrase of `key` or `pfx`. */
-  readonly passphrase?: string
+  readonly pfx?: PfxOrFile | readonly PfxOrFile[]
+  /** The passphrase of `key` or `pfx`; of a file its first line. */
+  readonly passphrase?: OrFile<string>
   /** Whom we trust. Absent: what node:tls trusts by default. */
-  readonly ca?: Pem | readonly Pem[]
+  readonly ca?: OrFile<Pem> | readonly OrFile<Pem>[]
   /** Certificate revocation lists; where given, a chain without a list that covers it is refused. */
-  readonly crl?: Pem | readonly Pem[]
+  readonly crl?: OrFile<Pem> | readonly OrFile<Pem>[]
   /**
    * Cipher suites in OpenSSL's notation. A list without suites of TLS 1.3 leaves those at their
    * default, as in node:tls; add `maxVersion: 'TLSv1.2'` to have only what is listed.
@@ -83,12 +92,15 @@ export interface SecuritySettings {
   readonly servername?: string
   /** Application protocols, most wanted first (RFC 7301). */
   readonly alpn?: readonly string[]
-  /** Pre-shared keys: `{identity, key}` is our own, any other object or a function is what we accept, an array gives both. */
+  /**
+   * Pre-shared keys: `{identity, key}` is our own, any other object or a function is what we accept, an
+   * array gives both. In a file, a key is written in hexadecimal.
+   */
   readonly psk?:
-    | OwnPsk
-    | AcceptedPsk
-    | readonly [OwnPsk, AcceptedPsk]
-    | readonly [AcceptedPsk, OwnPsk]
+    | OwnPskOrFile
+    | AcceptedPskOrFile
+    | readonly [OwnPskOrFile, AcceptedPskOrFile]
+    | readonly [AcceptedPskOrFile, OwnPskOrFile]
   /** Server: a hint that helps the client to choose its key (TLS 1.2). */
   readonly pskIdentityHint?: string
   /** Server: ask clients for a certificate. Default: false. */
@@ -102,7 +114,7 @@ export interface SecuritySettings {
    * at any of them. A list: the first is the current key, the others still open what they have
    * encrypted. A function: asked for either while the server runs, so that keys rotate.
    */
-  readonly ticketKeys?: TicketKeys
+  readonly ticketKeys?: OrFile<TicketKeys>
   /**
    * Dangerous: emit `'keylog'` with the secrets of every connection. A path or a `file:` URL: append
    * them to that file as well, which nobody else may read. Default: false.
@@ -160,8 +172,9 @@ export interface DatagramSettings {
 export interface ParsedSettings
   extends Omit<
       SecuritySettings,
-      'protocol' | 'psk' | 'maxVersion' | 'ticketKeys' | 'ipsec' | Completed
+      'protocol' | 'psk' | 'maxVersion' | 'ipsec' | Completed | keyof Credentials
     >,
+    Credentials,
     Omit<Required<Pick<SecuritySettings, Completed>>, 'minVersion' | 'keylog'>,
     DatagramSettings,
     ParsedPsk {
@@ -169,13 +182,23 @@ export interface ParsedSettings
   readonly protocol: 'tls' | 'ipsec'
   readonly minVersion: TlsVersion | DtlsVersion
   readonly maxVersion?: TlsVersion | DtlsVersion
-  readonly ticketKeys?: TicketKeySource
   /** A string is the absolute path of a file. */
   readonly keylog: boolean | string
   /** Always there for `'ipsec'`, never for anything else. */
   readonly ipsec?: ParsedIpsecSettings
   /** A digest of the contents: equal for equal settings, different for different ones. */
   readonly fingerprint: string
+}
+
+/** The credentials themselves, in the place of whatever file they come from. */
+interface Credentials {
+  readonly cert?: Pem | readonly Pem[]
+  readonly key?: PrivateKey | readonly PrivateKey[]
+  readonly pfx?: Pfx | readonly Pfx[]
+  readonly passphrase?: string
+  readonly ca?: Pem | readonly Pem[]
+  readonly crl?: Pem | readonly Pem[]
+  readonly ticketKeys?: TicketKeySource
 }
 
 /** What the policy fills in where the application sets nothing. */
@@ -311,15 +334,20 @@ export function parseSettings(
   return parsed
 }
 
+/** Others have taken the place of these settings: with their last socket they go, and their keys. */
+export function forgetSettings({ fingerprint }: ParsedSettings): void {
+  known.delete(fingerprint)
+}
+
 /** What is set, each by itself checked. */
 type CheckedSettings = Omit<
   SecuritySettings,
-  'minVersion' | 'maxVersion' | 'ticketKeys' | 'ipsec'
+  'minVersion' | 'maxVersion' | 'ipsec' | keyof Credentials
 > &
+  Credentials &
   Partial<DatagramSettings> & {
     readonly minVersion?: TlsVersion | DtlsVersion
     readonly maxVersion?: TlsVersion | DtlsVersion
-    readonly ticketKeys?: TicketKeySource
     readonly ipsec?: ParsedIpsecSettings
   }
 
@@ -422,6 +450,19 @@ function checkIpsec(
       { syscall },
     )
   }
+}
+
+/** The names of all settings of a kind of socket. */
+export function settingNames(kind: SocketKind): string[] {
+  return Object.keys(checksOf[kind])
+}
+
+/**
+ * Checks one setting by itself.
+ * @throws SocketSecurityError EINVAL
+ */
+export function checkSetting(kind: SocketKind, key: string, value: unknown): void {
+  checksOf[kind][key]?.(key, value)
 }
 
 function unknownKey(key: string, value: unknown, kind: SocketKind): Error {

@@ -52,14 +52,14 @@ import {
   longAt,
   openssl,
   type ProtocolList,
-} from './openssl.js'
   type TicketRequest,
+} from './openssl.js'
 import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'
-import { Verification } from './verification.js'
 import { openTicket, sealTicket } from './tickets.js'
+import { Verification } from './verification.js'
 
 export type AssociationState = 'new' | 'handshaking' | 'secured' | 'ended'
 
@@ -151,11 +151,11 @@ export class Association implements Callee, Sleeper {
   #told = 0
   #telling = false
   readonly #sessions: Buffer[] = []
+  /** Server: asked for as it starts, so that nothing of the user's runs inside of OpenSSL. */
+  #ticketKeys: readonly Buffer[] | undefined
   /** Resumed: when the peer proved its identity, in a handshake that was not; in milliseconds since 1970. */
   provedAt = 0
 
-  /** Server: asked for as it starts, so that nothing of the user's runs inside of OpenSSL. */
-  #ticketKeys: readonly Buffer[] | undefined
   /**
    * @throws SocketSecurityError EINVAL, ENOCREDENTIAL, EPROTO for settings that cannot be used;
    * ERR_OPENSSL_UNSUPPORTED, ERR_PROVIDER_UNAVAILABLE where there is no OpenSSL to use
@@ -190,10 +190,10 @@ export class Association implements Callee, Sleeper {
   start(hello?: Buffer): void {
     if (this.#state !== 'new') return
     this.#state = 'handshaking'
+    if (this.role === 'server') this.#ticketKeys = ticketKeysOf(this.#settings)
     const ssl = createSsl(this.#options, this.#context)
     this.#ssl = ssl
     leaked.register(this, () => freeSsl(ssl), this)
-    if (this.role === 'server') this.#ticketKeys = ticketKeysOf(this.#settings)
     this.#verification.prepare(ssl)
     if (this.role === 'server') {
       if (hello === undefined || !this.#resumeListening(hello)) {
@@ -357,6 +357,11 @@ export class Association implements Callee, Sleeper {
   }
 
   /** @internal */
+  ticketKey(request: TicketRequest, seals: boolean): boolean {
+    return (seals ? sealTicket : openTicket)(this.#ticketKeys ?? [], request)
+  }
+
+  /** @internal */
   newSession(session: Pointer): void {
     const { lib } = this.#binding
     if (lib.SSL_SESSION_is_resumable(session) !== 1) return
@@ -371,11 +376,6 @@ export class Association implements Callee, Sleeper {
   /** @internal Microseconds. */
   nextTimeout(previous: number): number {
     const first = (this.#options.retransmitAfter ?? 1000) * 1000
-  /** @internal */
-  ticketKey(request: TicketRequest, seals: boolean): boolean {
-    return (seals ? sealTicket : openTicket)(this.#ticketKeys ?? [], request)
-  }
-
     return previous === 0 ? first : Math.min(previous * 2, maxTimeout)
   }
 

@@ -42,16 +42,14 @@ export interface Callee {
   acceptedPsk(identity: string): Uint8Array | null
   /** The protocols that the server speaks, as on the wire, most wanted first. */
   readonly alpn: ProtocolList | null
-  newSession(session: Pointer): void
-  keylog(line: string): void
   /** Says by which key a ticket is sealed, or is to be opened; false: by none. */
   ticketKey(request: TicketRequest, seals: boolean): boolean
+  newSession(session: Pointer): void
+  keylog(line: string): void
   /** Microseconds until the next retransmission. */
   nextTimeout(previous: number): number
 }
 
-export interface Binding {
-  readonly lib: Openssl
 /** What OpenSSL asks to be filled in, of a ticket; of one that has come, name and iv are there. */
 export interface TicketRequest {
   readonly name: Pointer
@@ -60,6 +58,8 @@ export interface TicketRequest {
   readonly mac: Pointer
 }
 
+export interface Binding {
+  readonly lib: Openssl
   /** As OpenSSL names itself. */
   readonly version: string
   /** The BIOs that all associations read from and write to. */
@@ -389,6 +389,15 @@ function registerCallbacks(koffi: ReturnType<typeof loadKoffi>): Binding['callba
     verifyCookie: register('verifyCookie', 0, (callee, ssl: Pointer) =>
       callee.handle === ssl ? 1 : 0,
     ),
+    // 0: no ticket is given, or this one is not known.
+    ticketKey: register(
+      'ticketKey',
+      0,
+      (callee, ssl: Pointer, name: Pointer, iv: Pointer, cipher, mac, encrypts: number) =>
+        callee.handle === ssl && callee.ticketKey({ name, iv, cipher, mac }, encrypts === 1)
+          ? 1
+          : 0,
+    ),
     // 0: the session stays OpenSSL's, and we keep no reference.
     newSession: register('newSession', 0, (callee, ssl: Pointer, session: Pointer) => {
       if (callee.handle === ssl) callee.newSession(session)
@@ -403,15 +412,6 @@ function registerCallbacks(koffi: ReturnType<typeof loadKoffi>): Binding['callba
     ),
   }
 }
-    // 0: no ticket is given, or this one is not known.
-    ticketKey: register(
-      'ticketKey',
-      0,
-      (callee, ssl: Pointer, name: Pointer, iv: Pointer, cipher, mac, encrypts: number) =>
-        callee.handle === ssl && callee.ticketKey({ name, iv, cipher, mac }, encrypts === 1)
-          ? 1
-          : 0,
-    ),
 
 // biome-ignore lint/suspicious/noExplicitAny: the arguments are what callbackTypes says.
 type Callback = (callee: Callee, ...args: any[]) => number
