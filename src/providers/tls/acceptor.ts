@@ -10,6 +10,7 @@ import { checkValidity } from '../../model/peer-identity.js'
 import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
 import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
 import { logStream, warnOfKeylog } from '../keylog.js'
+import { following } from '../live-settings.js'
 import type { AcceptObserver, Acceptor } from '../provider.js'
 import { resumptionContext } from '../resumption.js'
 import { derivedKey, ticketKeysOf } from '../ticket-keys.js'
@@ -27,46 +28,50 @@ import { peerCertificate } from './peer-certificate.js'
 
 const tls = { ...nodeTls }
 
+/** What secures connections by the same settings: made once for each of them. */
+interface Servers {
+  readonly settings: ParsedSettings
+  readonly usual: Server
+  /** For clients that ask for acceptance, where these need a server of their own. */
+  readonly accepting: Server | null
+}
+
 /**
- * Makes an acceptor.
+ * Makes an acceptor. Each connection is secured by the settings as they are when it comes, to its end.
  * @throws SocketSecurityError ENOCREDENTIAL (R13), EINVAL, EPROTO (R14)
  */
-export function createAcceptor(settings: ParsedSettings, observer: AcceptObserver): Acceptor {
-  checkServerSettings(settings)
-  const { alpn, requestCert, allowInsecure } = settings
-  const server = internalServer(
-    settings,
-    alpn.length === 0 ? [] : supportedWithAcceptance(alpn),
-    observer,
-  )
-  // Without protocols of its own a server ignores ALPN. One that answers "no protocol in common" to
-  // a client that names some would refuse clients which node:tls accepts. So the ClientHello decides.
-  const accepting =
-    requestCert && alpn.length === 0
-      ? internalServer(settings, supportedWithAcceptance([]), observer)
-      : null
+export function createAcceptor(current: () => ParsedSettings, observer: AcceptObserver): Acceptor {
+  const serversNow = following<Servers>(current, settings => createServers(settings, observer))
   return { accept }
 
-  function handshake(raw: Socket, by = server): void {
-    useTicketKeys(by, settings)
-    by.emit('connection', raw)
-  }
-
   function accept(raw: Socket): void {
+    let servers: Servers
+    try {
+      servers = serversNow()
+    } catch (error) {
+      refuse(raw, error as Error)
+      return
+    }
+    const { settings, usual, accepting } = servers
+    const { allowInsecure } = settings
     // Half open while the handshake runs, an early end would leave the connection dangling.
     raw.allowHalfOpen = false
     // Asked now, since node:tls destroys some sockets before it tells of their error; net remembers it.
     void raw.remoteAddress
     if (!accepting && !allowInsecure) {
-      handshake(raw)
+      handshake(raw, usual, settings)
       return
     }
     const patience = allowInsecure
       ? Math.min(allowClearTimeout, settings.handshakeTimeout)
       : settings.handshakeTimeout
     firstRecord(raw, patience, {
-      tls: bytes => handshake(raw, accepting && asksForAcceptance(bytes) ? accepting : server),
-      other: () => (allowInsecure ? observer.established(raw, clearConnection) : handshake(raw)),
+      tls: bytes =>
+        handshake(raw, accepting && asksForAcceptance(bytes) ? accepting : usual, settings),
+      other: () =>
+        allowInsecure
+          ? observer.established(raw, clearConnection)
+          : handshake(raw, usual, settings),
       silence: () =>
         allowInsecure
           ? observer.established(raw, clearConnection)
@@ -80,6 +85,28 @@ export function createAcceptor(settings: ParsedSettings, observer: AcceptObserve
     observer.refused(error, raw)
     raw.destroy()
   }
+}
+
+function handshake(raw: Socket, server: Server, settings: ParsedSettings): void {
+  useTicketKeys(server, settings)
+  server.emit('connection', raw)
+}
+
+function createServers(settings: ParsedSettings, observer: AcceptObserver): Servers {
+  checkServerSettings(settings)
+  const { alpn, requestCert } = settings
+  const usual = internalServer(
+    settings,
+    alpn.length === 0 ? [] : supportedWithAcceptance(alpn),
+    observer,
+  )
+  // Without protocols of its own a server ignores ALPN. One that answers "no protocol in common" to
+  // a client that names some would refuse clients which node:tls accepts. So the ClientHello decides.
+  const accepting =
+    requestCert && alpn.length === 0
+      ? internalServer(settings, supportedWithAcceptance([]), observer)
+      : null
+  return { settings, usual, accepting }
 }
 
 function internalServer(
