@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { SocketSecurityError } from '../errors.js'
 import type { DatagramSecuritySettings, SecuritySettings, SocketKind } from '../settings.js'
 import type { Policy, PolicySettings } from './policy.js'
+import { ofProtocol } from './protocol-settings.js'
 
 /** Which of its roles a stream has. */
 export type Use = 'client' | 'server'
@@ -32,7 +33,8 @@ export function combinedSettings(
   kind: SocketKind,
   use: Use,
 ): Readonly<Record<string, unknown>> {
-  const own = kind === 'datagram' ? policy.settings.datagram : policy.settings[use]
+  const all = kind === 'datagram' ? policy.settings.datagram : policy.settings[use]
+  const own = ofProtocol(all, application.protocol)
   const combined: Record<string, unknown> = Object.assign(Object.create(null), own)
   const given = Object.entries(application).filter(([key, value]) => isSet(key, value))
   for (const [key, value] of given) {

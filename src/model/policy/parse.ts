@@ -1,67 +1,90 @@
-// biome-ignore-all lint/suspicious/noExplicitAny: the first step; the checks follow
-import { dirname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { SocketSecurityError } from '../errors.js'
-import { loopback, parseAddressRange } from './address-range.js'
-import { canonicalHost, type FlowRule } from './flow-rule.js'
-import type { Policy } from './policy.js'
+/** The policy file as a value: all that is wrong with it is told, each fault with its place. */
+import { mayBeSet } from './application-may-set.js'
+import { clearRules, targetNameRules } from './flow-reader.js'
+import type { FlowRule } from './flow-rule.js'
+import { inspectJson, lineAndColumn } from './json-text.js'
+import type { Policy, TargetNameRule } from './policy.js'
+import { invalidPolicy, type PolicyProblem } from './problems.js'
+import { object, oneOf, type Reader, text } from './reading.js'
+import { checkSettings, identityReader, settingsReader } from './settings-reader.js'
 
-export function parsePolicy(text: string, file: string): Policy {
-  let given: any
-  try {
-    given = JSON.parse(text)
-  } catch (error) {
-    throw new SocketSecurityError('ERR_POLICY_INVALID', `${file} is no JSON`, { cause: error })
+/**
+ * @param file the path of the file, from which the paths in it go
+ * @throws SocketSecurityError ERR_POLICY_INVALID with every problem
+ */
+export function parsePolicy(json: string, file: string): Policy {
+  const { policy, problems } = inspectPolicy(json, file)
+  if (policy === null) throw invalidPolicy(file, problems)
+  return policy
+}
+
+/** The same for those who want to see the problems; the policy is null where there are any. */
+export function inspectPolicy(
+  json: string,
+  file: string,
+): { readonly policy: Policy | null; readonly problems: readonly PolicyProblem[] } {
+  // Editors of Windows put it there.
+  const plain = json.replace(/^\ufeff/, '')
+  const { errorAt, repeated } = inspectJson(plain)
+  if (errorAt !== undefined) {
+    const { line, column } = lineAndColumn(plain, errorAt)
+    const message = `is no JSON: look at line ${line}, column ${column}`
+    return { policy: null, problems: [{ path: '$', message }] }
   }
-  const at = (path: any): any =>
-    Array.isArray(path) ? path.map(at) : pathToFileURL(resolve(dirname(file), path))
-  const { psk, acceptedPsk, ...files } = given.identity ?? {}
-  const identity: any = Object.fromEntries(
-    Object.entries(files).map(([key, value]) => [key, at(value)]),
-  )
-  const keys: any[] = []
-  if (psk) keys.push({ identity: psk.identity, key: at(psk.key) })
-  if (acceptedPsk)
-    keys.push(Object.fromEntries(Object.entries(acceptedPsk).map(([id, key]) => [id, at(key)])))
-  if (keys.length > 0) identity.psk = keys
-  const shared = {
-    ...(given.protocol === undefined ? {} : { protocol: given.protocol }),
-    ...identity,
+  const problems: PolicyProblem[] = repeated.map(path => ({
+    path,
+    message: 'stands there twice: leave one out',
+  }))
+  const policy = read(JSON.parse(plain), file, problems)
+  return { policy: problems.length === 0 ? policy : null, problems }
+}
+
+interface Written {
+  readonly $schema?: string
+  readonly protocol?: 'default' | 'tls' | 'ipsec'
+  readonly identity?: Settings
+  readonly streams?: Settings
+  readonly servers?: Settings
+  readonly datagrams?: Settings
+  readonly targetNames?: TargetNameRule[]
+  readonly clear?: FlowRule[]
+  readonly applicationMaySet?: true | ReadonlySet<string>
+}
+type Settings = Readonly<Record<string, unknown>>
+
+function read(value: unknown, file: string, problems: PolicyProblem[]): Policy | null {
+  const streams = settingsReader('stream', file)
+  const readers: { [Key in keyof Written]-?: Reader<NonNullable<Written[Key]>> } = {
+    $schema: text,
+    protocol: oneOf('default', 'tls', 'ipsec'),
+    identity: identityReader(file),
+    streams,
+    servers: streams,
+    datagrams: settingsReader('datagram', file),
+    targetNames: targetNameRules,
+    clear: clearRules,
+    applicationMaySet: mayBeSet,
   }
+  const written = object<Written>(readers)(value, '$', problems)
+  if (written === undefined) return null
+  const { protocol, identity, datagrams } = written
+  const servers = { ...written.streams, ...written.servers }
+  // What is wrong with one of them alone has been told, and would be told again.
+  if (problems.length === 0) {
+    checkSettings(written.streams, 'stream', '$.streams', problems)
+    if (written.servers) checkSettings(servers, 'stream', '$.servers', problems)
+    checkSettings(datagrams, 'datagram', '$.datagrams', problems)
+  }
+  const shared = { ...(protocol !== 'default' && protocol && { protocol }), ...identity }
   return {
     file,
     settings: {
-      client: { ...shared, ...given.streams },
-      server: { ...shared, ...given.streams, ...given.servers },
-      datagram: { ...shared, ...given.datagrams },
+      client: { ...shared, ...written.streams },
+      server: { ...shared, ...servers },
+      datagram: { ...shared, ...datagrams },
     },
-    targetNames: (given.targetNames ?? []).map(({ targetName, ...rule }: any) => ({
-      rule: ruleOf(rule),
-      targetName,
-    })),
-    clear: (given.clear ?? []).map(ruleOf),
-    applicationMaySet:
-      given.applicationMaySet === true ? true : new Set(given.applicationMaySet ?? []),
+    targetNames: written.targetNames ?? [],
+    clear: written.clear ?? [],
+    applicationMaySet: written.applicationMaySet ?? new Set(),
   }
-}
-
-function ruleOf({
-  transport,
-  direction,
-  host,
-  address,
-  port,
-  loopback: local,
-  pipes,
-}: any): FlowRule {
-  const rule: any = { transport, direction }
-  if (pipes) rule.pipes = true
-  if (host !== undefined) rule.host = canonicalHost(host)
-  if (local) rule.addresses = loopback
-  if (address !== undefined) rule.addresses = [parseAddressRange(address)]
-  if (port !== undefined) {
-    const [from, to = from] = String(port).split('-').map(Number)
-    rule.ports = [from, to]
-  }
-  return rule
 }
