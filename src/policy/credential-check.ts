@@ -11,7 +11,7 @@ import type { ParsedSettings } from '../model/settings.js'
  * @throws Error that says which setting is incomplete, cannot be read, or belongs to another
  */
 export function checkCredentials(settings: ParsedSettings): X509Certificate[] {
-  const { cert, key, pfx, passphrase, ca, crl } = settings
+  const { cert, key, pfx, passphrase, ca, crl, ciphers } = settings
   const leaves = list(cert).map(pem => leafOf(text(pem)))
   for (const pem of list(ca)) certificatesIn(text(pem), 'ca')
   for (const pem of list(crl)) checkWhole(text(pem), 'crl')
@@ -28,6 +28,8 @@ export function checkCredentials(settings: ParsedSettings): X509Certificate[] {
     ...{ cert, key: asArray(key), pfx: asArray(pfx), passphrase, crl },
     // Without one, Node would read all that it trusts by default.
     ca: ca ?? [],
+    // How strong keys must be; which suites there are is not the files' affair.
+    ciphers: ciphers?.match(/@SECLEVEL=\d/)?.[0].replace('@', 'DEFAULT@'),
   }
   const options = Object.entries(given).filter(([, value]) => value !== undefined)
   const { context } = tls.createSecureContext(Object.fromEntries(options) as SecureContextOptions)

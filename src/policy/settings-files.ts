@@ -1,9 +1,10 @@
 /** Where settings name files in the place of credentials, and what is to be read from each. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { SocketSecurityError, show } from '../model/errors.js'
 import { copy, isView } from '../model/setting-values.js'
 import type { DatagramSecuritySettings, SecuritySettings } from '../model/settings.js'
+import { ticketKeysInFile } from '../model/ticket-keys.js'
 
 export type AnySettings = SecuritySettings | DatagramSecuritySettings
 
@@ -19,8 +20,8 @@ export class CredentialFile {
   ) {}
 }
 
-/** What is in a file: the value itself, one line of text, or a key in hexadecimal. */
-type Form = 'bytes' | 'line' | 'hex'
+/** What is in a file: the value itself, one line of text, a key in hexadecimal, or ticket keys. */
+type Form = 'bytes' | 'line' | 'hex' | 'ticket keys'
 
 /**
  * The settings with a CredentialFile for each `file:` URL, and a copy of every other credential;
@@ -59,7 +60,10 @@ export function fillInMarks(located: object): AnySettings {
   return mapCredentials(located, value => {
     if (!(value instanceof CredentialFile)) return value
     const mark = `${nonce} ${value.path}`
-    return value.form === 'line' ? mark : Buffer.from(mark)
+    if (value.form === 'line') return mark
+    // As long as a ticket key must be.
+    const isTicket = value.form === 'ticket keys'
+    return isTicket ? createHash('sha384').update(mark).digest() : Buffer.from(mark)
   })
 }
 
@@ -86,6 +90,7 @@ const credentials: Record<string, Mapping> = {
   passphrase: (value, key, replace) => replace(value, key, 'line', true),
   ca: oneOrMore((value, key, replace) => replace(value, key, 'bytes', false)),
   crl: oneOrMore((value, key, replace) => replace(value, key, 'bytes', false)),
+  ticketKeys: oneOrMore((value, key, replace) => replace(value, key, 'ticket keys', true)),
   psk: oneOrMore(presharedKeys),
 }
 
@@ -146,8 +151,12 @@ function pathOf(url: URL, setting: string): string {
   }
 }
 
-function decoded({ setting, path, form }: CredentialFile, contents: Buffer): Buffer | string {
+function decoded(
+  { setting, path, form }: CredentialFile,
+  contents: Buffer,
+): Buffer | string | Buffer[] {
   if (form === 'bytes') return contents
+  if (form === 'ticket keys') return ticketKeysInFile(contents)
   if (form === 'line') return contents.toString('utf8').replace(/\r?\n$/, '')
   const text = contents.toString('latin1').replaceAll(/\s/g, '')
   if (/^([0-9a-f]{2})+$/i.test(text)) return Buffer.from(text, 'hex')

@@ -2,6 +2,7 @@
  * What a provider makes of settings that change while it runs: certificates and trust that come from
  * files, or a policy that was read again.
  */
+import { SocketSecurityError } from '../model/errors.js'
 import { fingerprintOf } from '../model/fingerprint.js'
 import type { ParsedSettings } from '../model/settings.js'
 
@@ -24,6 +25,7 @@ export function following<T>(
   return () => {
     const now = current()
     if (now === settings || now === refused) return made
+    if (now.protocol !== settings.protocol) throw anotherProtocol(settings, now)
     try {
       made = make(now, made)
       settings = now
@@ -38,6 +40,15 @@ export function following<T>(
     }
     return made
   }
+}
+
+/** What listens or is bound is of the one, and must not secure anything by the rules of the other. */
+function anotherProtocol(before: ParsedSettings, now: ParsedSettings): Error {
+  return new SocketSecurityError(
+    'ERR_POLICY_FORBIDS',
+    `the policy says '${now.protocol}' now, and this socket was made for '${before.protocol}': close it, and make it anew`,
+    { syscall: 'WSASetSocketSecurity' },
+  )
 }
 
 /** What is no credential. */
