@@ -13,7 +13,7 @@ import { SecureServer } from '../sockets/secure-server.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
 import { isTaken } from '../sockets/take-over.js'
 import { isClear, someAreClear } from './decisions.js'
-import { like } from './dispatch.js'
+import { replace } from './dispatch.js'
 
 type Method = (this: Server, ...args: unknown[]) => unknown
 type Emit = (this: Server, event: string | symbol, ...args: unknown[]) => boolean
@@ -31,40 +31,34 @@ export function isSecuredServer(value: unknown): boolean {
 }
 
 export function secureServers(): void {
-  const { close, emit, listen } = prototype as unknown as Record<'listen' | 'close', Method> & {
-    emit: Emit
-  }
-  const secureListen: Method = function (...args) {
-    if (isLeftAlone(this) || isOfCluster(this) || isListenedInClear(args)) {
-      listening.delete(this)
-      return listen.apply(this, args)
+  replace(prototype, 'listen', listen => {
+    return function (this: Server, ...args) {
+      if (isLeftAlone(this) || isOfCluster(this) || isListenedInClear(args)) {
+        listening.delete(this)
+        return listen.apply(this, args)
+      }
+      listening.add(this)
+      showOnlySecured(this)
+      return secure.listen.apply(this, args)
     }
-    listening.add(this)
-    showOnlySecured(this, secureEmit)
-    return secure.listen.apply(this, args)
-  }
-  const secureClose: Method = function (...args) {
-    return (listening.has(this) ? secure.close : close).apply(this, args)
-  }
-  const secureEmit: Emit = function (event, ...args) {
-    switch (event) {
-      case 'connection':
-        if (isRaw(args[0]) && !isLeftAlone(this)) return accept(this, args[0], emit)
-        break
-      case 'listening':
-      case 'close':
-        if (listening.has(this)) return secure.emit.call(this, event, ...args)
-    }
-    return emit.call(this, event, ...args)
-  }
-  Object.assign(prototype, {
-    listen: like(listen, secureListen),
-    close: like(close, secureClose),
   })
-  Object.defineProperty(prototype, 'emit', {
-    value: like(emit, secureEmit),
-    writable: true,
-    configurable: true,
+  replace(prototype, 'close', close => {
+    return function (this: Server, ...args) {
+      return (listening.has(this) ? secure.close : close).apply(this, args)
+    }
+  })
+  replace(prototype, 'emit', emit => {
+    return function (this: Server, event, ...args) {
+      switch (event) {
+        case 'connection':
+          if (isRaw(args[0]) && !isLeftAlone(this)) return accept(this, args[0], emit)
+          break
+        case 'listening':
+        case 'close':
+          if (listening.has(this)) return secure.emit.call(this, event, ...args)
+      }
+      return emit.call(this, event, ...args)
+    }
   })
 }
 
@@ -130,15 +124,16 @@ function accept(server: Server, raw: Socket, emit: Emit): boolean {
 }
 
 /** A class that overrides emit() would see what nobody has secured yet. */
-function showOnlySecured(server: Server, secureEmit: Emit): void {
-  if (server.emit === prototype.emit || Object.hasOwn(server, 'emit')) return
+function showOnlySecured(server: Server): void {
+  const { emit } = prototype
+  if (server.emit === emit || Object.hasOwn(server, 'emit')) return
+  const theirs = Reflect.get(Object.getPrototypeOf(server), 'emit') as Emit
   Object.defineProperty(server, 'emit', {
     value: function (this: Server, event: string | symbol, ...args: unknown[]) {
-      const emit = event === 'connection' && isRaw(args[0]) ? secureEmit : theirs
-      return Reflect.apply(emit, this, [event, ...args])
+      const isNotSecured = event === 'connection' && isRaw(args[0])
+      return Reflect.apply(isNotSecured ? emit : theirs, this, [event, ...args])
     },
     writable: true,
     configurable: true,
   })
-  const theirs = Object.getPrototypeOf(server).emit as Emit
 }

@@ -13,17 +13,20 @@ import { netSocket } from '../sockets/net-internals.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
 import { continueInClear, giveBack, isTaken, takeOver } from '../sockets/take-over.js'
 import { isClear, isUndecided } from './decisions.js'
-import { dispatch, like } from './dispatch.js'
+import { dispatch, replace } from './dispatch.js'
 
 type Connect = (this: Socket, ...args: unknown[]) => Socket
 
-const { prototype } = nodeNet.Socket
 const secureConnect = SecureSocket.prototype.connect as unknown as Connect
 
 export function secureConnections(): void {
+  const { prototype } = nodeNet.Socket
   dispatch(prototype, SecureSocket.prototype, isTaken, ['connect'])
-  const connectInClear = prototype.connect as unknown as Connect
-  const connect: Connect = function (...args) {
+  replace(prototype, 'connect', connecting)
+}
+
+function connecting(connectInClear: Connect): Connect {
+  return function (...args) {
     if (!isTaken(this) && isLeftAlone(this)) return connectInClear.apply(this, args)
     const [options, callback] = connectArguments(args)
     const flow = flowOf(options as unknown as TcpNetConnectOpts)
@@ -46,7 +49,6 @@ export function secureConnections(): void {
     )
     return secureConnect.call(this, { ...options, lookup }, callback ?? undefined)
   }
-  prototype.connect = like(prototype.connect, connect) as typeof prototype.connect
 }
 
 /** TLS is left as it is; what is secured already is not secured twice. */

@@ -27,6 +27,7 @@ export function takeOver(socket: Socket): void {
   Object.defineProperty(socket, mark, { value: true, configurable: true })
   if (Object.getPrototypeOf(socket) === net.Socket.prototype)
     Object.setPrototypeOf(socket, SecureSocket.prototype)
+  else Object.defineProperties(socket, accessors)
 }
 
 /** It is net.Socket's again; not while it has a connection. */
@@ -35,7 +36,17 @@ export function giveBack(socket: Socket): void {
   forgetState(socket)
   if (Object.getPrototypeOf(socket) === SecureSocket.prototype)
     Object.setPrototypeOf(socket, net.Socket.prototype)
+  else for (const name of Object.keys(accessors)) Reflect.deleteProperty(socket, name)
 }
+
+/** Those of net.Socket's cannot be replaced, so that the socket itself gets ours. */
+const accessors = Object.fromEntries(
+  Object.entries(Object.getOwnPropertyDescriptors(SecureSocket.prototype)).filter(
+    ([name, { get }]) => get && name in net.Socket.prototype,
+  ),
+)
+for (const each of Object.values(accessors))
+  Object.assign(each, { configurable: true, enumerable: false })
 
 /**
  * Goes on in clear where the socket was to be secured until now, and nothing of its connection has
