@@ -211,7 +211,6 @@ export const SSL_CTRL_MODE = 33
 export const SSL_CTRL_SET_SESS_CACHE_MODE = 44
 export const SSL_CTRL_SET_MAX_SEND_FRAGMENT = 52
 export const SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
-export const SSL_CTRL_SET_TLSEXT_TICKET_KEYS = 59
 export const DTLS_CTRL_GET_TIMEOUT = 73
 export const DTLS_CTRL_HANDLE_TIMEOUT = 74
 export const SSL_CTRL_CHAIN_CERT = 89
@@ -253,6 +252,7 @@ export const OPENSSL_NPN_NEGOTIATED = 1
 export const OSSL_PARAM_UTF8_STRING = 4
 
 // bio.h
+export const BIO_CTRL_RESET = 1
 export const BIO_C_SET_BUF_MEM_EOF_RETURN = 130
 
 // x509_vfy.h, x509v3.h

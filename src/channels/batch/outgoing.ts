@@ -182,6 +182,11 @@ export class Outgoing implements Departing {
     const first = this.#first
     if (first === undefined) return
     endRuns(first)
+    const lost = this.#stage.collect()
+    if (lost !== undefined) {
+      this.#abandon(lost)
+      return
+    }
     try {
       const rest = this.#sender.send(first)
       if (rest !== undefined) this.#block(rest)

@@ -50,7 +50,17 @@ export class Stage {
   /** There is no later tick. */
   isLast = false
 
-  readonly #slot = { arena: this.arena, offset: 0 }
+  readonly #slot = {
+    arena: this.arena,
+    offset: 0,
+    owe: (fill: () => void) => {
+      this.#fill = fill
+    },
+  }
+  /** What is staged does not all stand there before this was called. */
+  #fill: (() => void) | undefined
+  /** Why some of it does not. */
+  #lost: Error | undefined
   readonly #sent: (Sent | undefined)[] = new Array(STAGE_DATAGRAMS).fill(undefined)
   readonly #runs: Run[] = Array.from({ length: STAGE_DATAGRAMS }, () => new Run())
   readonly #departing: (Departing | undefined)[] = []
@@ -81,6 +91,8 @@ export class Stage {
       this.flush()
       if (bytes > STAGE_BYTES) throw new RangeError(`no datagram has ${bytes} bytes`)
     }
+    // What was to stand there before must not be written later.
+    if (this.#reserved !== 0) this.collect()
     this.#reserved = bytes
     this.#slot.offset = this.#bytes
     return this.#slot
@@ -93,6 +105,8 @@ export class Stage {
   /** What was written to the reserved room, which is nobody's any longer. */
   unstaged(length: number): Buffer {
     this.#use(length)
+    const lost = this.collect()
+    if (lost !== undefined) throw lost
     const { offset } = this.#slot
     return this.arena.bytes.subarray(offset, offset + length)
   }
@@ -195,8 +209,25 @@ export class Stage {
     }
   }
 
+  /**
+   * What is owed is written to its place.
+   * @returns why nothing that is staged may leave
+   */
+  collect(): Error | undefined {
+    const fill = this.#fill
+    if (fill === undefined) return this.#lost
+    try {
+      fill()
+    } catch (error) {
+      this.#lost = error as Error
+    }
+    this.#fill = undefined
+    return this.#lost
+  }
+
   /** Where this is cut off (a script that has a timeout), the next one goes on with it. */
   #depart(): void {
+    this.collect()
     let failure: unknown
     for (let index = 0; index < this.#channels; index += 1) {
       try {
@@ -215,6 +246,7 @@ export class Stage {
     for (let index = 0; index < this.#runsUsed; index += 1)
       (this.#runs[index] as Run).route = undefined
     for (let index = 0; index < this.#channels; index += 1) this.#departing[index] = undefined
+    this.#lost = undefined
     this.#channels = 0
     this.#datagrams = 0
     this.#runsUsed = 0

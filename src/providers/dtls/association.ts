@@ -46,6 +46,7 @@ import {
   derOf,
   drain,
   enter,
+  enterToProtect,
   freeSsl,
   leaked,
   leave,
@@ -134,6 +135,8 @@ export class Association implements Callee, Sleeper {
   /** A call of ours is inside OpenSSL. */
   #busy = false
   #mtu: number
+  /** What a record has beside its message; 0 as long as it is unknown. */
+  #overhead = 0
   /** Retransmissions since the peer was last heard. */
   #silent = 0
   /** What OpenSSL's state machine waits for. */
@@ -244,17 +247,20 @@ export class Association implements Callee, Sleeper {
 
   /**
    * Protects a message: one record, written into the slot, which has room for the message and
-   * RECORD_OVERHEAD.
+   * RECORD_OVERHEAD; or owed to it, where the slot takes that.
    * @returns the length of the record
    * @throws SocketSecurityError EMSGSIZE above 16384 bytes, ENOTCONN unless secured, EPROTO where
    * OpenSSL refuses; the association has failed then
    */
-  send(message: Uint8Array, { arena: into, offset }: Slot): number {
+  send(message: Uint8Array, slot: Slot): number {
     const { length } = message
     if (this.#state !== 'secured') throw notSecured(this.#options.peer)
     if (length > MAX_MESSAGE_BYTES || length === 0) throw wrongSize(length, this.#options.peer)
     if (this.#asleep) this.#wake()
-    const { lib, arena, output } = this.#binding
+    const { lib, arena, output, owed } = this.#binding
+    const at = slot.arena.address + slot.offset
+    const mayOwe = this.#overhead !== 0 && slot.owe !== undefined
+    owed.begin(at, mayOwe)
     arena.bytes.set(message)
     const written = this.#write(length)
     if (written <= 0) {
@@ -266,7 +272,16 @@ export class Association implements Callee, Sleeper {
     }
     this.recordsSent += 1
     this.bytesSent += length
-    return lib.BIO_read(output, into.address + offset, length + RECORD_OVERHEAD)
+    if (mayOwe) {
+      const record = length + this.#overhead
+      if (owed.owe(at, record)) slot.owe?.(owed.fill)
+      return record
+    }
+    const record = lib.BIO_read(output, at, length + RECORD_OVERHEAD)
+    owed.done()
+    // With a cipher that needs no padding it is the same for all.
+    if (this.recordVersion !== 0) this.#overhead = record - length
+    return record
   }
 
   /** Retransmits what is due. */
@@ -634,7 +649,7 @@ export class Association implements Callee, Sleeper {
   /** A message that stands in the arena. */
   #write(length: number): number {
     const { lib, arena } = this.#binding
-    const outer = enter(this)
+    const outer = enterToProtect(this)
     const wasBusy = this.#busy
     this.#busy = true
     try {

@@ -9,7 +9,8 @@
  * - There is one callback of each kind for the life of the process, and none of them throws.
  * - OpenSSL reads and writes only arenas: Buffers that are never collected, by base, offset and a
  *   length that was checked. koffi.address() pins nothing.
- * - All associations share one BIO for input and one for output. Both are empty between calls.
+ * - All associations share one BIO for input and one for output. Both are empty between calls, but
+ *   for records that are owed (owed-records.ts), which are read before anything else is done with it.
  */
 import { endianness } from 'node:os'
 import { type LibraryHandle, loadKoffi } from '../../../lib/koffi.js'
@@ -25,6 +26,7 @@ import {
   SSL_TLSEXT_ERR_OK,
 } from '../../../lib/openssl.js'
 import { SocketSecurityError } from '../../model/errors.js'
+import { OwedRecords } from './owed-records.js'
 
 /** Application protocols as on the wire; kept as long as the bytes are. */
 export interface ProtocolList extends Arena {
@@ -65,6 +67,8 @@ export interface Binding {
   /** The BIOs that all associations read from and write to. */
   readonly input: Pointer
   readonly output: Pointer
+  /** What of the output has not been read yet. */
+  readonly owed: OwedRecords
   /** Where messages and records pass through; nothing in it outlives a call. */
   readonly arena: Arena
   /** For small arguments: strings, pointers to pointers, a timeval. */
@@ -101,11 +105,13 @@ function bind(): Binding {
     lib.BIO_ctrl(bio, BIO_C_SET_BUF_MEM_EOF_RETURN, -1, 0)
     return bio
   }
+  const output = memoryBio()
   return {
     lib,
     version,
     input: memoryBio(),
-    output: memoryBio(),
+    output,
+    owed: new OwedRecords(lib, output),
     arena: createArena(arenaSize),
     scratch: createArena(scratchSize),
     callbacks: registerCallbacks(koffi),
@@ -191,6 +197,12 @@ const condemned: Pointer[] = []
 
 /** Before a call of an association: says whose callbacks come now. Give the result to leave(). */
 export function enter(callee: Callee): Callee | null {
+  binding?.owed.settle()
+  return enterToProtect(callee)
+}
+
+/** The same, where the call does nothing but protect a message. */
+export function enterToProtect(callee: Callee): Callee | null {
   const outer = inside
   inside = callee
   return outer
@@ -219,11 +231,12 @@ export const leaked = new FinalizationRegistry<() => void>(free => free())
  * the shared BIOs is put aside for it.
  */
 export function aside<T>(run: () => T): T {
-  const { input, output } = openssl()
+  const { input, output, owed } = openssl()
   const [unread, unsent] = [drain(input), drain(output)]
   try {
     return run()
   } finally {
+    owed.settle()
     if (unread.length > 0) fill(input, unread)
     if (unsent.length > 0) fill(output, unsent)
   }
@@ -231,7 +244,8 @@ export function aside<T>(run: () => T): T {
 
 /** All that is in a BIO, in memory of its own. */
 export function drain(bio: Pointer): Buffer {
-  const { lib, arena } = openssl()
+  const { lib, arena, owed } = openssl()
+  owed.settle()
   const length = lib.BIO_read(bio, arena.address, arenaSize)
   if (length <= 0) return nothing
   const copy = Buffer.allocUnsafe(length)
