@@ -12,6 +12,8 @@ const help = `secure-socket: sockets that are secured, and know their peer, befo
 
 Usage:
   secure-socket identity …   make and inspect certificates: who a host is
+  secure-socket connect …    a secured connection for stdin and stdout
+  secure-socket listen …     waits for one
   secure-socket doctor       what works here, what is missing and how to get it
   secure-socket --version
   secure-socket --help, and every command has its own --help
@@ -29,6 +31,8 @@ const root: Command = defineGroup({
   help,
   commands: {
     identity: async () => (await import('./identity.js')).identity,
+    connect: async () => (await import('./connect.js')).connect,
+    listen: async () => (await import('./listen.js')).listen,
     doctor: async () => (await import('./doctor.js')).doctor,
   },
 })
