@@ -1,8 +1,9 @@
 /** Resumed handshakes: shorter, and with every check of a full one. */
 import { randomBytes } from 'node:crypto'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
-import { testIdentity } from '../../support/identities.js'
+import { strangerAuthority, testIdentity } from '../../support/identities.js'
+import { until } from '../../support/until.js'
 import { handshake, type PairOptions, protect, say } from './pair.js'
 
 const { cert, key, ca } = (await testIdentity()) as { cert: string; key: string; ca: string }
@@ -66,6 +67,110 @@ t.test('ticketKeys let another process resume', t => {
   t.equal(say(pair.client, pair.server, 'x'), 'x', 'where the keys differ it is a full handshake')
   t.notOk(pair.server.association.query().resumed)
   t.end()
+})
+
+/** Does a client with a session of the one server resume at the other? Both talk in any case. */
+function resumes(t: Test, one: DatagramSecuritySettings, two: DatagramSecuritySettings): boolean {
+  const session = sessionOf({ ...usual, server: one })
+  const pair = handshake({ ...usual, server: two, session })
+  t.equal(say(pair.client, pair.server, 'x'), 'x')
+  const { resumed } = pair.server.association.query()
+  t.equal(pair.client.association.query().resumed, resumed)
+  return resumed
+}
+
+t.test('a server with another certificate of the same names resumes', async t => {
+  const ticketKeys = randomBytes(48)
+  const another = await testIdentity(['::1', '127.0.0.1', 'localhost'], { days: 2 })
+  const fleet = { ...server, ticketKeys }
+  t.ok(resumes(t, fleet, { ...fleet, cert: another.cert, key: another.key }))
+  const elsewhere = await testIdentity(['localhost', 'other.example'])
+  t.notOk(resumes(t, fleet, { ...fleet, cert: elsewhere.cert, key: elsewhere.key }), 'other names')
+})
+
+t.test('servers that would authenticate otherwise do not', async t => {
+  const fleet = { ...server, ticketKeys: randomBytes(48) }
+  const { cert: other } = await strangerAuthority()
+  for (const more of [
+    { ca: [ca, other] },
+    { requestCert: false },
+    { rejectUnauthorized: false },
+    { alpn: ['x'] },
+    // A ticket of the one would be too old at the other, or live too long.
+    { fullHandshakeAfter: 60_000 },
+  ]) {
+    t.notOk(resumes(t, { ...fleet, ...more }, fleet), JSON.stringify(Object.keys(more)))
+    t.notOk(resumes(t, fleet, { ...fleet, ...more }))
+  }
+  t.ok(resumes(t, { ...fleet, mtu: 1000, maxSessions: 3, idleTimeout: 9 }, fleet))
+})
+
+t.test('the peer that resumes at another process must prove its name there', async t => {
+  const ticketKeys = randomBytes(48)
+  const session = sessionOf({ ...usual, server: { ...server, ticketKeys } })
+  const fleet = { ...server, ticketKeys: [ticketKeys] }
+  const named = handshake({ ...usual, server: fleet, session, clientName: 'client.example' })
+  t.match(named.server.association.query(), {
+    resumed: true,
+    peer: { targetName: 'client.example' },
+  })
+  const wrong = handshake({ ...usual, server: fleet, session, clientName: 'another.example' })
+  t.match(wrong.server.failed, [{ code: 'ERR_PEER_TARGET_NAME_MISMATCH' }])
+  t.equal(wrong.server.secured, 0)
+})
+
+t.test('keys rotate: the one before still opens its tickets, and seals none', async t => {
+  const [old, current, next] = [randomBytes(48), randomBytes(48), randomBytes(48)]
+  t.ok(resumes(t, { ...server, ticketKeys: old }, { ...server, ticketKeys: [current, old] }))
+  t.ok(resumes(t, { ...server, ticketKeys: [current, old] }, { ...server, ticketKeys: current }))
+  t.notOk(resumes(t, { ...server, ticketKeys: [current, old] }, { ...server, ticketKeys: old }))
+  t.notOk(resumes(t, { ...server, ticketKeys: old }, { ...server, ticketKeys: [next, current] }))
+})
+
+t.test(
+  'keys of a function rotate while the server runs, and tickets of before are taken',
+  async t => {
+    let keys = [randomBytes(48)]
+    const live = { ...server, ticketKeys: () => keys }
+    const session = sessionOf({ ...usual, server: live })
+    const resumed = (from: Buffer) =>
+      handshake({ ...usual, server: live, session: from }).server.association.query().resumed
+    t.ok(resumed(session))
+    const fixed = (ticketKeys: Buffer) => ({ ...server, ticketKeys })
+    const [before] = keys as [Buffer]
+    keys = [randomBytes(48), before]
+    const current = keys[0] as Buffer
+    // It is asked once a second: then its tickets are by the new key.
+    let fresh = session
+    await until('the new key is in use', () => {
+      fresh = sessionOf({ ...usual, server: live })
+      return handshake({
+        ...usual,
+        server: fixed(current),
+        session: fresh,
+      }).server.association.query().resumed
+    })
+    t.ok(resumed(fresh))
+    t.ok(resumed(session), 'by the key before')
+    keys = [current]
+    await until('the old key is gone', () => !resumed(session))
+    t.ok(resumed(fresh))
+  },
+)
+
+t.test('tickets of other keys, and forged ones, are left out', async t => {
+  const fleet = { ...server, ticketKeys: randomBytes(48) }
+  const session = sessionOf({ ...usual, server: fleet })
+  for (let times = 0; times < 50; times += 1) {
+    const forged = Buffer.from(session)
+    // Somewhere in its ticket, which is about in the middle; or what the client keeps is spoilt.
+    const at = Math.floor((session.length * (times + 25)) / 100)
+    forged[at] = (forged[at] as number) ^ (1 << (times & 7))
+    const pair = handshake({ ...usual, server: fleet, session: forged })
+    const [failed] = [...pair.client.failed, ...pair.server.failed]
+    if (failed === undefined && say(pair.client, pair.server, 'x') !== 'x') t.fail(`byte ${at}`)
+  }
+  t.ok(handshake({ ...usual, server: fleet, session }).server.association.query().resumed)
 })
 
 t.test('tickets of other settings are not accepted', t => {

@@ -2,13 +2,19 @@
  * The client resumes by itself, and only against the identity that the session was authenticated
  * for. OpenSSL does not check the name of a resumed session again: a wrong name would pass.
  */
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import type { Identity } from '../../../src/identity/identity.js'
 import type { SecurityInfo } from '../../../src/model/security-info.js'
+import type { SecuritySettings } from '../../../src/model/settings.js'
 import { createConnection } from '../../../src/net.js'
+import { SecureServer } from '../../../src/sockets/secure-server.js'
 import { event, failure, text } from '../../support/events.js'
 import { selfSignedIdentity, testIdentity } from '../../support/identities.js'
 import { clientIdentity, listening, serverIdentity, trust } from '../../support/secured.js'
+import { until } from '../../support/until.js'
 
 /** Connects, hears the server out (its tickets come with its answer), and gives the security. */
 async function visit(port: number, options: object): Promise<SecurityInfo> {
@@ -91,7 +97,6 @@ t.test('ticketKeys: several processes give and take the same tickets', async t =
   const { port } = first
   await new Promise(resolve => first.server.close(resolve))
   // The same port, as a restarted process of the same settings.
-  const { SecureServer } = await import('../../../src/sockets/secure-server.js')
   const again = new SecureServer(
     { security: { ...(await serverIdentity()), ticketKeys } },
     socket => socket.end('answer'),
@@ -101,6 +106,55 @@ t.test('ticketKeys: several processes give and take the same tickets', async t =
   t.equal((await visit(port, { security })).resumed, true)
   await new Promise(resolve => again.close(resolve))
 })
+
+t.test('servers of a fleet: certificates of their own, keys that rotate', async t => {
+  const { ca } = await trust()
+  const requested = { ca, requestCert: true }
+  let keys = [randomBytes(48)]
+  const ticketKeys = () => keys
+  const fleet = new Fleet(t)
+  const options = { security: await clientIdentity() }
+  const one = await testIdentity(['127.0.0.1'], { days: 3 })
+  const two = await testIdentity(['127.0.0.1'], { days: 4 })
+  const other = await testIdentity(['127.0.0.1', 'b.example'])
+  const resumed = async (identity: Identity, more: object = requested) => {
+    const { cert, key } = identity
+    await fleet.serve({ cert, key, ticketKeys, ...more })
+    return (await visit(fleet.port, options)).resumed
+  }
+  t.equal(await resumed(one), false)
+  t.equal(await resumed(two), true, 'another certificate of the same names')
+  t.equal(await resumed(other), false, 'other names')
+  t.equal(await resumed(other), true)
+  t.equal(await resumed(one), false)
+  t.equal(await resumed(one, {}), false, 'no client is asked for there')
+  t.equal(await resumed(one), false, 'so its tickets are worth nothing here')
+  t.equal(await resumed(one), true)
+
+  keys = [randomBytes(48), ...keys]
+  await until('a new key is asked for', async () => !(await visit(fleet.port, options)).resumed)
+  t.equal((await visit(fleet.port, options)).resumed, true, 'and its tickets are good')
+  t.equal(await resumed(two), true)
+})
+
+/** One port, and a server after another that has it. */
+class Fleet {
+  port = 0
+  #server: InstanceType<typeof SecureServer> | undefined
+
+  constructor(t: Test) {
+    t.teardown(() => this.#server?.close())
+  }
+
+  async serve(security: SecuritySettings): Promise<void> {
+    const before = this.#server
+    if (before) await new Promise(resolve => before.close(resolve))
+    this.#server = new SecureServer({ security }, socket => socket.end('answer'))
+    this.#server.listen(this.port, '127.0.0.1')
+    await event(this.#server, 'listening')
+    this.port = (this.#server.address() as AddressInfo).port
+  }
+}
 
 t.test('a client without a certificate cannot resume itself into being authorized', async t => {
   // Node 20 and 22 call such a session authorized: it is a pre-shared key to them.
