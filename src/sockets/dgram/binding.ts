@@ -28,7 +28,7 @@ export function checkBind(state: DgramState, options: unknown): void {
   if (shared && sharePort) {
     throw new SocketSecurityError(
       'EOPNOTSUPP',
-      'the processes of a cluster cannot share one datagram socket, since each has keys of its own: give bind() exclusive: true, or the socket reusePort',
+      `the processes of a cluster cannot share one datagram socket, since each has keys of its own: ${notShared}`,
       { syscall },
     )
   }
@@ -36,11 +36,14 @@ export function checkBind(state: DgramState, options: unknown): void {
   if (sharing && !sharePort) {
     throw new SocketSecurityError(
       'EINVAL',
-      `${sharing} lets other processes take the port of a secured socket: set security.sharePort to allow it`,
+      `${sharing} lets other processes take the port of a secured socket: ${shared ? notShared : 'set security.sharePort to allow it'}`,
       { syscall },
     )
   }
 }
+
+const notShared =
+  'create it with reusePort: true and set security.sharePort, so that each process has a socket of its own on the port; or give bind() exclusive: true, for a port that no other process has'
 
 /** Does what goes there have to wait for the binding, or for a target name that is being looked up? */
 export function mustWait(state: DgramState, host: string, port: number): boolean {
