@@ -1,13 +1,8 @@
-/**
- * The administrator's policy of this thread: read at its first use, and again when somebody asks for it.
- *
- * The variable is what it was when this module was loaded, so what a program does to its environment
- * later, or reads into it from a file, changes nothing.
- */
+/** The administrator's policy of this thread: read at its first use, and again when somebody asks for it. */
 import type { Policy } from '../model/policy/policy.js'
 import { readPolicy } from './read-policy.js'
 
-let known: { readonly policy: Policy | null } | { readonly error: Error } | undefined
+let known: { readonly policy: Policy | null } | { readonly error: unknown } | undefined
 
 /**
  * The policy; null where there is none.
@@ -18,7 +13,7 @@ export function currentPolicy(): Policy | null {
     try {
       known = { policy: readPolicy() }
     } catch (error) {
-      known = { error: error as Error }
+      known = { error }
     }
   }
   if ('error' in known) throw known.error
@@ -26,9 +21,9 @@ export function currentPolicy(): Policy | null {
 }
 
 /**
- * Reads the policy again. It is replaced as a whole or not at all: what cannot be used leaves the one
- * before it in force.
- * @throws SocketSecurityError ERR_POLICY_INVALID
+ * Reads the policy again. It takes the place of the one before as a whole, or not at all. Associations
+ * go on; what is secured next is secured by the new one. Of this thread: each worker reads its own.
+ * @throws SocketSecurityError ERR_POLICY_INVALID; then the policy is the one before
  */
 export function reloadPolicy(): void {
   known = { policy: readPolicy() }

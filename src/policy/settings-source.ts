@@ -2,12 +2,7 @@
  * What a socket is secured by, now: what its application asks for, the administrator's policy, and the
  * files that either names.
  */
-import { SocketSecurityError } from '../model/errors.js'
-import {
-  type ApplicationSettings,
-  combinedSettings,
-  type Use,
-} from '../model/policy/combined-settings.js'
+import type { ApplicationSettings, Use } from '../model/policy/combined-settings.js'
 import type { Policy } from '../model/policy/policy.js'
 import { copy, isView } from '../model/setting-values.js'
 import {
@@ -19,8 +14,7 @@ import {
 } from '../model/settings.js'
 import { currentPolicy } from './current-policy.js'
 import { fileSource } from './file-settings.js'
-import { checkSecretFile } from './permissions.js'
-import { isPolicyError } from './policy-errors.js'
+import { sourceUnder } from './policy-settings.js'
 
 export interface SettingsSource {
   /**
@@ -124,30 +118,6 @@ function sharedSource(
     use,
   )
   return sources[use]
-}
-
-/** What the policy makes of it. Its files are read once for all sockets with the same settings. */
-export function sourceUnder(
-  policy: Policy,
-  application: ApplicationSettings,
-  kind: SocketKind,
-  use: Use,
-): SettingsSource {
-  const combined = combinedSettings(policy, application, kind, use)
-  try {
-    const files = fileSource(combined, kind, checkSecretFile)
-    if (files) return files
-    const parsed = parse(combined, kind)
-    return { current: () => parsed }
-  } catch (error) {
-    if (!(error instanceof SocketSecurityError) || isPolicyError(error)) throw error
-    const asked = Object.values(application).some(value => value !== undefined)
-    throw new SocketSecurityError(
-      asked ? 'ERR_POLICY_FORBIDS' : 'ERR_POLICY_INVALID',
-      `${asked ? `the policy ${policy.file} does not go together with these settings` : `the policy ${policy.file} cannot be used`}: ${error.message}`,
-      { cause: error, syscall: 'WSASetSocketSecurity' },
-    )
-  }
 }
 
 function parse(settings: unknown, kind: SocketKind): ParsedSettings {

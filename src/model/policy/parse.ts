@@ -3,7 +3,7 @@ import { mayBeSet } from './application-may-set.js'
 import { clearRules, targetNameRules } from './flow-reader.js'
 import type { FlowRule } from './flow-rule.js'
 import { inspectJson, lineAndColumn } from './json-text.js'
-import type { Policy, TargetNameRule } from './policy.js'
+import type { Policy, PolicyFile, TargetNameRule } from './policy.js'
 import { invalidPolicy, type PolicyProblem } from './problems.js'
 import { object, oneOf, type Reader, text } from './reading.js'
 import { checkSettings, identityReader, settingsReader } from './settings-reader.js'
@@ -53,11 +53,12 @@ interface Written {
 type Settings = Readonly<Record<string, unknown>>
 
 function read(value: unknown, file: string, problems: PolicyProblem[]): Policy | null {
+  const files: PolicyFile[] = []
   const streams = settingsReader('stream', file)
   const readers: { [Key in keyof Written]-?: Reader<NonNullable<Written[Key]>> } = {
     $schema: text,
     protocol: oneOf('default', 'tls', 'ipsec'),
-    identity: identityReader(file),
+    identity: identityReader(file, files),
     streams,
     servers: streams,
     datagrams: settingsReader('datagram', file),
@@ -78,6 +79,7 @@ function read(value: unknown, file: string, problems: PolicyProblem[]): Policy |
   const shared = { ...(protocol !== 'default' && protocol && { protocol }), ...identity }
   return {
     file,
+    files,
     settings: {
       client: { ...shared, ...written.streams },
       server: { ...shared, ...servers },

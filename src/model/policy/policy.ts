@@ -8,6 +8,8 @@ import type { FlowRule } from './flow-rule.js'
 export interface Policy {
   /** Where it was read from, for messages. */
   readonly file: string
+  /** The files that it names, to be checked. */
+  readonly files: readonly PolicyFile[]
   /** What it sets for each use of a socket. Files are URLs. */
   readonly settings: {
     readonly client: PolicySettings<SecuritySettings>
@@ -20,6 +22,15 @@ export interface Policy {
   readonly clear: readonly FlowRule[]
   /** Settings that the application may set otherwise; true: all of them. */
   readonly applicationMaySet: true | ReadonlySet<string>
+}
+
+export interface PolicyFile {
+  /** Where it is named: `$.identity.key`. */
+  readonly path: string
+  /** Absolute. */
+  readonly file: string
+  /** Whoever reads it can act as us. */
+  readonly secret: boolean
 }
 
 /** Settings of a socket, in which whatever is a secret or a certificate is the URL of a file. */

@@ -1,9 +1,10 @@
 /** Reads the parts of the policy that become settings of sockets. */
 import { dirname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SocketSecurityError } from '../errors.js'
 import { presharedKeys } from '../preshared-keys.js'
 import { checkSetting, parseSettings, type SecuritySettings, type SocketKind } from '../settings.js'
+import type { PolicyFile } from './policy.js'
 import type { PolicyProblem } from './problems.js'
 import { ofProtocol } from './protocol-settings.js'
 import {
@@ -101,19 +102,25 @@ export function problemOf(error: unknown, path: string): PolicyProblem {
 }
 
 /** Credentials, each in a file: as settings in which their URLs stand. */
-export function identityReader(file: string): Reader<Settings> {
-  const path = pathReader(file)
-  const paths = oneOrMore(path)
+export function identityReader(file: string, files: PolicyFile[]): Reader<Settings> {
+  const named =
+    (secret: boolean): Reader<URL> =>
+    (value, path, problems) => {
+      const url = pathReader(file)(value, path, problems)
+      if (url !== undefined) files.push({ path, file: fileURLToPath(url), secret })
+      return url
+    }
+  const [open, secret] = [named(false), named(true)]
   const read = object<Written>({
-    cert: paths,
-    key: paths,
-    pfx: paths,
-    passphrase: path,
-    ca: paths,
-    crl: paths,
-    ticketKeys: path,
-    psk: object<OwnKey>({ identity: text, key: path }),
-    acceptedPsk: record(path),
+    cert: oneOrMore(open),
+    key: oneOrMore(secret),
+    pfx: oneOrMore(secret),
+    passphrase: secret,
+    ca: oneOrMore(open),
+    crl: oneOrMore(open),
+    ticketKeys: secret,
+    psk: object<OwnKey>({ identity: text, key: secret }),
+    acceptedPsk: record(secret),
   })
   return (value, where, problems) => {
     const written = read(value, where, problems)
