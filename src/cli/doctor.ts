@@ -2,6 +2,7 @@ import { defineCommand, EXIT_FAILED, EXIT_OK } from './command.js'
 import { examineBatch } from './doctor/batch.js'
 import { examineDtls } from './doctor/dtls.js'
 import { examineNode } from './doctor/node.js'
+import { examinePolicy } from './doctor/policy.js'
 import { readable } from './doctor/report.js'
 import { examineStrongswan } from './doctor/strongswan.js'
 import { examineTls } from './doctor/tls.js'
@@ -45,6 +46,7 @@ export const doctor = defineCommand({
       examineBatch(),
       examineWinsock(),
       examineStrongswan(),
+      examinePolicy(),
     ]
     const ok = findings.every(({ status }) => status !== 'fails')
     stdout.write(values.json ? json({ version, ok, findings }) : readable(version, findings))

@@ -11,10 +11,12 @@ import {
 const help = `secure-socket: sockets that are secured, and know their peer, before they carry a byte
 
 Usage:
-  secure-socket identity …   make and inspect certificates: who a host is
-  secure-socket connect …    a secured connection for stdin and stdout
-  secure-socket listen …     waits for one
-  secure-socket doctor       what works here, what is missing and how to get it
+  secure-socket run -- node app.js   run a program with its sockets secured, without changing it
+  secure-socket connect …            a secured connection for stdin and stdout
+  secure-socket listen …             waits for one
+  secure-socket identity …           make and inspect certificates: who a host is
+  secure-socket policy …             check the administrator's policy
+  secure-socket doctor               what works here, what is missing and how to get it
   secure-socket --version
   secure-socket --help, and every command has its own --help
 
@@ -22,6 +24,7 @@ Exit codes:
   0  done
   1  it failed; stderr says why
   2  the command line was wrong
+  "run" ends as its program does
 
 Set SECURE_SOCKET_DEBUG=1 to see where in the program an error arose.
 `
@@ -30,9 +33,11 @@ const root: Command = defineGroup({
   name: '',
   help,
   commands: {
-    identity: async () => (await import('./identity.js')).identity,
+    run: async () => (await import('./run.js')).run,
     connect: async () => (await import('./connect.js')).connect,
     listen: async () => (await import('./listen.js')).listen,
+    identity: async () => (await import('./identity.js')).identity,
+    policy: async () => (await import('./policy.js')).policy,
     doctor: async () => (await import('./doctor.js')).doctor,
   },
 })

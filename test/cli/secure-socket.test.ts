@@ -14,6 +14,12 @@ for (const command of [
   'identity create',
   'identity show',
   'identity pin',
+  'run',
+  'connect',
+  'listen',
+  'policy',
+  'policy check',
+  'doctor',
 ]) {
   t.test(`${command} --help explains it on stdout`, async t => {
     const words = command.split(' ').filter(Boolean)
@@ -28,7 +34,7 @@ for (const command of [
   })
 }
 
-for (const command of ['', 'identity']) {
+for (const command of ['', 'identity', 'policy']) {
   t.test(
     `${command || 'the program'} alone prints its help on stderr and is a usage error`,
     async t => {
@@ -40,11 +46,19 @@ for (const command of ['', 'identity']) {
 }
 
 for (const [line, message, help] of [
-  ['idenity', 'there is no "idenity" here; choose among: identity', 'secure-socket --help'],
+  [
+    'idenity',
+    'there is no "idenity" here; choose among: run, connect, listen',
+    'secure-socket --help',
+  ],
   ['toString', 'there is no "toString" here', 'secure-socket --help'],
   ['identity mkae', 'choose among: authority, create, show, pin', 'secure-socket identity --help'],
   ['identity pin', 'FILE is missing', 'secure-socket identity pin --help'],
   ['identity pin a b', '"b" is one argument too many', 'secure-socket identity pin --help'],
+  ['policy check a b', '"b" is one argument too many', 'secure-socket policy check --help'],
+  ['doctor now', '"now" is one argument too many', 'secure-socket doctor --help'],
+  ['run', 'PROGRAM is missing', 'secure-socket run --help'],
+  ['run node --version', "Unknown option '--version'", 'secure-socket run --help'],
   ['identity show --all a', "Unknown option '--all'", 'secure-socket identity show --help'],
 ] as const) {
   t.test(`"${line}" is a usage error: says why, and where the help is`, async t => {
