@@ -30,8 +30,8 @@ What is told on stderr:
                                 is a terminal
   --json                        the same as JSON, an object a line: event ("secured", "note" or
                                 "failed") and, when secured: peer, secured, encrypted, protocol,
-                                version, cipher, alpn, resumed, expires, identity (targetName, names,
-                                pin or pskIdentity); when failed: code, message
+                                version, cipher, alpn, resumed, expires, identity (targetName,
+                                names, pin or pskIdentity); when failed: code, message
   -h, --help
 
 Exit codes: 0 both ends have ended, 1 failed, 2 the command line was wrong

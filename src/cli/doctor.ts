@@ -23,8 +23,8 @@ Options:
   --json        print one JSON object: version, ok, and findings, an array of objects: name (node,
                 tls, dtls, batch, winsock, strongswan, policy), title, status, summary, and where
                 there are any: remedies, details. The status is "works"; "fails": it is needed, and
-                cannot be used; "missing": it cannot be used, and nothing needs it unless it is asked
-                for; "elsewhere": it is for another platform
+                cannot be used; "missing": it cannot be used, and nothing needs it unless it is
+                asked for; "elsewhere": it is for another platform
   -h, --help
 
 Exit codes:

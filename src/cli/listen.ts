@@ -9,9 +9,9 @@ const name = 'listen'
 const help = `secure-socket listen: waits for a secured connection, for stdin and stdout
 
 What the peer sends is written to stdout, what comes on stdin is sent to it. It takes one connection
-and ends with it, when both ends have ended. With --udp it takes the first peer that speaks, and ends
-when that ends its session. Who cannot prove to be somebody whom we trust is refused, and it goes on
-waiting.
+and ends with it, when both ends have ended. With --udp it takes the first peer that speaks, and
+ends when that ends its session. Who cannot prove to be somebody whom we trust is refused, and it
+goes on waiting.
 
 Usage:
   secure-socket listen [options] PORT
@@ -25,8 +25,8 @@ Where, and how long:
                                 first that spoke and is still there
 
 Who may come:
-  --request-cert                clients must have a certificate that we trust; so they must, too, with
-                                --ca, --peer-target-name or --udp
+  --request-cert                clients must have a certificate that we trust; so they must, too,
+                                with --ca, --peer-target-name or --udp
   --peer-target-name NAME       only who proves to be this: a host name, an address, a URI such as
                                 spiffe://example.com/client, or a pin, sha256/…
 
@@ -39,8 +39,8 @@ What is told on stderr:
                                 is a terminal
   --json                        the same as JSON, an object a line: event ("listening", "secured",
                                 "refused", "note" or "failed") and, when listening: address, port;
-                                when secured: as "secure-socket connect --help" says; when refused or
-                                failed: code, message, and peer where it is known
+                                when secured: as "secure-socket connect --help" says; when refused
+                                or failed: code, message, and peer where it is known
   -h, --help
 
 Exit codes: 0 both ends have ended, 1 failed, 2 the command line was wrong

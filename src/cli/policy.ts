@@ -2,9 +2,9 @@ import { defineGroup } from './command.js'
 
 const help = `secure-socket policy: the administrator's policy
 
-A JSON file says how sockets are secured on this machine, and what programs may set themselves. It is
-/etc/secure-socket/policy.json (on Windows %ProgramData%\\secure-socket\\policy.json), else the one that
-the variable SECURE_SOCKET_POLICY names.
+A JSON file says how sockets are secured on this machine, and what programs may set themselves. It
+is /etc/secure-socket/policy.json (on Windows %ProgramData%\\secure-socket\\policy.json), else the one
+that the variable SECURE_SOCKET_POLICY names.
 
 Usage:
   secure-socket policy check [FILE]     is it valid, and can it be used here?

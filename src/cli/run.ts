@@ -11,13 +11,13 @@ const EXIT_NOT_RUN = 125
 
 const help = `secure-socket run: runs a program with its sockets secured, without changing it
 
-Runs PROGRAM with secure-socket/register in NODE_OPTIONS, so that the sockets of Node are secured by the
-administrator's policy: in PROGRAM itself, and in whatever Node it starts. It may be node, npm, or a
-script of the shell; programs that are not Node's are not secured.
+Runs PROGRAM with secure-socket/register in NODE_OPTIONS, so that the sockets of Node are secured by
+the administrator's policy: in PROGRAM itself, and in whatever Node it starts. It may be node, npm,
+or a script of the shell; programs that are not Node's are not secured.
 
 stdin, stdout and stderr are the program's. Signals are passed on to it (SIGHUP, SIGINT, SIGQUIT,
-SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT); those that a terminal sends to both are not sent twice.
-With a policy that is not valid nothing is run.
+SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT); those that a terminal sends to both are not sent
+twice. With a policy that is not valid nothing is run.
 
 Usage:
   secure-socket run [options] -- PROGRAM [ARGUMENT …]

@@ -83,8 +83,9 @@ Who we are and whom we trust; what is not given comes from the administrator's p
 How it is spoken:
   -u, --udp                     datagrams. What is read at once is one datagram, of at most 16384
                                 bytes (more are cut); what comes is written as it is
-  --lines                       with --udp: each line is one datagram, without its line end, and each
-                                datagram that comes is written as a line; empty lines are left out
+  --lines                       with --udp: each line is one datagram, without its line end, and
+                                each datagram that comes is written as a line; empty lines are left
+                                out
 `
 
 /** @throws UsageError */

@@ -7,8 +7,8 @@ import { type PolicyInForce, policyInForce, problemLines } from '../policy-in-fo
 const help = `secure-socket policy check: is a policy valid, and can it be used here?
 
 Reads the policy as a program would, with the files that it names: keys must belong to their
-certificates, and nobody but the administrator and the user who runs this may change the files, or read
-the secret ones. So run it as the user of the program that is to use it.
+certificates, and nobody but the administrator and the user who runs this may change the files, or
+read the secret ones. So run it as the user of the program that is to use it.
 
 Usage:
   secure-socket policy check [FILE]
@@ -17,8 +17,8 @@ FILE is a policy; without it, the one that is in force here is checked.
 
 Options:
   --json        print one JSON object: file (null where no policy is in force), places (where it was
-                looked for), valid, problems, an array of objects: path (where it stands in the file)
-                and message
+                looked for), valid, problems, an array of objects: path (where it stands in the
+                file) and message
   -h, --help
 
 Exit codes:
