@@ -15,7 +15,7 @@ import { currentPolicy } from './current-policy.js'
  */
 export function chosenTargetName(
   application: TargetName | null | undefined,
-  settings: ParsedSettings,
+  settings: ParsedSettings | null,
   flow: Flow,
 ): TargetName | undefined {
   const policy = currentPolicy()
@@ -30,6 +30,22 @@ export function chosenTargetName(
   if (application.kind === 'pin' && setsTrust(policy))
     throw mayNotBeSet(policy, 'a pinned key needs no authority, and the policy says whom to trust')
   return application
+}
+
+/**
+ * The same without an error: of two names that differ, the policy's, unless it lets the application
+ * choose. For handshakes that somebody else has begun.
+ */
+export function nameByPolicy(
+  application: TargetName | undefined,
+  settings: ParsedSettings | null,
+  flow: Flow,
+): TargetName | undefined {
+  const policy = currentPolicy()
+  const text = targetNameFor(policy, flow)
+  if (policy === null || text === undefined) return application
+  if (application !== undefined && mayApplicationSet(policy, 'peerTargetName')) return application
+  return parseTargetNameFor(settings, text)
 }
 
 function setsTrust({ settings: { client, datagram } }: Policy): boolean {

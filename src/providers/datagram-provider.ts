@@ -13,6 +13,7 @@ import type { PeerIdentity } from '../model/peer-identity.js'
 import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
+import type { ChooseName } from './datagrams/target-names.js'
 import type { NativeDescriptor } from './provider.js'
 
 /** The largest message: what fits into one record (RFC 6347, section 4.1: 2^14). */
@@ -72,6 +73,11 @@ export interface EndpointRequest {
   /** Asked at each handshake: cheap, and the same object until the settings change. */
   current(): ParsedSettings
   readonly clock: Clock
+  /**
+   * Whose name counts for a peer, where it is not always the one that was set; asked at each handshake.
+   * Never throws.
+   */
+  readonly chooseName?: ChooseName | undefined
 }
 
 /** Where the time comes from; a test gives its own. */

@@ -5,13 +5,27 @@ import type { TargetName } from '../../model/target-name.js'
 /** Port 0 stands for all ports of an address. */
 const ALL_PORTS = 0
 
+/** Whose name counts for a peer: the one that was set, or another, or none. */
+export type ChooseName = (
+  address: string,
+  port: number,
+  set: TargetName | undefined,
+) => TargetName | undefined
+
 export class TargetNames {
   readonly #hosts = new Map<string, Map<number, TargetName>>()
+  readonly #choose: ChooseName | undefined
+
+  /** @param choose absent: the name that was set counts */
+  constructor(choose?: ChooseName) {
+    this.#choose = choose
+  }
 
   /** @param host the canonical text of an address */
   get(host: string, port: number): TargetName | undefined {
     const names = this.#hosts.get(host)
-    return names && (names.get(port) ?? names.get(ALL_PORTS))
+    const set = names && (names.get(port) ?? names.get(ALL_PORTS))
+    return this.#choose ? this.#choose(host, port, set) : set
   }
 
   /** The name that was set for just this. */

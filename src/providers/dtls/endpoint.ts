@@ -65,7 +65,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   settings: ParsedSettings
   readonly clock: Clock
   readonly observer: EndpointObserver & Outbox
-  readonly names = new TargetNames()
+  readonly names: TargetNames
   readonly timers = new Timers<Peer>()
   readonly budget: WorkBudget
   readonly totals = new Counters()
@@ -94,7 +94,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   /** @throws SocketSecurityError EINVAL, EPROTO, ENOCREDENTIAL for settings that cannot be used */
   constructor(
-    { current, clock }: EndpointRequest,
+    { current, clock, chooseName }: EndpointRequest,
     observer: EndpointObserver & Outbox,
     associate: Associate = options => new Association(options),
   ) {
@@ -102,6 +102,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
     this.#settingsNow = following<ParsedSettings>(current, checkUsable)
     const settings = this.#settingsNow()
     this.settings = settings
+    this.names = new TargetNames(chooseName)
     this.clock = clock
     this.observer = observer
     this.#associate = associate

@@ -22,7 +22,7 @@ import type {
 } from '../datagram-provider.js'
 import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
-import { checkUncommitted, TargetNames } from '../datagrams/target-names.js'
+import { type ChooseName, checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
 import { NativeNames } from './names.js'
 import { NativePeer, type NativePeerContext } from './peer.js'
@@ -37,6 +37,8 @@ export interface NativeEndpointRequest {
   readonly settings: ParsedSettings
   readonly clock: Clock
   readonly provider: NativeDatagramProvider
+  /** As in EndpointRequest. */
+  readonly chooseName?: ChooseName | undefined
   /** Runs what follows a call of the system, and does afterwards what its answer asks for. */
   enter(call: () => void): void
 }
@@ -56,7 +58,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
 
   #socket: NativeDatagramSocket | undefined
   /** The names that the application has set. */
-  readonly #names = new TargetNames()
+  readonly #names: TargetNames
   /** The one that was used least lately first. */
   readonly #peers = new Map<string, NativePeer>()
   /** How many peers each address has. */
@@ -70,7 +72,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
 
   /** @throws SocketSecurityError EINVAL, EOPNOTSUPP for settings that the system cannot honour */
   constructor(
-    { settings, clock, provider, enter }: NativeEndpointRequest,
+    { settings, clock, provider, enter, chooseName }: NativeEndpointRequest,
     observer: EndpointObserver,
   ) {
     if (settings.sharePort) {
@@ -82,6 +84,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     }
     provider.checkSettings?.(settings)
     this.settings = settings
+    this.#names = new TargetNames(chooseName)
     this.clock = clock
     this.provider = provider
     this.enter = enter
@@ -214,10 +217,13 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   }
 
   setName(peer: NativePeer): { name: TargetName; port: number } | undefined {
-    const exact = this.#names.exact(peer.addressText, peer.where.port)
-    if (exact !== undefined) return { name: exact, port: peer.where.port }
-    const ofHost = this.#names.exact(peer.addressText, 0)
-    return ofHost && { name: ofHost, port: 0 }
+    const { port } = peer.where
+    const name = this.#names.get(peer.addressText, port)
+    if (name === undefined) return undefined
+    const isOfHost =
+      this.#names.exact(peer.addressText, port) === undefined &&
+      this.#names.exact(peer.addressText, 0) === name
+    return { name, port: isOfHost ? 0 : port }
   }
 
   query(address: string, port: number): SecurityInfo | undefined {

@@ -12,6 +12,7 @@ import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
 import type { ParsedSettings } from '../../model/settings.js'
+import { nameByPolicy } from '../../policy/chosen-target-name.js'
 import { type SettingsSource, settingsFor } from '../../policy/settings-source.js'
 import {
   type DatagramEndpoint,
@@ -21,6 +22,7 @@ import {
   type SendCallback,
   unheard,
 } from '../../providers/datagram-provider.js'
+import type { ChooseName } from '../../providers/datagrams/target-names.js'
 import { NativeEndpoint } from '../../providers/native/endpoint.js'
 import { datagramProvider } from '../../providers/select.js'
 import { nameKey, sameAddress } from './addresses.js'
@@ -81,14 +83,16 @@ function makeEndpoint(
   settings: ParsedSettings,
 ): DatagramEndpoint {
   const provider = datagramProvider(settings)
+  const chooseName: ChooseName = (address, port, set) =>
+    nameByPolicy(set, state.settings, { transport: 'udp', direction: 'out', address, port })
   if (provider.mode === 'channel') {
     state.channelChoice = chooseChannel(state.channelOption)
     const both = { ...observer(socket, state), ...outbox(socket, state) }
-    return provider.createEndpoint({ current: () => source.current(), clock }, both)
+    return provider.createEndpoint({ current: () => source.current(), clock, chooseName }, both)
   }
   state.channelChoice = nativeChannel(state.channelOption)
   const enter = (call: () => void) => within(socket, state, call)
-  const request = { settings, clock, provider, enter }
+  const request = { settings, clock, provider, enter, chooseName }
   const endpoint = new NativeEndpoint(request, observer(socket, state))
   state.native = { provider, endpoint }
   return endpoint

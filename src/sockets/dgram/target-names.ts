@@ -7,6 +7,8 @@ import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../mod
 import { peerText } from '../../model/peer-text.js'
 import { defaultDatagramPolicy } from '../../model/policy.js'
 import { parseTargetNameFor, type TargetName } from '../../model/target-name.js'
+import { chosenTargetName, nameByPolicy } from '../../policy/chosen-target-name.js'
+import { currentPolicy } from '../../policy/current-policy.js'
 import { hostKey, nameKey, sameAddress } from './addresses.js'
 import { runWaiting } from './binding.js'
 import { finishWhenDone, within } from './endpoint.js'
@@ -39,6 +41,7 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
     name = parseTargetNameFor(state.settings, peer.targetName)
     checkSetPeerTargetName(socketState(state))
     if (isIP(address) !== 0) {
+      checkAllowed(state, name, { address, port })
       const applied = applyName(socket, state, address, port, name)
       state.nameFailures?.delete(key)
       return applied?.catch(failed)
@@ -53,6 +56,7 @@ export function setName(socket: Socket, state: DgramState, peer: NamedPeer): voi
   return inTime(state, address, lookedUp(socket, state, address))
     .then(async ip => {
       checkSocket(socketState(state), syscall)
+      checkAllowed(state, name, { host: address, address: ip, port })
       await applyName(socket, state, ip, port, name)
       state.hostNames ??= new Map()
       state.hostNames.set(key, name)
@@ -103,7 +107,11 @@ export function applyHostName(
   port: number,
 ): Error | undefined {
   const { hostNames, addressNames } = state
-  const name = hostNames && isIP(host) === 0 ? named(hostNames, host, port) : undefined
+  const policy = currentPolicy()
+  if ((hostNames === null && policy === null) || isIP(host) !== 0) return undefined
+  const set = hostNames ? named(hostNames, host, port) : undefined
+  const flow = { transport: 'udp', direction: 'out', host, address, port } as const
+  const name = nameByPolicy(set, state.settings, flow)
   if (!name) return undefined
   if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
   try {
@@ -181,6 +189,16 @@ function applyName(
   state.addressNames.set(nameKey(address, port), name)
   return applied ?? undefined
 }
+
+/** May the application name that peer? Port 0 stands for all: what the policy says of one counts there. */
+function checkAllowed(
+  { settings }: DgramState,
+  name: TargetName,
+  { port, ...peer }: { readonly host?: string; readonly address: string; readonly port: number },
+): void {
+  const flow = { transport: 'udp', direction: 'out', ...peer } as const
+  chosenTargetName(name, settings, port === 0 ? flow : { ...flow, port })
+} // R10
 
 /** What is known of a port, or else of the whole host. */
 function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
