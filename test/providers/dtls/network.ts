@@ -5,7 +5,11 @@
 
 import { PortableChannel } from '../../../src/channels/portable.js'
 import type { SecurityInfo } from '../../../src/model/security-info.js'
-import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
+import {
+  type DatagramSecuritySettings,
+  type ParsedSettings,
+  parseSettings,
+} from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
 import type {
   Clock,
@@ -157,6 +161,8 @@ export interface StationOptions {
 
 /** An endpoint with all that it tells. */
 export class Station implements EndpointObserver, Outbox {
+  /** The settings that the next handshakes use. */
+  settings: ParsedSettings
   readonly network: Network
   readonly endpoint: DtlsEndpoint
   readonly address: string
@@ -184,8 +190,8 @@ export class Station implements EndpointObserver, Outbox {
     this.network = network
     this.address = address
     this.port = port
-    const parsed = parseSettings(settings, 'datagram')
-    const request = { current: () => parsed, clock: network.clock }
+    this.settings = parseSettings(settings, 'datagram')
+    const request = { current: () => this.settings, clock: network.clock }
     this.endpoint = new DtlsEndpoint(request, this, options => {
       const association = new TimedAssociation(options)
       this.associations.push(association)
