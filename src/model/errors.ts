@@ -5,6 +5,7 @@
  * (WSAEISCONN is `EISCONN` here and `winsock: 'WSAEISCONN'`), and node:tls's own code wherever it
  * has one for the case, because retry logic switches on it.
  */
+import { type InspectOptions, inspect } from 'node:util'
 
 /** Codes that this library gives. docs/api.md says what each means and what to do. */
 export type OwnErrorCode =
@@ -123,6 +124,13 @@ export class SocketSecurityError extends Error {
     if (details.errno !== undefined) this.errno = details.errno
     if (details.peer !== undefined) this.peer = details.peer
   }
+
+  /** As every error is shown, with the code in the first line, as Node has it in its own errors. */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const shown = inspect(this, { ...options, customInspect: false })
+    const { name, code } = this
+    return shown.startsWith(`${name}: `) ? shown.replace(name, `${name} [${code}]`) : shown
+  }
 }
 
 // By a brand, so that two copies of the package know each other's errors; subclasses as always.
@@ -161,8 +169,13 @@ export function show(value: unknown): string {
 
 /** In quotes, with nothing in it that a terminal or a log would act on. */
 function quoted(text: string): string {
+  return printable(JSON.stringify(text))
+}
+
+/** Without anything in it that a terminal or a log would act on. */
+export function printable(text: string): string {
   const escaped = (character: string) => `\\u{${(character.codePointAt(0) as number).toString(16)}}`
-  return JSON.stringify(text).replace(/[\p{C}\u2028\u2029]/gu, escaped)
+  return text.replace(/[\p{C}\u2028\u2029]/gu, escaped)
 }
 
 /** What kind of value it is, and nothing of what is in it: for places where a secret may stand. */

@@ -4,6 +4,7 @@
  */
 import { createHash, type X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
+import { shownAsPeer } from './at-a-glance.js'
 import { SocketSecurityError, show } from './errors.js'
 import { canonicalAddress, type TargetName } from './target-name.js'
 
@@ -38,12 +39,12 @@ export function certificateIdentity(
   certificate: X509Certificate,
   targetName?: TargetName,
 ): PeerIdentity {
-  return {
+  return shownAsPeer({
     ...(targetName === undefined ? {} : { targetName: targetName.text }),
     names: peerNames(certificate),
     pin: publicKeyPin(certificate),
     certificate,
-  }
+  })
 }
 
 /**

@@ -19,8 +19,11 @@ export interface ChannelProvider {
   readonly mode: 'channel'
   /** Connects and secures; reports to the observer. Nothing is thrown but errors of the arguments. */
   dial(request: DialRequest, observer: DialObserver): Dial
-  /** Secures what a server accepts. Throws where the settings lack what a server needs. */
-  createAcceptor(settings: ParsedSettings, observer: AcceptObserver): Acceptor
+  /**
+   * Secures what a server accepts. Throws where the settings lack what a server needs.
+   * @param current asked at each connection: cheap, and the same object until the settings change
+   */
+  createAcceptor(current: () => ParsedSettings, observer: AcceptObserver): Acceptor
 }
 
 /**
@@ -131,6 +134,8 @@ export interface Connection {
   readonly overhead: { readonly read: number; readonly written: number }
   /** False only where allowInsecure left it clear. */
   readonly secured: boolean
+  /** A session was resumed. */
+  readonly resumed: boolean
   /** What secures it, as it was when it was secured or, of a channel, is. */
   query(): SecurityInfo
   /** What secures it now, where only the system knows (native mode). */

@@ -8,7 +8,9 @@ import type { ParsedSettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { ChannelProvider, Connection } from '../providers/provider.js'
 import { internals } from './net-internals.js'
+import { tellSecured } from './story.js'
 import { type StreamState, stateOf } from './stream-state.js'
+import { now } from './stream-stats.js'
 
 export interface ChannelRequest {
   readonly provider: ChannelProvider
@@ -92,10 +94,12 @@ function announce(
   connection: Connection,
 ): void {
   const isCurrent = () => state.channel === channel
+  state.connectedAfter = now() - state.begun
   if (!connection.secured) socket.emit('insecure', connection.query())
   if (!isCurrent()) return
   state.secured?.resolve(connection.query())
   internals(socket).connecting = false
+  tellSecured(socket, state, connection)
   if (state.noDelay) channel.setNoDelay(true)
   if (state.keepAlive) channel.setKeepAlive(...(state.keepAlive as [boolean, number]))
   const { waiting } = state

@@ -31,6 +31,7 @@ export interface Internals {
   _pendingData: unknown
   _pendingEncoding: string
   _bytesDispatched: number
+  _connections: number
   _host: string | null
   _unrefTimer(): void
   _undestroy?(): void

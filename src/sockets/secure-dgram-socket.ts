@@ -9,6 +9,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { BindOptions, RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { isIP } from 'node:net'
+import { type InspectOptionsStylized, inspect } from 'node:util'
 import type { ChannelKind } from '../channels/channel.js'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkPeerQuery, checkSetSecurity, checkSocket, notSocket } from '../model/lifecycle.js'
@@ -76,6 +77,7 @@ import { type DgramState, socketState, stateOf } from './dgram/state.js'
 import { withIcmpErrors } from './dgram/stats.js'
 import { deleteName, type NamedPeer, setName } from './dgram/target-names.js'
 import { runAs } from './impersonation.js'
+import { datagramText, inspected, setOwn } from './inspecting.js'
 import type { TypedEvents } from './typed-events.js'
 
 export type { SecureRemoteInfo } from './dgram/endpoint.js'
@@ -249,6 +251,17 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   get stats(): EndpointStats {
     const { endpoint, icmpErrors } = stateOf(this)
     return withIcmpErrors(endpoint?.stats, icmpErrors)
+  }
+
+  /** Programs keep things of their own at their sockets. */
+  set stats(value: EndpointStats) {
+    setOwn(this, 'stats', value)
+  }
+
+  /** What it is and what secures it, in one line. */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const text = datagramText(stateOf(this))
+    return inspected(this, SecureDgramSocketClass.prototype, text, depth, options)
   }
 
   /** The same with one peer; undefined where nothing is known of it. */

@@ -5,19 +5,24 @@
 import cluster from 'node:cluster'
 import type { ListenOptions, Server, ServerOpts, Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { type InspectOptionsStylized, inspect } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
 import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../model/lifecycle.js'
-import { type ParsedSettings, parseSettings, type SecuritySettings } from '../model/settings.js'
+import type { ParsedSettings, SecuritySettings } from '../model/settings.js'
+import { isPolicyError } from '../policy/policy-errors.js'
+import { type SettingsSource, settingsFor } from '../policy/settings-source.js'
 import type { AcceptObserver, Acceptor, Connection } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
+import { inspected, serverText, setOwn } from './inspecting.js'
 import { type ListenObserver, putUnder } from './native/listening.js'
 import { ownSocket } from './native/own-socket.js'
 import { createNativeAcceptor } from './native/server.js'
 import { internals, methodsOf, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
+import { Handshakes, type ServerStats } from './stream-stats.js'
 import type { TypedEvents } from './typed-events.js'
 
 const base = methodsOf(net.Server.prototype) as typeof net.Server.prototype
@@ -46,10 +51,12 @@ class SecureServerClass extends net.Server {
     try {
       const socket = { closed: state.closed, foreign: false }
       checkSocket(socket, syscall)
-      const parsed = parseSettings(settings)
+      const source = settingsFor(settings, 'stream', 'server')
       const { listened, settings: earlier } = state
       checkSetSecurity({ ...socket, connected: false, bound: listened, secured: earlier !== null })
-      state.settings = parsed
+      state.settings = source.current()
+      state.source = source
+      state.asked = null
       state.failure = null
       return Promise.resolve()
     } catch (error) {
@@ -89,6 +96,23 @@ class SecureServerClass extends net.Server {
     await super[Symbol.asyncDispose]()
   }
 
+  /** What has happened so far. */
+  get stats(): ServerStats {
+    return stateOf(this).handshakes.stats(internals(this)._connections)
+  }
+
+  /** Programs keep things of their own at their servers. */
+  set stats(value: ServerStats) {
+    setOwn(this, 'stats', value)
+  }
+
+  /** What it is and how it secures its connections, in one line. */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { settings, listened, closed } = stateOf(this)
+    const text = serverText(this, { settings, closed: listened && closed })
+    return inspected(this, SecureServerClass.prototype, text, depth, options)
+  }
+
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const [raw] = args
     if (event === 'close') stateOf(this).closed = true
@@ -105,6 +129,7 @@ class SecureServerClass extends net.Server {
     }
     const state = stateOf(this)
     state.acceptor ??= createAcceptor(this)
+    state.handshakes.begun(raw as Socket, state.native ? 'ipsec' : 'tls')
     state.acceptor.accept(raw as Socket)
     return true
   }
@@ -150,10 +175,16 @@ export const SecureServer = callable(SecureServerClass, (self, [options, listene
 
 /** What a server knows beyond a net.Server; also of a foreign net.Server whose 'connection' we secure. */
 interface ServerState {
+  /** What was asked for in options while the policy refused it: the listen fails, or finds another policy. */
+  asked: SecuritySettings | null
+  /** Where its settings come from, once they are set. */
+  source: SettingsSource | null
+  /** The settings as they were when they were asked for last. */
   settings: ParsedSettings | null
   /** An asynchronous completion that failed; the listen that waits for it fails with it (R12). */
   failure: Error | null
   acceptor: Acceptor | null
+  readonly handshakes: Handshakes
   /** Gives up a socket of our own that is being opened. */
   stopOpening: (() => void) | null
   /** The handle that has taken it. */
@@ -171,9 +202,12 @@ function stateOf(server: object): ServerState {
   let state = states.get(server)
   if (!state) {
     state = {
+      asked: null,
+      source: null,
       settings: null,
       failure: null,
       acceptor: null,
+      handshakes: new Handshakes(),
       stopOpening: null,
       handle: null,
       native: false,
@@ -201,12 +235,26 @@ function initialise(server: object, options?: SecureServerOptions | ConnectionLi
   if (typeof options !== 'object' || options === null) return
   const state = stateOf(server)
   state.pauseOnConnect = Boolean(options.pauseOnConnect)
-  if (options.security !== undefined) state.settings = parseSettings(options.security)
+  if (options.security === undefined) return
+  try {
+    const source = settingsFor(options.security, 'stream', 'server')
+    state.settings = source.current()
+    state.source = source
+  } catch (error) {
+    // A program that ran before a policy came has no reason to catch it here: the listen fails.
+    if (!isPolicyError(error)) throw error
+    state.asked = options.security
+  }
 }
 
 function settingsOf(state: ServerState): ParsedSettings {
-  state.settings ??= parseSettings(null) // R1
+  state.settings ??= sourceOf(state).current()
   return state.settings
+}
+
+function sourceOf(state: ServerState): SettingsSource {
+  state.source ??= settingsFor(state.asked, 'stream', 'server') // R1
+  return state.source
 }
 
 /** R2: no pipes. R9: exclusive use of the port. */
@@ -239,11 +287,18 @@ function createAcceptor(server: SecureServerClass): Acceptor {
   const provider = streamProvider(settings)
   state.native = provider.mode === 'native'
   const observer: AcceptObserver = {
-    established: (channel, connection) => present(server as Foreign, state, channel, connection),
-    refused: (error, channel) => baseEmit.call(server, 'tlsClientError', error, channel),
+    established: (channel, connection) => {
+      state.handshakes.established(connection)
+      present(server as Foreign, state, channel, connection)
+    },
+    refused: (error, channel) => {
+      state.handshakes.refused(channel, state.native ? 'ipsec' : 'tls', error)
+      baseEmit.call(server, 'tlsClientError', error, channel)
+    },
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
   }
-  if (provider.mode === 'channel') return provider.createAcceptor(settings, observer)
+  if (provider.mode === 'channel')
+    return provider.createAcceptor(() => sourceOf(state).current(), observer)
   if (settings.sharePort) throw notShared()
   provider.checkSettings?.(settings)
   return createNativeAcceptor(provider, settings, observer)
@@ -315,7 +370,8 @@ function present(
   if (state.pauseOnConnect || pauseOnConnect) socket.pause()
   if (!connection.secured) baseEmit.call(server, 'insecure', socket)
   // By its own emit(), which a class of the application's can have overridden.
-  ;(server as Server).emit('connection', socket)
+  const own = server as Server
+  own.emit('connection', socket)
   if (!socket.destroyed && !socket.isPaused()) socket.read(0)
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { NetConnectOpts, Socket, SocketConstructorOpts, TcpNetConnectOpts } from 'node:net'
+import { type InspectOptionsStylized, inspect } from 'node:util'
 import { SocketSecurityError } from '../model/errors.js'
 import {
   checkQuery,
@@ -38,11 +39,14 @@ import {
 import { deferred, handled } from './completion.js'
 import { connectArguments, readOnce } from './connect-arguments.js'
 import { runAs } from './impersonation.js'
+import { inspectStream, setOwn } from './inspecting.js'
 import { exchanged, refuseHandle } from './native/attempt.js'
 import { connectNative } from './native/connect.js'
 import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
+import { tellBegun, tellClosed, tellFailed, tellSecured } from './story.js'
 import { type StreamState, stateOf } from './stream-state.js'
+import { now, type StreamStats, streamStats } from './stream-stats.js'
 import { TlsReadingSide } from './tls-reading-side.js'
 import type { TypedEvents } from './typed-events.js'
 
@@ -155,6 +159,21 @@ class SecureSocketClass extends TlsReadingSide {
     return state.secured.promise
   }
 
+  /** What has gone over it so far. */
+  get stats(): StreamStats {
+    return streamStats(internals(this) as never, stateOf(this))
+  }
+
+  /** Programs keep things of their own at their sockets. */
+  set stats(value: StreamStats) {
+    setOwn(this, 'stats', value)
+  }
+
+  /** What it is and what secures it, in one line. */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    return inspectStream(this, SecureSocketClass.prototype, depth, options)
+  }
+
   // node:net.
 
   override connect(...args: unknown[]): this {
@@ -260,12 +279,14 @@ class SecureSocketClass extends TlsReadingSide {
 
   override _destroy(error: Error | null, callback: Callback): void {
     const state = stateOf(this)
-    const { channel, waiting, established, attempting } = state
+    const { channel, waiting, connecting, established, attempting } = state
     // Why an attempt could not be secured says more than the error that Node makes of it.
     const reason = error && (state.outcome ?? error)
     if (!established) state.outcome ??= error ?? neverSecured()
     // Of no effect where it has settled.
     state.secured?.reject(state.outcome ?? error ?? neverSecured())
+    if (established) tellClosed(this, state, error)
+    else if (connecting && reason) tellFailed(state, reason)
     state.connecting = state.established = false
     state.waiting = null
     if (channel) state.handle = release(state, channel)
@@ -418,8 +439,9 @@ export function acceptedSocket(
 ): SecureSocket {
   const socket = new SecureSocket(options)
   const state = stateOf(socket)
-  state.connecting = true
+  state.connecting = state.accepted = true
   adopt(socket, state, channel, connection)
+  tellSecured(socket, state, connection)
   return socket
 }
 
@@ -549,11 +571,15 @@ function connectSecured(
   state: StreamState,
   options: TcpNetConnectOpts,
 ): void {
+  const host = options.host || 'localhost'
+  const port = Number(options.port)
+  state.dialled = { address: host, port }
+  state.begun = now()
   setSource(state, state.source ?? settingsFor(state.asked, 'stream', 'client')) // R1
   const settings = state.settings as ParsedSettings
+  tellBegun('client', settings.protocol, state.dialled)
   const provider = streamProvider(settings)
-  const host = options.host || 'localhost'
-  const flow = { transport: 'tcp', direction: 'out', host, port: Number(options.port) } as const
+  const flow = { transport: 'tcp', direction: 'out', host, port } as const
   const chosen = chosenTargetName(state.targetName, settings, flow)
   const targetName = chosen ?? parseHostTargetName(host)
   const targetNameSet = chosen !== undefined
@@ -573,7 +599,7 @@ function revive(socket: SecureSocketClass, state: StreamState): void {
   internals(socket)._sockname = null
   internals(socket)._handle = null
   state.channel = state.connection = null
-  state.outcome = state.secured = null
+  state.outcome = state.secured = state.connectedAfter = null
   state.wanted = state.endHeld = false
 }
 

@@ -8,6 +8,7 @@ import type { SecurityInfo } from '../model/security-info.js'
 import type { ParsedSettings, SecuritySettings } from '../model/settings.js'
 import type { TargetName } from '../model/target-name.js'
 import type { SettingsSource } from '../policy/settings-source.js'
+import type { PeerAddress } from '../providers/datagram-provider.js'
 import type { Connection, Dial } from '../providers/provider.js'
 import type { Deferred } from './completion.js'
 import type { TcpHandle } from './net-internals.js'
@@ -30,6 +31,13 @@ export class StreamState {
   outcome: Error | null = null
   /** connect() has been called, and the socket was not destroyed since. */
   connecting = false
+  /** Where to, as connect() was told. */
+  dialled: PeerAddress | null = null
+  /** When, by a clock that nobody sets; and how many milliseconds after it was secured. */
+  begun = 0
+  connectedAfter: number | null = null
+  /** It is a server's. */
+  accepted = false
   dial: Dial | null = null
   /** In native mode: sees every handle that node:net makes, before it connects. */
   armHandle: ((handle: Partial<TcpHandle>) => void) | null = null
@@ -70,6 +78,8 @@ export function stateOf(socket: object): StreamState {
   const found = holder[key]
   if (found) return found
   const state = new StreamState()
+  // Asked of a prototype, as whoever looks at it does: there all sockets would find it.
+  if (Object.hasOwn(socket, 'constructor')) return state
   Object.defineProperty(socket, key, { value: state, configurable: true })
   return state
 }

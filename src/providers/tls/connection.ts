@@ -1,6 +1,7 @@
 /** An established TLS channel: who the peer is, and what secures the bytes. */
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import { shownAsPeer, shownAsSecurity } from '../../model/at-a-glance.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { certificateIdentity } from '../../model/peer-identity.js'
@@ -44,6 +45,11 @@ export class TlsConnection implements Connection {
     return applicationProtocol(this.#channel.alpnProtocol)
   }
 
+  get resumed(): boolean {
+    // OpenSSL calls a handshake with a pre-shared key a resumed one.
+    return this.pskIdentity === undefined && this.#channel.isSessionReused()
+  }
+
   get certificate(): X509Certificate | undefined {
     return this.resumedCertificate ?? peerCertificate(this.#channel)
   }
@@ -53,18 +59,17 @@ export class TlsConnection implements Connection {
     const cipher = channel.getCipher()
     const { alpnProtocol } = this
     const peer = this.#identity()
-    return {
+    return shownAsSecurity({
       secured: true,
       encrypted: encrypts(cipher.name),
       protocol: 'tls',
       version: channel.getProtocol() ?? cipher.version,
       cipher: cipher.standardName,
       ...(alpnProtocol === false ? {} : { alpn: alpnProtocol }),
-      // OpenSSL calls a handshake with a pre-shared key a resumed one.
-      resumed: this.pskIdentity === undefined && channel.isSessionReused(),
+      resumed: this.resumed,
       ...(peer === undefined ? {} : { peer }),
       ...(peer?.certificate === undefined ? {} : { expires: new Date(peer.certificate.validTo) }),
-    }
+    })
   }
 
   endError(): Error | null {
@@ -81,7 +86,8 @@ export class TlsConnection implements Connection {
   }
 
   #identity(): PeerIdentity | undefined {
-    if (this.pskIdentity !== undefined) return { names: [], pskIdentity: this.pskIdentity }
+    const { pskIdentity } = this
+    if (pskIdentity !== undefined) return shownAsPeer({ names: [], pskIdentity })
     if (!this.authorized) return undefined
     const { certificate } = this
     return certificate && certificateIdentity(certificate, this.targetName)
@@ -95,11 +101,13 @@ export const clearConnection: Connection = {
   early: null,
   overhead: noOverhead,
   secured: false,
+  resumed: false,
   authorized: false,
   authorizationError: null,
   alpnProtocol: false,
   certificate: undefined,
-  query: () => ({ secured: false, encrypted: false, protocol: 'none', resumed: false }),
+  query: () =>
+    shownAsSecurity({ secured: false, encrypted: false, protocol: 'none', resumed: false }),
   endError: () => null,
   explain: error => error,
 }

@@ -121,6 +121,8 @@ export function stateOf(socket: object): DgramState {
   const found = holder[key]
   if (found) return found
   const state = new DgramState()
+  // Asked of a prototype, as whoever looks at it does: there all sockets would find it.
+  if (Object.hasOwn(socket, 'constructor')) return state
   Object.defineProperty(socket, key, { value: state })
   return state
 }

@@ -16,7 +16,9 @@ import type { TargetName } from '../../model/target-name.js'
 import { nativeTimeout } from '../../providers/native/verification.js'
 import type { Connection, NativeProvider } from '../../providers/provider.js'
 import { internals, netSocket, type TcpHandle } from '../net-internals.js'
+import { tellSecured } from '../story.js'
 import { stateOf } from '../stream-state.js'
+import { now } from '../stream-stats.js'
 import { type Attempts, armHandle, exchanged } from './attempt.js'
 import { PreparedSockets } from './prepared-sockets.js'
 
@@ -155,12 +157,15 @@ export function connectNative(socket: Socket, request: NativeConnectRequest): vo
     state.outcome = null
     state.established = state.securedBefore = true
     state.connection = connection
+    state.connectedAfter = now() - state.begun
     state.secured?.resolve(connection.query())
   }
 
   /** The last look before anybody else sees 'connect'. */
   function onConnect(): void {
-    if (!state.established || state.handle !== securedHandle) fail(exchanged())
+    const { connection } = state
+    if (!connection || !state.established || state.handle !== securedHandle) fail(exchanged())
+    else tellSecured(socket, state, connection)
   }
 
   /** Until the next tick Node needs the handle, whatever the application does. */

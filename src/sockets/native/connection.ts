@@ -24,6 +24,7 @@ function connectionOf(native: NativeConnection, info: SecurityInfo): Connection 
     early: null,
     overhead: { read: 0, written: 0 },
     secured: true,
+    resumed: false,
     query: () => info,
     refresh: () => native.query(),
     ...(native.impersonate ? { impersonate: fn => native.impersonate?.(fn) as never } : {}),
