@@ -151,7 +151,9 @@ function provesHost(peer: Peer, link: Link, host: string): Error | undefined {
 function isSilent(peer: Peer, link: Link, now: number): boolean {
   const { resumeAfter } = peer.context.settings
   if (resumeAfter === 0 || link.role === 'server' || link.nameDeleted) return false
-  if (now - link.heardAt < resumeAfter || now < peer.wakeNotBefore) return false
+  if (now - link.heardAt < resumeAfter) return false
+  // Of one that never says anything silence means nothing.
+  if (now < peer.wakeNotBefore && link.association.recordsReceived === 0) return false
   if (peer.inFlight !== undefined) return false
   peer.wakeNotBefore = now + RETRY_INTERVAL
   tell(peer.text, 'nothing came from it for %d ms: handshakes anew', Math.round(now - link.heardAt))

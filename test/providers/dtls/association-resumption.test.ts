@@ -130,7 +130,7 @@ t.test('keys rotate: the one before still opens its tickets, and seals none', as
 t.test(
   'keys of a function rotate while the server runs, and tickets of before are taken',
   async t => {
-    let keys = [randomBytes(48)]
+    let keys: Buffer[] = [randomBytes(48)]
     const live = { ...server, ticketKeys: () => keys }
     const session = sessionOf({ ...usual, server: live })
     const resumed = (from: Buffer) =>
@@ -141,7 +141,7 @@ t.test(
     keys = [randomBytes(48), before]
     const current = keys[0] as Buffer
     // It is asked once a second: then its tickets are by the new key.
-    let fresh = session
+    let fresh: Buffer = session
     await until('the new key is in use', () => {
       fresh = sessionOf({ ...usual, server: live })
       return handshake({

@@ -247,6 +247,23 @@ t.test('it resumes where the server knows it still, and asks at most once a minu
   t.equal(handshakesResumed, 4)
 })
 
+t.test('of a peer that answers, silence is believed more often', async t => {
+  const { network, client, server } = pair(t, { resumeAfter: 2000 })
+  let place = server
+  for (let times = 1; times <= 3; times += 1) {
+    network.unplug(place)
+    const next = network.station(ofB, { address: server.address, port: server.port })
+    next.onMessage = (text, from) => next.send(`re ${text}`, from)
+    place = next
+    for (let tick = 0; tick < 20 && !client.messages.includes(`re ${times}`); tick += 1) {
+      client.send(`${times}`, next, 'b.example')
+      network.pass(500)
+    }
+    t.ok(client.messages.includes(`re ${times}`), `another process in its place: ${times}`)
+  }
+  t.ok(network.clock.now() < MINUTE)
+})
+
 t.test('resumeAfter: 0 turns it off; other values move it', async t => {
   for (const [resumeAfter, handshakes] of [
     [0, 1],
@@ -314,8 +331,10 @@ t.test('a session is never used beyond its full handshake', async t => {
   t.ok(exchange('resumed'))
   t.equal(client.query(server)?.resumed, true)
   const info = client.query(server)
+  // A ticket has the time of OpenSSL's own clock, which runs on while the network's stands.
+  const most = HOUR + MINUTE / 2
   for (const each of [info, server.query(client)])
-    t.ok(Number(each?.expires) - Number(each?.since) <= HOUR, 'resuming does not extend it')
+    t.ok(Number(each?.expires) - Number(each?.since) <= most, 'resuming does not extend it')
   network.pass(HOUR + MINUTE)
   t.ok(exchange('in full'))
   t.equal(client.query(server)?.resumed, false)
