@@ -7,9 +7,12 @@ import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { SocketSecurityError } from '../../src/model/errors.js'
 import type { PeerIdentity } from '../../src/model/peer-identity.js'
+import { parsePolicy } from '../../src/model/policy/parse.js'
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type { SecuritySettings } from '../../src/model/settings.js'
+import { setPolicy } from '../../src/policy/current-policy.js'
 import type { PeerAddress } from '../../src/providers/datagram-provider.js'
 import { currentPeer } from '../../src/sockets/impersonation.js'
 import type {
@@ -503,8 +506,103 @@ const rules: readonly Rule[] = [
         },
       },
       {
-        title: 'the administrator’s policy wins over the application',
-        pending: 'no administrator’s policy is read yet',
+        title: 'from the policy: whom the peer must prove to be',
+        async run(t, subject) {
+          const port = await subject
+            .server(t, { security: await subject.serverSettings() })
+            .listen()
+          const told = subject.system?.names(t)
+          const targetNames = [
+            { address: '127.0.0.0/8', port, targetName: 'host/other.example.com' },
+          ]
+          underPolicy(t, { targetNames })
+          const client = subject.socket(t, { security: await subject.clientSettings() })
+          const connected = client.connect(port)
+          if (told) {
+            await connected
+            t.match(told(), [{ name: 'host/other.example.com' }])
+          } else {
+            t.match(await failure(connected), {
+              code: 'ERR_PEER_TARGET_NAME_MISMATCH',
+              message: /host\/other\.example\.com/,
+            })
+          }
+        },
+      },
+      {
+        title: 'what the policy sets, the application does not set otherwise',
+        async run(t, subject) {
+          const peer = await subject.clearPeer(t, 'answers')
+          const both = { handshakeTimeout: 5000 }
+          underPolicy(t, { streams: both, datagrams: both })
+          const refused = {
+            code: 'ERR_POLICY_FORBIDS',
+            syscall: 'WSASetSocketSecurity',
+            message: /^security\.handshakeTimeout .*applicationMaySet in \/policy\.json$/,
+          }
+          const settings = { ...(await subject.clientSettings()), handshakeTimeout: 4000 }
+          const client = subject.socket(t)
+          t.match(await failure(client.setSecurity(settings)), refused)
+          t.match(await failure(client.connect(peer.port)), refused)
+          // A program that ran before a policy came does not catch what its constructors throw.
+          t.match(
+            await failure(subject.socket(t, { security: settings }).connect(peer.port)),
+            refused,
+          )
+          t.match(await failure(subject.server(t, { security: settings }).listen()), refused)
+          t.equal(peer.contacts, 0)
+        },
+      },
+      {
+        title: 'but to the same, or where the policy lets it',
+        async run(t, subject) {
+          const security = { handshakeTimeout: 5000 }
+          const sections = { streams: security, datagrams: security }
+          underPolicy(t, sections)
+          const same = await connection(t, subject, { client: security, server: security })
+          t.match(await same.client.querySecurity(), { secured: true })
+          underPolicy(t, { ...sections, applicationMaySet: ['handshakeTimeout'] })
+          await connection(t, subject, { client: { handshakeTimeout: 4000 } })
+          underPolicy(t, { ...sections, applicationMaySet: true })
+          await connection(t, subject, { client: { handshakeTimeout: 4000 } })
+        },
+      },
+      {
+        title: 'what is weaker than the default needs its permission',
+        async run(t, subject) {
+          underPolicy(t, {})
+          const weaker = { keylog: true, guaranteeEncryption: false, rejectUnauthorized: false }
+          for (const [key, value] of Object.entries(weaker))
+            for (const socket of [subject.socket(t), subject.server(t)])
+              t.match(
+                await failure(
+                  socket.setSecurity({ ...(await subject.clientSettings()), [key]: value }),
+                ),
+                {
+                  code: 'ERR_POLICY_FORBIDS',
+                  message: new RegExp(`^security\\.${key} .*weaker than the default`),
+                },
+              )
+          underPolicy(t, { applicationMaySet: ['guaranteeEncryption'] })
+          await connection(t, subject, { client: { guaranteeEncryption: false } })
+        },
+      },
+      {
+        title: 'a policy that cannot be used: nothing is secured by it, and nothing goes clear',
+        async run(t, subject) {
+          const broken = new SocketSecurityError('ERR_POLICY_INVALID', 'the policy is broken')
+          setPolicy(broken)
+          t.teardown(() => setPolicy(null))
+          const peer = await subject.clearPeer(t, 'answers')
+          for (const options of [undefined, { security: await subject.clientSettings() }])
+            t.equal(await failure(sending(subject.socket(t, options), peer.port)), broken)
+          const security = await subject.serverSettings()
+          const server = subject.server(t, { security })
+          t.equal(await failure(server.listen()), broken)
+          t.equal(server.listening, false)
+          t.equal(await failure(subject.socket(t).setSecurity(security)), broken)
+          t.equal(peer.contacts, 0)
+        },
       },
     ],
   },
@@ -1926,6 +2024,12 @@ async function impatient(subject: Subject): Promise<{ security: SecuritySettings
   return {
     security: subject.kind === 'datagram' ? { ...security, handshakeTimeout: 300 } : security,
   }
+}
+
+/** This is the administrator's policy, until the end of the test. */
+function underPolicy(t: Test, policy: object): void {
+  setPolicy(parsePolicy(JSON.stringify(policy), '/policy.json'))
+  t.teardown(() => setPolicy(null))
 }
 
 /** What takes a target name or settings as a connection that exists: a datagram server's peer is not the socket. */
