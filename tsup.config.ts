@@ -43,13 +43,19 @@ const commonjs: Plugin = {
 
 /**
  * Exports a chunk's own getters instead of esbuild's copies of them, which all are one function that
- * looks the name up: each call from one chunk into another would take fifty nanoseconds more.
+ * looks the name up: each call from one chunk into another would take fifty nanoseconds more. And has
+ * V8 treat them as the prototype of something, which it makes fast: an object with many getters is a
+ * dictionary otherwise, and each use of an export would be looked up by name, in ten nanoseconds.
  */
 function withOwnGetters(code: string): string {
   const copies = /^var __toCommonJS = .*$/m
   if (!code.includes('module.exports = ')) return code
   if (!copies.test(code)) throw new Error('esbuild exports otherwise than it did')
-  const own = `var __toCommonJS = mod => __defProp(mod, '__esModule', { value: true })`
+  const own = `var __toCommonJS = mod => {
+  __defProp(mod, '__esModule', { value: true });
+  Object.create(mod);
+  return mod;
+};`
   return code.replace(copies, own)
 }
 
