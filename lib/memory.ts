@@ -15,12 +15,22 @@ export interface Arena {
 
 /** Never collected, whatever happens to who asked for it. */
 const pinned: Buffer[] = []
+/** Where the memory of each begins. */
+const addresses = new WeakMap<ArrayBufferLike, Pointer>()
 
 /** Memory that a library may read and write for ever. */
 export function createArena(size: number): Arena {
   const bytes = Buffer.allocUnsafeSlow(size)
   pinned.push(bytes)
-  return { bytes, address: addressOf(bytes) }
+  const address = addressOf(bytes)
+  addresses.set(bytes.buffer, address - bytes.byteOffset)
+  return { bytes, address }
+}
+
+/** Where that is, if it is a part of an arena. */
+export function addressInArena(bytes: Buffer): Pointer | undefined {
+  const address = addresses.get(bytes.buffer)
+  return address && address + bytes.byteOffset
 }
 
 /** Where a Buffer is. That does not keep it: whoever asks must. */

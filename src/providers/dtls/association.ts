@@ -7,7 +7,7 @@
  */
 // Node looks the global one up anew for every message.
 import { Buffer } from 'node:buffer'
-import type { Pointer } from '../../../lib/memory.js'
+import { addressInArena, type Pointer } from '../../../lib/memory.js'
 import {
   DTLS_CTRL_GET_TIMEOUT,
   DTLS_CTRL_HANDLE_TIMEOUT,
@@ -238,8 +238,9 @@ export class Association implements Callee, Sleeper {
     if (this.#state !== 'secured' || this.#busy || records.length > RUN_LIMIT) return 0
     if (this.#asleep) this.#wake()
     const { lib, input, arena } = this.#binding
-    arena.bytes.set(records)
-    lib.BIO_write(input, arena.address, records.length)
+    const inPlace = addressInArena(records)
+    if (inPlace === undefined) arena.bytes.set(records)
+    lib.BIO_write(input, inPlace ?? arena.address, records.length)
     const authentic = this.#read(count)
     this.#tell()
     return authentic
