@@ -2,11 +2,18 @@
 // later answer TLS from the first byte, if the client names their protocol; before an older one, or
 // one without TLS, put a hop (hop.mjs).
 //
-// const client = new pg.Client({ host: 'db.example.com', stream: secureStream({ security }) })
-//
-// Leave `ssl` away: the socket is secured already, and pg would ask for TLS inside it.
+// const pool = securePool({ host: 'db.example.com', database: 'shop', security })
 
+import pg from 'pg'
 import { SecureSocket } from 'secure-socket'
+
+/**
+ * A pool of node-postgres. Leave `ssl` away: the sockets are secured already, and pg would ask for TLS
+ * inside them.
+ */
+export function securePool({ peerTargetName, security, ...options }) {
+  return new pg.Pool({ ...options, stream: secureStream({ peerTargetName, security }) })
+}
 
 /**
  * For pg's option `stream`. Without peerTargetName the server must prove to be the host that pg

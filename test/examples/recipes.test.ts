@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
 import { MqttClient } from 'mqtt'
-import pg from 'pg'
+import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { SecureServer, type SecureSocket } from '../../src/index.js'
 import { event, failure } from '../support/events.js'
@@ -137,13 +137,12 @@ t.test('pg.mjs and hop.mjs with a PostgreSQL', async t => {
   const path = requireProgram(t, 'postgres')
   if (path === undefined) return
   const port = await hopTo(t, await postgresql(t, path))
-  const { secureStream } = await load('pg.mjs')
-  const options = { host: 'localhost', port, user: 'postgres', database: 'postgres', ssl: false }
+  const { securePool } = await load('pg.mjs')
+  const [client, { cert, key }] = [await clientIdentity(), await strangerIdentity()]
+  const connect = (how: object): pg.Pool =>
+    securePool({ host: 'localhost', port, user: 'postgres', database: 'postgres', ...how })
 
-  const pool = new pg.Pool({
-    ...options,
-    stream: secureStream({ security: await clientIdentity() }),
-  })
+  const pool = connect({ security: client })
   const large = 'x'.repeat(3_000_000)
   const { rows } = await pool.query('select length($1) as length, $1 as text', [large])
   t.same(rows, [{ length: large.length, text: large }])
@@ -154,19 +153,10 @@ t.test('pg.mjs and hop.mjs with a PostgreSQL', async t => {
   )
   await pool.end()
 
-  const wrong = secureStream({
-    peerTargetName: 'host/other.example.com',
-    security: await clientIdentity(),
-  })
-  t.match(await failure(new pg.Client({ ...options, stream: wrong }).connect()), {
-    code: 'ERR_PEER_TARGET_NAME_MISMATCH',
-  })
-  const { cert, key } = await strangerIdentity()
-  const { ca } = await testIdentity()
-  const strange = secureStream({ security: { cert, key, ca } })
-  t.match(await failure(new pg.Client({ ...options, stream: strange }).connect()), {
-    code: 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE',
-  })
+  const wrong = connect({ peerTargetName: 'host/other.example.com', security: client })
+  t.match(await failure(wrong.connect()), { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
+  const stranger = connect({ security: { cert, key, ca: client.ca } })
+  t.match(await failure(stranger.connect()), { code: 'ERR_PEER_CLOSED_BEFORE_ACCEPTANCE' })
 })
 
 t.test('pg.mjs gives pg what it expects of a stream', async t => {
