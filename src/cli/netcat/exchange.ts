@@ -22,7 +22,11 @@ export function exchange(
     }
     const unreadable = (error: Error) => fail(new Error(`stdin: ${error.message}`))
     const unwritable = (error: Error) => fail(new Error(`stdout: ${error.message}`))
+    const cut = () => {
+      if (!stdin.readableEnded) fail(new Error('stdin: it was closed before its end'))
+    }
     stdin.on('error', unreadable)
+    stdin.on('close', cut)
     stdout.on('error', unwritable)
     socket.on('error', fail)
     socket.on('end', () => {
@@ -31,6 +35,7 @@ export function exchange(
     })
     socket.on('close', () => {
       stdin.off('error', unreadable)
+      stdin.off('close', cut)
       stdout.off('error', unwritable)
       if (failure) reject(failure)
       else resolve()
