@@ -17,14 +17,14 @@ t.test('every library of a recipe has a row, with the version that is tried', as
   const used = sources(recipesFolder).flatMap(({ text }) => libraries(text))
   const named = table.flatMap(([library]) => codes(library))
   t.same(named.sort(), [...new Set(used)].sort())
-  for (const [library, version] of table) {
+  for (const [library = '', version] of table) {
     const installed = codes(library).map(name => devDependencies[name] ?? 'Node’s')
     t.equal(version?.replace("'", '’'), installed.join(', '), library)
   }
 })
 
 t.test('every recipe does what its row says', async t => {
-  for (const [library, , client = '', server = '', recipe] of table) {
+  for (const [library = '', , client = '', server = '', recipe] of table) {
     const text = read(linked(recipe)[0] as string)
     for (const name of codes(library)) t.ok(libraries(text).includes(name), `${recipe}: ${name}`)
     for (const how of [...codes(client), ...codes(server)].filter(each => !isLibrary(each)))
