@@ -77,8 +77,10 @@ function together(key: string): readonly string[] {
 function isWeaker(key: string, value: unknown, kind: SocketKind): boolean {
   switch (key) {
     case 'allowInsecure':
-    case 'keylog':
       return value === true
+    // A path is one more place for the secrets.
+    case 'keylog':
+      return value !== false
     case 'guaranteeEncryption':
     case 'rejectUnauthorized':
       return value === false
