@@ -84,6 +84,8 @@ export interface EndpointRequest {
 export interface Clock {
   /** Milliseconds, which never go back (as performance.now()). */
   now(): number
+  /** The same for what is sent: perhaps of the beginning of this tick, which is cheaper. */
+  tickTime?(): number
   /** Milliseconds since 1970, for certificates and tickets (as Date.now()). */
   wallTime(): number
 }

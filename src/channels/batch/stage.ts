@@ -7,6 +7,7 @@ import process, { nextTick } from 'node:process'
 import { type Arena, createArena } from '../../../lib/memory.js'
 import type { Slot } from '../../providers/datagram-provider.js'
 import type { Sent } from '../channel.js'
+import { forgetTime, keepTime } from '../tick-time.js'
 import { Callbacks } from './callbacks.js'
 import type { Route } from './route.js'
 
@@ -150,6 +151,7 @@ export class Stage {
   departs(channel: Departing): void {
     this.#departing[this.#channels] = channel
     this.#channels += 1
+    keepTime()
     if (this.#scheduled) return
     nextTick(this.#tick)
     this.#scheduled = true
@@ -241,6 +243,7 @@ export class Stage {
   }
 
   #clear(): void {
+    forgetTime()
     if (this.#somebodyWaits) this.#settle()
     // What is kept here would keep the socket and its peers.
     for (let index = 0; index < this.#runsUsed; index += 1)

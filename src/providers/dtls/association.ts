@@ -93,6 +93,9 @@ const earlyLimit = 1024
 /** What a record adds to its message, at most: header 13, explicit nonce 8, tag 16 (RFC 5288), and room to spare. */
 export const RECORD_OVERHEAD = 64
 
+/** To copy more, Node's copy(), which makes a view of what it copies first, is faster than a loop. */
+const FEW_BYTES = 128
+
 /** Records of a run, together, at most: what OpenSSL takes in one piece. */
 export const RUN_LIMIT = MAX_MESSAGE_BYTES
 
@@ -545,13 +548,10 @@ export class Association implements Callee, Sleeper {
         read += 1
         continue
       }
-      // Of Node's pool where it is small: to make memory of its own costs more than to decrypt it.
-      const message = Buffer.allocUnsafe(length)
-      arena.bytes.copy(message, 0, 0, length)
       read += 1
       this.recordsReceived += 1
       this.bytesReceived += length
-      this.#untold.push(message)
+      this.#untold.push(beginningOf(arena.bytes, length))
     }
     return read
   }
@@ -730,7 +730,9 @@ export class Association implements Callee, Sleeper {
   }
 
   #forgetUntold(): void {
-    this.#untold.length = 0
+    // V8 takes ten times as long to set a length.
+    if (this.#untold.length === 1) this.#untold.pop()
+    else if (this.#untold.length > 0) this.#untold.length = 0
     this.#told = 0
   }
 }
@@ -749,6 +751,14 @@ function clientRandom(hello: Buffer): Buffer {
   const random = Buffer.allocUnsafeSlow(32)
   hello.copy(random, 0, 27, 59)
   return random
+}
+
+/** In memory of its own: of Node's pool where it is small, since new memory costs more than to decrypt it. */
+function beginningOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length)
+  if (length > FEW_BYTES) bytes.copy(copy, 0, 0, length)
+  else for (let at = 0; at < length; at += 1) copy[at] = bytes[at] as number
+  return copy
 }
 
 function notSecured(peer: string): SocketSecurityError {

@@ -22,7 +22,8 @@ const OTHER_NAMES_LIMIT = 16
 /** Protects a message and sends it, now or when the peer is secured. */
 export function send(peer: Peer, message: Buffer, host: string, callback: SendCallback): void {
   peer.spokenTo = true
-  const now = peer.context.clock.now()
+  const { clock } = peer.context
+  const now = clock.tickTime === undefined ? clock.now() : clock.tickTime()
   const current = peer.current
   // What waits for somebody else does not hold up an answer.
   if (current !== undefined && (peer.queue.length === 0 || isAnswered(current))) {
