@@ -8,6 +8,7 @@ import type { RemoteInfo, Socket } from 'node:dgram'
 import { performance } from 'node:perf_hooks'
 import type { DatagramChannel } from '../../channels/channel.js'
 import { PortableChannel } from '../../channels/portable.js'
+import { tickTime } from '../../channels/tick-time.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
@@ -46,7 +47,7 @@ export interface SecureRemoteInfo extends RemoteInfo {
 /** Datagrams of handshakes that wait for the system, as many as in a batch channel. */
 const MOST_FLIGHTS_QUEUED = 1024
 
-const clock = { now: () => performance.now(), wallTime: () => Date.now() }
+const clock = { now: () => performance.now(), tickTime, wallTime: () => Date.now() }
 
 /**
  * The socket's endpoint, made at its first use.
