@@ -4,20 +4,21 @@ import type { Policy } from '../model/policy/policy.js'
 import { currentPolicy } from '../policy/current-policy.js'
 
 export function isClear(flow: Flow): boolean {
-  return staysClear(usablePolicy(), flow)
+  return staysClear(policyNow(), flow)
 }
 
 /** Can a look-up of the host make it clear? */
 export function isUndecided(flow: Flow): boolean {
-  return needsAddress(usablePolicy(), flow)
+  return needsAddress(policyNow(), flow)
 }
 
 /** Can there be anything of that kind that stays clear? */
 export function someAreClear(transport: Flow['transport'], direction?: Flow['direction']): boolean {
-  return mayStayClear(usablePolicy(), transport, direction)
+  return mayStayClear(policyNow(), transport, direction)
 }
 
-function usablePolicy(): Policy | null {
+/** Null also where there is one that cannot be used. */
+export function policyNow(): Policy | null {
   try {
     return currentPolicy()
   } catch {

@@ -42,6 +42,24 @@ function quoted(path: string): string {
   return /[\s"\\]/.test(path) ? JSON.stringify(path) : path
 }
 
+/** Has Node loaded us for an option of the command line, or in NODE_OPTIONS, and not the program itself? */
+export function isInherited(): boolean {
+  const options = [process.env.NODE_OPTIONS ?? '', ...process.execArgv].join(' ')
+  return options.includes(registerFile()) || /\bsecure-socket\/register\b/.test(options)
+}
+
+/** Makes the name of the package absolute where it stands among options that children inherit. */
+export function absoluteOptions(execArgv: string[]): void {
+  const own = `--require=${registerFile()}`
+  const isName = (value: string | undefined) => value === 'secure-socket/register'
+  for (const [index, option] of execArgv.entries()) {
+    const [name, value] = option.split('=')
+    if (!/^(--import|--require|-r)$/.test(name ?? '')) continue
+    if (isName(value)) execArgv[index] = own
+    else if (value === undefined && isName(execArgv[index + 1])) execArgv.splice(index, 2, own)
+  }
+}
+
 let known: string | undefined
 
 /** The CommonJS file of `secure-socket/register`, which --require takes for programs of either kind. */

@@ -38,7 +38,8 @@ function connecting(connectInClear: Connect): Connect {
       // Node's own errors of arguments come before anything else.
       if (flow === undefined) return connectInClear.apply(this, args)
       if (hasHandle(this)) return this.destroy(notFresh())
-      takeOver(this)
+      // net.connect() gives both the same options.
+      takeOver(this, (options as { signal?: AbortSignal }).signal)
     }
     if (flow === undefined || !isUndecided(flow)) return secureConnect.apply(this, args)
     const lookup = decidingLookup(

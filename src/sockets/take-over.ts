@@ -17,9 +17,13 @@ export function isTaken(socket: object): boolean {
   return (socket as { [mark]?: boolean })[mark] === true
 }
 
-/** Before its connect(). What its constructor was told is found where net.Socket keeps it. */
-export function takeOver(socket: Socket): void {
+/**
+ * Before its connect(). What its constructor was told is found where net.Socket keeps it.
+ * @param signal that of the constructor, which is not kept
+ */
+export function takeOver(socket: Socket, signal?: AbortSignal): void {
   const state = stateOf(socket)
+  state.signal = signal ?? null
   const told = constructorOptions(socket)
   state.noDelay = told.noDelay
   state.keepAlive = told.keepAlive

@@ -33,6 +33,7 @@ import { hasIcmpCode } from './errors.js'
 import { handleOf } from './handle.js'
 import { dgramSocket } from './internals.js'
 import { strangeHandle } from './opening.js'
+import { typeOf } from './resolver.js'
 import type { SentCallback } from './send-arguments.js'
 import { type DgramState, stateOf } from './state.js'
 
@@ -115,6 +116,10 @@ export function receive(
   segment?: number,
 ): void {
   const { endpoint } = state
+  if (state.speaksClearWith?.(address, port)) {
+    deliverInClear(socket, datagrams, address, port, segment)
+    return
+  }
   // Nobody has spoken to anybody yet: what comes was sent to whoever had the port before.
   if (endpoint === null) return
   const strange = state.native && strangeHandle(socket, state)
@@ -128,6 +133,22 @@ export function receive(
   } finally {
     state.depth -= 1
     afterwards(socket, state)
+  }
+}
+
+/** As node:dgram would have told them, one by one; their memory is another's after this call. */
+function deliverInClear(
+  socket: Socket,
+  datagrams: Buffer,
+  address: string,
+  port: number,
+  segment = Math.max(datagrams.length, 1),
+): void {
+  const family = typeOf(socket) === 'udp6' ? 'IPv6' : 'IPv4'
+  for (let at = 0; at === 0 || at < datagrams.length; at += segment) {
+    const message = Buffer.from(datagrams.subarray(at, at + segment))
+    const rinfo = { address, family, port, size: message.length }
+    dgramSocket.emit.call(socket, 'message', message, rinfo)
   }
 }
 

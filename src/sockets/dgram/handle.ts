@@ -12,15 +12,30 @@ export interface UdpHandle {
   /** Whether libuv reads; where these are missing, somebody else cannot read in its place. */
   recvStart?(): number
   recvStop?(): number
+  /** Of the host of a datagram that is to be sent, or to be bound to. */
+  lookup?: (address: string, callback: (...args: unknown[]) => void) => unknown
+}
+
+/** What Node keeps of a socket. */
+export interface NodeState {
+  readonly handle?: Partial<UdpHandle> | null
+  /** 2 where it is bound. */
+  readonly bindState?: number
+  readonly reuseAddr?: boolean
+  readonly reusePort?: boolean
+  readonly sendBlockList?: unknown
+  readonly receiveBlockList?: unknown
+}
+
+/** Empty where this version of Node keeps it elsewhere. */
+export function nodeStateOf(socket: Socket): NodeState {
+  const key = stateSymbol(socket)
+  return Object(key && (socket as unknown as Record<symbol, unknown>)[key])
 }
 
 /** Undefined where the socket is closed, or where this version of Node has none. */
 export function handleOf(socket: Socket): UdpHandle | undefined {
-  const key = stateSymbol(socket)
-  if (key === undefined) return undefined
-  const { handle } = Object((socket as unknown as Record<symbol, unknown>)[key]) as {
-    handle?: Partial<UdpHandle> | null
-  }
+  const { handle } = nodeStateOf(socket)
   return typeof handle?.open === 'function' ? (handle as UdpHandle) : undefined
 }
 

@@ -54,6 +54,8 @@ export class DgramState {
   channel: DatagramChannel | null = null
   /** Where the system secures the packets. */
   native: NativeMode | null = null
+  /** Peers that this socket speaks to in clear, where an administrator has said so of an unmodified program. */
+  speaksClearWith: ((address: string, port: number) => boolean) | null = null
   earlyNames: EarlyName[] = []
   /** Names that were set for a host: they hold for every address that it is found at. */
   hostNames: Map<string, TargetName> | null = null

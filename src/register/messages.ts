@@ -1,0 +1,42 @@
+/**
+ * A secured socket cannot be sent to another process: its keys would have to go along, and what the other
+ * process got is the bare connection. Node would hand that over without a word.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { SocketSecurityError } from '../model/errors.js'
+import { isTaken as isTakenDatagrams } from '../sockets/dgram/take-over.js'
+import { SecureDgramSocket } from '../sockets/secure-dgram-socket.js'
+import { SecureSocket } from '../sockets/secure-socket.js'
+import { isTaken } from '../sockets/take-over.js'
+import { replace } from './dispatch.js'
+import { isSecuredServer } from './servers.js'
+
+/** @param sender the process, or a child of it */
+export function guardMessages(sender: NodeJS.Process | ChildProcess): void {
+  if (typeof sender.send !== 'function') return
+  replace(sender, 'send', send => {
+    return function (message, handle, ...rest) {
+      if (isSecured(handle)) throw notSent()
+      return send.call(this, message, handle, ...rest)
+    }
+  })
+}
+
+function isSecured(handle: unknown): boolean {
+  if (typeof handle !== 'object' || handle === null) return false
+  return (
+    handle instanceof SecureSocket ||
+    handle instanceof SecureDgramSocket ||
+    isTaken(handle) ||
+    isTakenDatagrams(handle) ||
+    isSecuredServer(handle)
+  )
+}
+
+function notSent(): Error {
+  return new SocketSecurityError(
+    'EOPNOTSUPP',
+    'a secured socket or server cannot be sent to another process, which has not its keys: let that process make its own, or let the policy leave this one in clear',
+    { syscall: 'send' },
+  )
+}
