@@ -18,6 +18,7 @@ const usage = `npm run conformance -- DIR [options]
 DIR              a checkout of Node's own tests (it has test/parallel and test/common)
 --suite NAME     only net, http or dgram
 --only PATTERN   only tests whose name matches this regular expression
+--through WAY    faces: a test gets our modules (the default); register: node's own, patched by register
 --plain-only     only node's own modules, to see what can pass here at all
 --mutual         clients prove who they are as well (no target then)
 --jobs N         tests at a time (2)
@@ -32,6 +33,7 @@ const { values, positionals } = parseArgs({
   options: {
     suite: { type: 'string', multiple: true, default: suiteNames },
     only: { type: 'string' },
+    through: { type: 'string', default: 'faces' },
     'plain-only': { type: 'boolean', default: false },
     mutual: { type: 'boolean', default: false },
     jobs: { type: 'string', default: '2' },
@@ -42,7 +44,7 @@ const { values, positionals } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
-if (values.help || positionals.length !== 1) {
+if (values.help || positionals.length !== 1 || !['faces', 'register'].includes(values.through)) {
   console.log(usage)
   process.exit(values.help ? 0 : 2)
 }
@@ -63,7 +65,7 @@ process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 console.log(`Node ${process.versions.node}, tests in ${directory}`)
 /** How datagrams travel, as the canary has seen it. */
 let channel
-const policy = values['plain-only'] ? undefined : await provenPolicy()
+const policies = values['plain-only'] ? undefined : await provenPolicies()
 const suites = []
 for (const name of values.suite) suites.push(await runSuite(name))
 
@@ -77,17 +79,19 @@ async function runSuite(name) {
   const tests = findTests(directory, name, only)
   const plain = await run(`${name} plain`, tests, {})
   const capable = tests.filter(test => succeeded(plain.get(test.id)))
-  if (!policy)
+  if (!policies)
     return { name, plain, secured: new Map(), differences: [], crashes: [], failures: [] }
 
-  const env = name === 'dgram' ? policy : { ...policy, CONFORMANCE_DGRAM: 'clear' }
+  const env = name === 'dgram' ? policies.datagrams : policies.connections
   const secured = await run(`${name} secured`, capable, env)
   return { name, plain, secured, ...compare(name, capable, secured) }
 }
 
 /** The variables that secure a test; seen to do so before any result of theirs counts. */
-async function provenPolicy() {
-  const env = await securedEnvironment(scratch, resolve(values.dist), values.mutual)
+async function provenPolicies() {
+  const { mutual, through } = values
+  const environments = await securedEnvironment(scratch, resolve(values.dist), { mutual, through })
+  const env = environments.datagrams
   const file = fileURLToPath(new URL('../test/conformance/canary.cjs', import.meta.url))
   const canary = { id: 'canary', folder: 'sequential', file, flags: [], env: {} }
   const { status, output } = (await run('canary', [canary], env)).get(canary.id)
@@ -95,7 +99,7 @@ async function provenPolicy() {
   const [line, travels] = /datagrams travel by the (\w+) channel/.exec(output)
   console.log(line)
   channel = travels
-  return env
+  return environments
 }
 
 function run(label, tests, env) {
@@ -110,7 +114,8 @@ function run(label, tests, env) {
 
 /** What differs, why, and which of it makes this run a failure. */
 function compare(name, capable, secured) {
-  const { known, target } = readKnownDifferences(name, major, values.mutual, channel)
+  const { mutual, through } = values
+  const { known, target } = readKnownDifferences(name, major, { mutual, channel, through })
   const differing = capable.filter(test => !succeeded(secured.get(test.id)))
   const differences = differing.map(test => ({
     ...secured.get(test.id),

@@ -16,13 +16,15 @@ import { readFileSync } from 'node:fs'
  *     }
  *
  * `from` and `to` are major versions of Node. `mutual`: only when clients authenticate too. `channel`:
- * only where datagrams travel so. `race`: it passes at times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
+ * only where datagrams travel so. `through`: only where tests are secured that way. `race`: it passes at
+ * times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
  * whatever the list says. The target of the highest version that is not above `major` counts, since
  * suites only grow.
  *
  * @returns the target, and a Map from a test to its entry
  */
-export function readKnownDifferences(suite, major, mutual = false, channel = 'portable') {
+export function readKnownDifferences(suite, major, options = {}) {
+  const { mutual = false, channel = 'portable', through = 'faces' } = options
   const file = new URL(`./known-differences/${suite}.json`, import.meta.url)
   const { targets, differences } = JSON.parse(readFileSync(file, 'utf8'))
 
@@ -33,7 +35,10 @@ export function readKnownDifferences(suite, major, mutual = false, channel = 'po
       to = Infinity,
       ...rest
     } = typeof entry === 'string' ? { reason: entry } : entry
-    const applies = (mutual || !rest.mutual) && (!rest.channel || rest.channel === channel)
+    const applies =
+      (mutual || !rest.mutual) &&
+      (!rest.channel || rest.channel === channel) &&
+      (!rest.through || rest.through === through)
     if (major >= from && major <= to && applies) known.set(id, rest)
   }
   const version = Math.max(
