@@ -12,6 +12,7 @@ const faces = {
   net: 'src/net.ts',
   dgram: 'src/dgram.ts',
   promises: 'src/promises.ts',
+  policy: 'src/policy.ts',
   register: 'src/register.ts',
 }
 
