@@ -47,10 +47,11 @@ async function primary() {
   let tcp
   const workers = new Map()
 
+  let replaced
   cluster.setupPrimary({ serialization: 'advanced' })
   cluster.on('exit', worker => {
     // One that could not even start would not the next time.
-    if (workers.delete(worker.id)) start()
+    if (workers.delete(worker.id)) replaced = start()
   })
   for (let count = 0; count < Number(values.workers); count += 1) await start()
   console.log(`Serving on ${address}, tcp port ${tcp} and udp port ${shared.udp}`)
@@ -61,6 +62,7 @@ async function primary() {
     await demo(identityOf(client), { tcp, udp: shared.udp }, id =>
       workers.get(id)?.process.kill('SIGKILL'),
     )
+    await replaced
     workers.clear()
     cluster.disconnect()
   }
@@ -105,6 +107,8 @@ async function serve({ security: identity, ticketKeys, udp }) {
   socket.on('message', (_, { port, address }) => socket.send(me, port, address, () => {}))
   socket.bind(udp, address)
   await once(socket, 'listening')
+  // With close() its peers are told, and do not have to find out by silence.
+  process.on('disconnect', () => socket.close())
   process.send({ tcp: server.address().port, udp: socket.address().port })
 }
 
