@@ -12,6 +12,7 @@ const faces = [
   'secure-socket/net',
   'secure-socket/dgram',
   'secure-socket/promises',
+  'secure-socket/policy',
 ]
 for (const face of faces) {
   const imported = await import(face)
