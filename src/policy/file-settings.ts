@@ -34,6 +34,10 @@ const LOOK_INTERVAL = 1000
 /** Milliseconds without a change, after which files are taken to be written completely. */
 const QUIET = 1000
 
+/** Milliseconds for which nobody else tells the same. */
+const TOLD_LATELY = 60_000
+const toldLately = new Map<string, { readonly by: FileSettings; readonly at: number }>()
+
 const channels = {
   replaced: channel('secure-socket:credentials:replaced'),
   refused: channel('secure-socket:credentials:refused'),
@@ -210,12 +214,23 @@ export class FileSettings implements SettingsSource {
     if (!lasts || this.#warned === refused) return
     this.#warned = refused
     const explained = unusable(this.#files, error)
+    if (this.#isToldByAnother(explained.message)) return
     process.emitWarning(`${explained.message}. The credentials read before stay in use`, {
       code: 'SECURE_SOCKET_CREDENTIALS_REFUSED',
     })
     if (channels.refused.hasSubscribers) {
       channels.refused.publish({ files: this.#paths, error: explained })
     }
+  }
+
+  /** Streams and datagrams may have the same files, and each a source. */
+  #isToldByAnother(message: string): boolean {
+    const now = this.#clock.now()
+    const last = toldLately.get(message)
+    if (last !== undefined && last.by !== this && now - last.at < TOLD_LATELY) return true
+    toldLately.set(message, { by: this, at: now })
+    if (toldLately.size > 100) toldLately.delete(toldLately.keys().next().value as string)
+    return false
   }
 
   #forgetRefusal(): void {

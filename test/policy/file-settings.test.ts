@@ -191,6 +191,20 @@ t.test('what cannot be used leaves the old pair in place, and is said once', asy
   }
 })
 
+t.test('where several have the same files, one of them says it', async t => {
+  const heard = warnings(t)
+  const [first, second] = [await newIdentity(), await newIdentity()]
+  const folder = new Folder(t)
+  folder.writePair(first)
+  const clock = new Later()
+  const sources = [1, 2, 3].map(() => follow({ cert: folder.cert, key: folder.key }, clock))
+  folder.write('tls.key', second.key)
+  clock.pass(2000)
+  for (const source of sources) source.current()
+  await told()
+  t.equal(heard.length, 1)
+})
+
 t.test('each new reason is said', async t => {
   const heard = warnings(t)
   const [first, second] = [await newIdentity(), await newIdentity()]
