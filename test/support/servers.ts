@@ -20,7 +20,7 @@ export async function redis(t: Test, program: string): Promise<string> {
   const directory = await ownDirectory(t, 'redis')
   const socket = join(directory, 'socket')
   const args = ['--port', '0', '--unixsocket', socket, '--dir', directory, '--save', '']
-  await launch(t, program, args).said(/eady to accept connections/)
+  await launch(t, program, args).said(/eady to accept connections/, 30_000)
   return socket
 }
 
@@ -34,7 +34,7 @@ export async function redisWithTls(t: Test, program: string, identity: ServerIde
     ...['--tls-port', String(port), '--tls-auth-clients', 'yes'],
     ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', ca],
   ])
-  await redis.said(/eady to accept connections/)
+  await redis.said(/eady to accept connections/, 30_000)
   return port
 }
 
@@ -53,7 +53,7 @@ export async function mosquitto(t: Test, program: string, identity: ServerIdenti
     'log_dest stderr\n',
   ]
   await writeFile(file, settings.join('\n'))
-  await launch(t, program, ['-c', file]).said(/running/)
+  await launch(t, program, ['-c', file]).said(/running/, 30_000)
   return port
 }
 
@@ -68,9 +68,13 @@ export async function postgresql(t: Test, program: string): Promise<string> {
     return [path as string, rest]
   }
   const local = ['--no-locale', '--encoding', 'UTF8', '--no-sync', '--auth', 'trust']
-  await run(...start('initdb', '-D', data, '-U', 'postgres', ...local), { cwd: directory })
+  const initdb = launch(t, ...start('initdb', '-D', data, '-U', 'postgres', ...local), {
+    cwd: directory,
+  })
+  const { code } = await initdb.ended(60_000)
+  if (code !== 0) throw new Error(initdb.output)
   const server = start('postgres', '-D', data, '-k', directory, '-c', 'listen_addresses=')
-  await launch(t, ...server, { cwd: directory }).said(/ready to accept connections/)
+  await launch(t, ...server, { cwd: directory }).said(/ready to accept connections/, 30_000)
   return join(directory, '.s.PGSQL.5432')
 }
 
