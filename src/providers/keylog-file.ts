@@ -26,10 +26,11 @@ export function appendToKeylog(file: string, line: Buffer): void {
 }
 
 function checkOwner(descriptor: number): void {
-  const { uid, mode } = fstatSync(descriptor)
+  const { uid, mode, nlink } = fstatSync(descriptor)
   if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error('it is no regular file')
   if (process.platform === 'win32') return
   if (uid !== process.geteuid?.()) throw new Error('it belongs to another user')
+  if (nlink !== 1) throw new Error('it has other names')
   if ((mode & 0o077) !== 0) throw new Error('others may read or write it: chmod 600 it first')
 }
 

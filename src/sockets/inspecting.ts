@@ -20,11 +20,11 @@ import { type StreamState, stateOf } from './stream-state.js'
 export function inspected(
   socket: object,
   ours: object,
-  text: string,
+  text: () => string,
   depth: number | null,
   options: InspectOptionsStylized,
 ): string {
-  const shown = options.stylize(`${nameOf(socket)} <${text}>`, 'special')
+  const shown = options.stylize(`${nameOf(socket)} <${orNothing(text)}>`, 'special')
   const prototype = Object.getPrototypeOf(socket)
   if (prototype === ours || socket === ours || (depth !== null && depth < 0)) return shown
   const own = Object.entries(socket).filter(([key]) => !isNodes(key, ours))
@@ -48,7 +48,7 @@ export function inspectStream(
   depth: number | null,
   options: InspectOptionsStylized,
 ): string {
-  return inspected(socket, ours, streamText(socket, stateOf(socket)), depth, options)
+  return inspected(socket, ours, () => streamText(socket, stateOf(socket)), depth, options)
 }
 
 function streamText(socket: Socket, state: StreamState): string {
@@ -133,6 +133,15 @@ export function datagramText(state: DgramState): string {
     `${peers} peer${peers === 1 ? '' : 's'} secured`,
     ...(handshaking === 0 ? [] : [`${handshaking} handshaking`]),
   ].join(', ')
+}
+
+/** Whoever writes a log in the middle of an event must not fail for it. */
+function orNothing(text: () => string): string {
+  try {
+    return text()
+  } catch {
+    return '…'
+  }
 }
 
 function nameOf(socket: object): string {

@@ -260,7 +260,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
 
   /** What it is and what secures it, in one line. */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
-    const text = datagramText(stateOf(this))
+    const text = () => datagramText(stateOf(this))
     return inspected(this, SecureDgramSocketClass.prototype, text, depth, options)
   }
 

@@ -109,7 +109,7 @@ class SecureServerClass extends net.Server {
   /** What it is and how it secures its connections, in one line. */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
     const { settings, listened, closed } = stateOf(this)
-    const text = serverText(this, { settings, closed: listened && closed })
+    const text = () => serverText(this, { settings, closed: listened && closed })
     return inspected(this, SecureServerClass.prototype, text, depth, options)
   }
 

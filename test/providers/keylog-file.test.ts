@@ -1,5 +1,13 @@
 /** A key log is its owner's alone, and one that cannot be written disturbs nothing but itself. */
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { appendToKeylog } from '../../src/providers/keylog-file.js'
@@ -54,6 +62,14 @@ t.test(
     t.equal(warnings.length, 2, 'and again where it has worked meanwhile')
   },
 )
+
+t.test('a file that has another name is not written to', { skip: windows }, async t => {
+  const folder = t.testdir({ theirs: '' })
+  chmodSync(join(folder, 'theirs'), 0o600)
+  linkSync(join(folder, 'theirs'), join(folder, 'keys.log'))
+  t.match(await warning(join(folder, 'keys.log')), /is not written: it has other names/)
+  t.equal(readFileSync(join(folder, 'theirs'), 'utf8'), '')
+})
 
 t.test('a pipe that nobody reads is not waited for', { skip: windows }, async t => {
   const { execFileSync } = await import('node:child_process')

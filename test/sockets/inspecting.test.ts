@@ -83,6 +83,57 @@ t.test('a datagram socket: what secures its peer, or how many it has', async t =
   t.equal(await sent(b, 'y', port), 1, 'it goes on')
 })
 
+t.test('what querySecurity() gives is shown in one line, and so is whom it names', async t => {
+  const { port } = await listening(t, {}, () => {})
+  const socket = createConnection({ port, host: 'localhost', security: await trust() })
+  const info = await socket.secured
+  t.match(
+    inspect(info),
+    /^SecurityInfo <full handshake, TLSv1\.3 \w+, peer localhost, until 2\S+Z>$/,
+  )
+  t.match(inspect(info.peer), /^PeerIdentity <localhost, sha256\/\S{44}>$/)
+  socket.destroy()
+
+  const { port: to } = await boundSocket(t)
+  const datagrams = datagramSocket(t, { security: await identified() })
+  const secured = await datagrams.secure({ address: '127.0.0.1', port: to })
+  t.match(
+    inspect(secured),
+    /^SecurityInfo <full handshake, DTLSv1\.2 \w+, peer 127\.0\.0\.1, until /,
+  )
+
+  const psk = { sensor: randomBytes(32) }
+  const keyed = await boundSocket(t, { psk })
+  const sensor = { identity: 'sensor', key: psk.sensor }
+  const known = datagramSocket(t, { security: { psk: sensor } })
+  await sent(known, 'x', keyed.port)
+  const { rinfo } = await keyed.heard.next()
+  t.equal(inspect(rinfo.peer), 'PeerIdentity <sensor>')
+})
+
+t.test('looking fails at no moment, and changes nothing', async t => {
+  const seen = new Set<string>()
+  class Watched extends SecureSocket {
+    override emit(event: string | symbol, ...args: unknown[]): boolean {
+      seen.add(`${String(event)}: ${inspect(this)}`)
+      return super.emit(event as 'connect', ...(args as []))
+    }
+  }
+  const { port } = await listening(t, {}, socket => socket.end('x'))
+  for (const peerTargetName of ['host/localhost', 'host/other.example']) {
+    const socket = new Watched({ security: await trust(), peerTargetName })
+    socket.connect(port, 'localhost').resume()
+    await closed(socket)
+    socket.connect(port, 'localhost').resume()
+    await closed(socket)
+  }
+  const all = [...seen].join('\n')
+  t.match(all, /^lookup: Watched <connecting to localhost:/m)
+  t.match(all, /^connect: Watched <secured, /m)
+  t.match(all, /^close: Watched <closed, /m)
+  t.notMatch(all, /…/)
+})
+
 t.test(
   "a class of the application's is shown with its own name and what it has of its own",
   async t => {

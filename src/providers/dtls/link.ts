@@ -2,6 +2,7 @@
  * One association of a peer, with what the endpoint keeps of it: whom it must prove or has proved,
  * since when, and how long it may be used.
  */
+import { shownAsSecurity } from '../../model/at-a-glance.js'
 import { validityOf } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
@@ -160,12 +161,12 @@ export class Link implements AssociationListener {
 
   /** What secures it; only once it is secured. Put together when it is asked for: dates are large. */
   get info(): SecurityInfo {
-    return {
+    return shownAsSecurity({
       ...this.association.query(),
       since: new Date(this.#since),
       rekeyAfter: new Date(this.#since + (this.rekeyAt - this.securedAt)),
       expires: new Date(this.fullUntilWall),
-    }
+    })
   }
 
   /** The keys are to be replaced, by time or by use. */

@@ -1,7 +1,6 @@
 /** What secures an association, asked when somebody wants to know. */
 import type { Pointer } from '../../../lib/memory.js'
 import { TLSEXT_NAMETYPE_host_name } from '../../../lib/openssl.js'
-import { shownAsSecurity } from '../../model/at-a-glance.js'
 import { type PeerIdentity, validityOf } from '../../model/peer-identity.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { AssociationOptions } from './association-options.js'
@@ -38,7 +37,7 @@ export function describe(
   if (servername !== null) info.servername = servername
   if (peer !== undefined) info.peer = peer
   if (peer?.certificate !== undefined) info.expires = new Date(validityOf(peer.certificate).end)
-  return shownAsSecurity(info)
+  return info
 }
 
 function selectedProtocol(ssl: Pointer): string | undefined {

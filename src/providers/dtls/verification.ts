@@ -17,6 +17,7 @@ import {
   X509_V_ERR_IP_ADDRESS_MISMATCH,
   X509_V_OK,
 } from '../../../lib/openssl.js'
+import { shownAsPeer } from '../../model/at-a-glance.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import {
   certificateIdentity,
@@ -134,7 +135,7 @@ export class Verification {
       role === 'server' && targetNameSet && targetName !== undefined
         ? { targetName: targetName.text }
         : {}
-    this.identity = { ...proved, names: [], pskIdentity: identity }
+    this.identity = shownAsPeer({ ...proved, names: [], pskIdentity: identity })
   }
 
   /** A peer of the server's role that nobody has given a name. */

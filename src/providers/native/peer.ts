@@ -4,6 +4,7 @@
  * all else that is to leave until the system says that the peer is secured, and to give it up in time.
  */
 import { isIP } from 'node:net'
+import { shownAsPeer, shownAsSecurity } from '../../model/at-a-glance.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
@@ -559,7 +560,8 @@ export class NativePeer implements Sleeper {
   #named(info: SecurityInfo, targetName: string | undefined): SecurityInfo {
     if (targetName === undefined || info.peer?.targetName !== undefined) return info
     if (this.#context.settings.ipsec?.optionalPeerNameVerification) return info
-    return { ...info, peer: { names: [], ...info.peer, targetName } }
+    const peer = shownAsPeer({ names: [], ...info.peer, targetName })
+    return shownAsSecurity({ ...info, peer })
   }
 
   #canceled(message: string): SocketSecurityError {

@@ -11,6 +11,7 @@ import {
   tokenUser,
 } from '../../../lib/advapi32.js'
 import { closeHandle } from '../../../lib/kernel32.js'
+import { shownAsPeer, shownAsSecurity } from '../../model/at-a-glance.js'
 import type { PeerIdentity, WindowsAccount } from '../../model/peer-identity.js'
 import type { IpsecSecurityInfo, SecurityInfo } from '../../model/security-info.js'
 import type { QueryInfo } from './structures/query-info.js'
@@ -35,22 +36,22 @@ export async function securityInfo(info: QueryInfo, targetName?: string): Promis
   }))
   const [user, machine] = await Promise.all([account(sids.user), account(sids.machine)])
   const { secured, encrypted } = info
-  const peer: PeerIdentity = {
+  const peer: PeerIdentity = shownAsPeer({
     ...(targetName === undefined ? {} : { targetName }),
     ...(user ? { user } : {}),
     ...(machine ? { machine } : {}),
     names: [],
-  }
+  })
   // Who is not secured has proved nothing.
   const known = secured && (targetName !== undefined || user !== null || machine !== null)
-  return {
+  return shownAsSecurity({
     secured,
     encrypted,
     protocol: secured ? 'ipsec' : 'none',
     resumed: false,
     ...(known ? { peer } : {}),
     ipsec: ipsecInfo(info),
-  }
+  })
 }
 
 /** Gives a query's tokens (0: none) to `use`, and closes them when it has returned or thrown. */
