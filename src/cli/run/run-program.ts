@@ -37,8 +37,9 @@ export async function runProgram(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<Ending> {
-  const child = spawn(program, args, { env, stdio: 'inherit' })
+  // Before it is there: what comes while it is being started is passed on as soon as it is.
   const forget = passOn(signal => child.kill(signal))
+  const child = spawn(program, args, { env, stdio: 'inherit' })
   return new Promise(resolve => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       forget()

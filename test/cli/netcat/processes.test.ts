@@ -1,5 +1,6 @@
 /** What only a process of its own shows: it is ended by signals, and the reader of its output goes away. */
 import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { strangerIdentity, testIdentity } from '../../support/identities.js'
 import { until } from '../../support/until.js'
@@ -79,4 +80,28 @@ t.test('ended by a signal, it tells its peers of datagrams', async t => {
   t.match(await connected.told('note'), { text: 'the peer has ended' })
   connected.stdin.end()
   t.equal(await connected.code, 0)
+})
+
+t.test('what is not given comes from the policy, which says what may be given', async t => {
+  const [cert, key, ca] = options(t, 'server', server).filter(each => !each.startsWith('--'))
+  const policy = join(t.testdirName, 'policy.json')
+  writeFileSync(policy, JSON.stringify({ identity: { cert, key, ca: [ca] } }))
+  const env = { SECURE_SOCKET_POLICY: policy }
+  const common = [program, 'listen', '--host', '127.0.0.1', '--json', '0']
+  for (const protocol of [[], ['--udp']]) {
+    const listener = start(t, [...common, ...protocol], env)
+    const [, port = ''] = await listener.said(/"listening".*"port":(\d+)/)
+    const args = [program, 'connect', ...protocol, '--json', '--idle', '5', '127.0.0.1', port]
+    const connected = start(t, args, env)
+    connected.child.stdin?.write('hello')
+    await until('it writes hello', () => listener.stdout.includes('hello'), 20_000)
+    listener.child.stdin?.end()
+    connected.child.stdin?.end()
+    t.same(await connected.ended(), { code: 0, signal: null }, connected.stderr)
+    t.equal((await listener.ended()).code, 0, listener.stderr)
+  }
+  const other = trusting(t, await strangerIdentity())
+  const forbidden = start(t, [program, 'connect', ...other, '127.0.0.1', '1'], env)
+  t.equal((await forbidden.ended()).code, 1)
+  t.match(forbidden.stderr, `${policy}`)
 })
