@@ -6,7 +6,7 @@ import nodeDgram, { type RemoteInfo, type Socket } from 'node:dgram'
 import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { portOf } from '../sockets/dgram/binding.js'
-import { handleOf } from '../sockets/dgram/handle.js'
+import { handleOf, nodeStateOf } from '../sockets/dgram/handle.js'
 import { dgramSocket } from '../sockets/dgram/internals.js'
 import { type Lookup, loopback, typeOf } from '../sockets/dgram/resolver.js'
 import { stateOf } from '../sockets/dgram/state.js'
@@ -60,8 +60,10 @@ function remembering(createSocket: (...args: unknown[]) => Socket): typeof creat
 }
 
 function isLeftAlone(socket: Socket): boolean {
-  // Explicit ones, also of another copy of this library, see to themselves.
-  return clear.has(socket) || (!isTaken(socket) && 'querySecurity' in socket)
+  if (isTaken(socket)) return false
+  // Explicit ones, also of another copy of this library, see to themselves; Node says it best what
+  // cannot be done with one that is closed.
+  return clear.has(socket) || 'querySecurity' in socket || nodeStateOf(socket).handle === null
 }
 
 function take(socket: Socket): void {
