@@ -1,7 +1,8 @@
 /**
  * Processes that share one port (reusePort): the system gives each peer to one of them. A process that
  * ends says so to its peers, who go on with another; one that comes takes some peers over, who find
- * that out by its silence, and resume there, since all have the same ticket keys.
+ * that out by its silence, and resume there, since all have the same ticket keys. So do those of one that
+ * was killed.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -51,6 +52,13 @@ t.test('peers among processes that come and go', { skip }, async t => {
     if (moved[index] === third.pid) t.equal(resumed, true, 'by the ticket of another process')
   }
   for (let times = 0; times < 3; times += 1) t.same(await ask(), moved)
+
+  await third.kill()
+  t.same(await ask(), Array(PEERS).fill(first.pid), 'nobody has told its peers that it is gone')
+  for (const [index, client] of clients.entries()) {
+    const { resumed } = await client.socket.querySecurity({ address: LOOPBACK, port: first.port })
+    if (moved[index] === third.pid) t.equal(resumed, true)
+  }
 })
 
 /** A process that has the port as well. */
@@ -73,6 +81,13 @@ class Sharing {
   async end(): Promise<void> {
     const ended = event(this.child, 'exit')
     this.child.send('end')
+    await ended
+  }
+
+  /** They do not. */
+  async kill(): Promise<void> {
+    const ended = event(this.child, 'exit')
+    this.child.kill('SIGKILL')
     await ended
   }
 }
