@@ -26,8 +26,8 @@ export function callable<T extends AnyClass>(
       return undefined
     },
   })
-  // Printed objects show the name of the export.
-  Object.defineProperty(target, 'name', { value: target.name.replace(/Class$/, '') })
+  // Printed objects show the name of the export; esbuild marks a class that names itself.
+  Object.defineProperty(target, 'name', { value: target.name.replace(/^_|Class$/g, '') })
   Object.defineProperty(target.prototype, 'constructor', {
     value: proxy,
     writable: true,

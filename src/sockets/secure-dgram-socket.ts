@@ -261,7 +261,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
   /** What it is and what secures it, in one line. */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
     const text = () => datagramText(stateOf(this))
-    return inspected(this, SecureDgramSocketClass.prototype, text, depth, options)
+    return inspected(this, SecureDgramSocket.prototype, text, depth, options)
   }
 
   /** The same with one peer; undefined where nothing is known of it. */

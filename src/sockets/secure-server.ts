@@ -110,7 +110,7 @@ class SecureServerClass extends net.Server {
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
     const { settings, listened, closed } = stateOf(this)
     const text = () => serverText(this, { settings, closed: listened && closed })
-    return inspected(this, SecureServerClass.prototype, text, depth, options)
+    return inspected(this, SecureServer.prototype, text, depth, options)
   }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {

@@ -171,7 +171,7 @@ class SecureSocketClass extends TlsReadingSide {
 
   /** What it is and what secures it, in one line. */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
-    return inspectStream(this, SecureSocketClass.prototype, depth, options)
+    return inspectStream(this, SecureSocket.prototype, depth, options)
   }
 
   // node:net.
