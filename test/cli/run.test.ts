@@ -1,18 +1,16 @@
 import { writeFileSync } from 'node:fs'
 import net from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { built, root } from '../examples/built.js'
 import { event } from '../support/events.js'
 import { testIdentity } from '../support/identities.js'
-import { type Running, start } from './cli-program.js'
+import { cliProgram, type Running, start } from './cli-program.js'
 import { begin, trusting } from './netcat/session.js'
 
 const skip = process.platform === 'win32' && 'there is no sh'
 const identity = await testIdentity()
 
-await built()
-const program = join(root, 'dist/cli.cjs')
+const program = await cliProgram(t)
 
 function run(t: Test, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
   return start(t, [program, 'run', ...args], env)
@@ -64,7 +62,10 @@ t.test(
     const args = ['env', `NODE_OPTIONS=--no-deprecation`, process.execPath, program]
     const running = start(t, ['-e', spawnSync(args), 'x'])
     await running.ended()
-    t.equal(String(running.stdout), `--no-deprecation --require ${join(root, 'dist/register.cjs')}`)
+    t.equal(
+      String(running.stdout),
+      `--no-deprecation --require ${join(dirname(program), 'register.cjs')}`,
+    )
 
     function spawnSync([file, ...rest]: string[]): string {
       const command = [...rest, 'run', '--', process.execPath, '-e', print]
