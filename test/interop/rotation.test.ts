@@ -1,14 +1,16 @@
 // Certificates that are replaced as cert-manager replaces them, seen by openssl: as a client and as a
 // server, over TLS and over DTLS.
 import { X509Certificate } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { createConnection } from '../../src/net.js'
+import { createConnection, createServer } from '../../src/net.js'
 import { Folder, newIdentity } from '../policy/rotation.js'
 import { event } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { testIdentity } from '../support/identities.js'
-import type { Program } from '../support/program.js'
+import { type Program, run } from '../support/program.js'
 import { listening, trust } from '../support/secured.js'
 import { LOOPBACK, listening as listeningDatagrams, sent, speaking } from './dtls-sockets.js'
 import { files } from './files.js'
@@ -40,6 +42,36 @@ async function untilShown(t: Test, serial: string, connect: () => Promise<string
   }
   t.equal(shown, serial, 'a new handshake shows the new certificate')
 }
+
+t.test('a server with an archive (PKCS #12) that openssl writes', { skip }, async t => {
+  const folder = new Folder(t)
+  const identities = [await newIdentity(), await newIdentity()] as const
+  const write = async ({ cert, key }: { cert: string; key: string }) => {
+    const paths = save({ cert, key })
+    const out = join(folder.path, 'tls.p12')
+    const names = ['-inkey', paths.key, '-in', paths.cert, '-out', out]
+    await run('openssl', ['pkcs12', '-export', ...names, '-passout', 'pass:secret'])
+  }
+  await write(identities[0])
+  folder.write('passphrase', 'secret\n')
+  const server = createServer(
+    { security: { pfx: folder.url('tls.p12'), passphrase: folder.url('passphrase') } },
+    socket => socket.on('error', () => {}).resume(),
+  )
+  t.teardown(() => server.close())
+  server.listen(0, LOOPBACK)
+  await event(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const connect = async () => {
+    const client = sClient(t, port, ...checking)
+    const serial = await serialShown(client)
+    await client.stop()
+    return serial
+  }
+  t.equal(await connect(), serialOf(identities[0]))
+  await write(identities[1])
+  await untilShown(t, serialOf(identities[1]), connect)
+})
 
 for (const [protocol, version] of [
   ['TLS', '-tls1_3'],

@@ -3,11 +3,12 @@
 
 import { X509Certificate } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createIdentity } from '../../src/identity/identity.js'
 import { noticeAt, warnOfExpiry } from '../../src/policy/expiry.js'
 import { fileSource } from '../../src/policy/file-settings.js'
 import { testAuthority } from '../support/identities.js'
+import { warningsAreHeard, warningsOf } from '../support/warnings.js'
 import { Folder } from './rotation.js'
 
 const hour = 60 * 60 * 1000
@@ -18,7 +19,7 @@ async function certificateOf(days: number, notBefore = new Date()) {
   return createIdentity({ names: ['localhost'], authority, days, notBefore })
 }
 
-const told = () => new Promise(resolve => setImmediate(resolve))
+const warnings = (t: Test) => warningsOf(t, 'SECURE_SOCKET_CERTIFICATE_EXPIRES')
 
 t.test('the last tenth of its life, and at most 14 days', async t => {
   for (const [days, notice] of [
@@ -34,29 +35,23 @@ t.test('the last tenth of its life, and at most 14 days', async t => {
 })
 
 t.test('once of each certificate', async t => {
-  const heard: Error[] = []
-  const listener = (warning: Error) => heard.push(warning)
-  process.on('warning', listener)
+  const heard = warnings(t)
   const published: unknown[] = []
   const onPublished = (message: unknown) => published.push(message)
   subscribe('secure-socket:credentials:expiring', onPublished)
-  t.teardown(() => {
-    process.off('warning', listener)
-    unsubscribe('secure-socket:credentials:expiring', onPublished)
-  })
+  t.teardown(() => unsubscribe('secure-socket:credentials:expiring', onPublished))
   const begin = new Date(Date.now() - (Date.now() % 1000))
   const first = new X509Certificate((await certificateOf(10, begin)).cert)
   const second = new X509Certificate((await certificateOf(10, begin)).cert)
   const now = begin.getTime()
   warnOfExpiry(first, '/etc/a.crt', now + 8.9 * day)
-  await told()
+  await warningsAreHeard()
   t.same(heard, [], 'too early')
   for (const each of [first, first, second, first])
     warnOfExpiry(each, '/etc/a.crt', now + 9.5 * day)
-  await told()
+  await warningsAreHeard()
   t.equal(heard.length, 2)
   t.match(heard[0], {
-    code: 'SECURE_SOCKET_CERTIFICATE_EXPIRES',
     message: /localhost.*\/etc\/a\.crt.*expires at .*, in 12 hours: put a new one/,
   })
   t.match(heard[0]?.message, first.serialNumber)
@@ -67,7 +62,8 @@ t.test('a source tells it of what it reads', async t => {
   const identity = await certificateOf(1, new Date(Date.now() - 2 * day))
   const folder = new Folder(t)
   folder.writePair(identity)
-  const heard = new Promise<Error>(resolve => process.once('warning', resolve))
+  const heard = warnings(t)
   fileSource({ cert: folder.cert, key: folder.key }, 'stream')
-  t.match((await heard).message, /has expired at .*peers refuse it/)
+  await warningsAreHeard()
+  t.match(heard, [{ message: /has expired at .*peers refuse it/ }])
 })

@@ -11,6 +11,7 @@ import type { ParsedSettings, SecuritySettings } from '../../src/model/settings.
 import { type FileClock, FileSettings, fileSource } from '../../src/policy/file-settings.js'
 import { locateFiles } from '../../src/policy/settings-files.js'
 import { testAuthority } from '../support/identities.js'
+import { warningsAreHeard, warningsOf } from '../support/warnings.js'
 import { Folder, newIdentity } from './rotation.js'
 
 /** Files are as old as they are; only we can be later. */
@@ -30,16 +31,7 @@ function follow(settings: SecuritySettings, clock: FileClock): FileSettings {
   return new FileSettings(located, files, 'stream', clock)
 }
 
-function warnings(t: Test): Error[] {
-  const heard: Error[] = []
-  const listener = (warning: Error) => heard.push(warning)
-  process.on('warning', listener)
-  t.teardown(() => process.off('warning', listener))
-  return heard
-}
-
-/** Warnings come a tick later. */
-const told = () => new Promise(resolve => setImmediate(resolve))
+const warnings = (t: Test) => warningsOf(t, 'SECURE_SOCKET_CREDENTIALS_REFUSED')
 
 const certOf = ({ cert }: ParsedSettings) => String(cert)
 
@@ -123,7 +115,7 @@ t.test('two files that are renamed one after the other', async t => {
   source.current()
   now += 1000
   t.equal(certOf(source.current()), second.cert)
-  await told()
+  await warningsAreHeard()
   t.same(heard, [], 'a moment between two files is nothing to be told')
 })
 
@@ -175,11 +167,10 @@ t.test('what cannot be used leaves the old pair in place, and is said once', asy
         clock.pass(2000)
         t.equal(source.current(), before)
       }
-      await told()
+      await warningsAreHeard()
       t.equal(heard.length, 1)
       t.match(heard[0]?.message, reason)
       t.match(heard[0]?.message, folder.path, 'it says which files')
-      t.match(heard[0], { code: 'SECURE_SOCKET_CREDENTIALS_REFUSED' })
       t.notMatch(heard[0]?.message, /BEGIN|PRIVATE KEY-----/, 'and nothing of what is in them')
       t.match(refused, [{ error: { code: 'EINVAL' } }])
 
@@ -201,7 +192,7 @@ t.test('where several have the same files, one of them says it', async t => {
   folder.write('tls.key', second.key)
   clock.pass(2000)
   for (const source of sources) source.current()
-  await told()
+  await warningsAreHeard()
   t.equal(heard.length, 1)
 })
 
@@ -225,7 +216,7 @@ t.test('each new reason is said', async t => {
   t.equal(certOf(source.current()), first.cert, 'mended by the old key')
   folder.write('tls.key', second.key)
   look()
-  await told()
+  await warningsAreHeard()
   t.match(
     heard.map(({ message }) => message),
     [/not the private key/, /cannot be read/, /not the private key/],
@@ -358,7 +349,7 @@ t.test('whoever may not be trusted with a secret is asked about it', async t => 
     clock.pass(2000)
     t.equal(certOf(source.current()), first.cert)
   }
-  await told()
+  await warningsAreHeard()
   t.match(heard[0]?.message, /others can read it/)
   t.throws(() => fileSource({ cert: folder.cert, key: folder.key }, 'stream', check), {
     code: 'EINVAL',

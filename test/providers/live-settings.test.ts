@@ -3,8 +3,7 @@
 import t from 'tap'
 import { type ParsedSettings, parseSettings } from '../../src/model/settings.js'
 import { following } from '../../src/providers/live-settings.js'
-
-const told = () => new Promise(resolve => setImmediate(resolve))
+import { warningsAreHeard, warningsOf } from '../support/warnings.js'
 
 t.test('made once for each settings', async t => {
   let settings = parseSettings({ ca: 'a' })
@@ -32,10 +31,7 @@ t.test('what cannot be used at first is told at first', async t => {
 })
 
 t.test('credentials that cannot be used leave the old ones, and are told of once', async t => {
-  const heard: Error[] = []
-  const listener = (warning: Error) => heard.push(warning)
-  process.on('warning', listener)
-  t.teardown(() => process.off('warning', listener))
+  const heard = warningsOf(t, 'SECURE_SOCKET_CREDENTIALS_REFUSED')
   let settings = parseSettings({ ca: 'good' })
   const now = following(
     () => settings,
@@ -47,8 +43,8 @@ t.test('credentials that cannot be used leave the old ones, and are told of once
   settings = parseSettings({ ca: 'bad' })
   t.equal(now(), 'good')
   t.equal(now(), 'good')
-  await told()
-  t.match(heard, [{ code: 'SECURE_SOCKET_CREDENTIALS_REFUSED', message: /bad/ }])
+  await warningsAreHeard()
+  t.match(heard, [{ message: /bad/ }])
   settings = parseSettings({ ca: 'better' })
   t.equal(now(), 'better')
 })

@@ -6,6 +6,7 @@ import { createIdentity } from '../../../src/identity/identity.js'
 import { type DatagramSecuritySettings, parseSettings } from '../../../src/model/settings.js'
 import { seededRandom } from '../../model/random.js'
 import { strangerAuthority, testAuthority } from '../../support/identities.js'
+import { warningsAreHeard, warningsOf } from '../../support/warnings.js'
 import { Network } from './network.js'
 
 const hour = 60 * 60 * 1000
@@ -118,7 +119,7 @@ t.test(
     })
     const network = new Network(seededRandom(t))
     const server = network.station(security(before))
-    const warned = new Promise<Error>(resolve => process.once('warning', resolve))
+    const warned = warningsOf(t, 'SECURE_SOCKET_CREDENTIALS_REFUSED')
     server.settings = parsed({ ...security(before), cert: edwards.cert, key: edwards.key })
     const client = network.station(security(await identity(['192.0.2.2'])), {
       acceptsStrangers: false,
@@ -126,7 +127,8 @@ t.test(
     client.send('one', server)
     t.ok(network.until(() => server.messages.length === 1))
     t.equal(client.query(server)?.peer?.certificate?.serialNumber, before.serial)
-    t.match((await warned).message, /those before stay in use.*Ed25519/)
+    await warningsAreHeard()
+    t.match(warned, [{ message: /those before stay in use.*Ed25519/ }])
   },
 )
 
