@@ -2,7 +2,10 @@
  * docs/observability.md says what the code does: the names of the events, the counters, what is shown, and
  * its programs. Its commands for Wireshark are tried in test/interop/wireshark.test.ts.
  */
+import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { transform } from 'esbuild'
 import t from 'tap'
 import { SecureSocket } from '../../src/index.js'
@@ -48,6 +51,30 @@ t.test('the counters: each that there is, and no other', async t => {
   t.same(named.sort(), [...Object.keys(socket.stats), ...Object.keys(server.stats)].sort())
   await closed(socket)
 })
+
+t.test(
+  'the story: what NODE_DEBUG prints of a stream and of a datagram, at the client',
+  async t => {
+    const program = join(root, 'test/support/both-transports-program.ts')
+    const options = { env: { ...process.env, NODE_DEBUG: 'secure-socket' }, timeout: 100_000 }
+    const args = [...process.execArgv, program]
+    const { stderr } = await promisify(execFile)(process.execPath, args, options)
+    const printed = stderr.split('\n').map(alike)
+    const documented = blocks(section(text, 'The story'), '').flatMap(each =>
+      each.trim().split('\n'),
+    )
+    t.equal(documented.length, 5)
+    for (const line of documented) t.ok(printed.includes(alike(line)), `${line}\n${stderr}`)
+  },
+)
+
+/** Without what differs from one process and peer to another. */
+function alike(line: string): string {
+  return line
+    .replace(/^SECURE-SOCKET \d+/, 'SECURE-SOCKET')
+    .replace(/(?:localhost|127\.0\.0\.1):\d+/, 'ADDRESS')
+    .replace(/peer .*/, 'peer')
+}
 
 t.test('who asks for the secrets: what the reference says, too', async t => {
   t.match(section(read('docs/api.md'), 'Settings'), /`keylog`.*--tls-keylog/)

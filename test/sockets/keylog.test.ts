@@ -61,7 +61,7 @@ t.test('a key log that cannot be written stops no connection', async t => {
 })
 
 t.test("Node's --tls-keylog has the secrets of datagrams too, and gives no event", async t => {
-  const program = fileURLToPath(new URL('keylog-program.ts', import.meta.url))
+  const program = fileURLToPath(new URL('../support/both-transports-program.ts', import.meta.url))
   const file = join(t.testdir(), 'keys.log')
   const args = [...process.execArgv, '--tls-keylog', file, program]
   const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 100_000 })

@@ -1,7 +1,7 @@
-/** Secures a stream and a datagram inside one process, and says when both have been heard. */
+/** Secures a stream, then a datagram, inside one process, and says when both have been heard. No key log is asked for. */
 import { createSocket } from '../../src/dgram.js'
 import { createConnection, createServer } from '../../src/net.js'
-import { testIdentity } from '../support/identities.js'
+import { testIdentity } from './identities.js'
 
 const { cert, key, ca } = await testIdentity()
 const security = { cert, key, ca }
