@@ -4,7 +4,6 @@ import { transform } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
 
 const target = 'node20'
-const outDir = 'dist'
 
 /** What a user imports. Each face becomes NAME.cjs, NAME.js, NAME.d.cts and NAME.d.ts. */
 const faces = {
@@ -74,7 +73,7 @@ const passedOn: Plugin = {
 }
 
 /** Writes the ES module of each face: the CommonJS one's exports, by name, so no class exists twice. */
-const esmFaces: Plugin = {
+const esmFaces = (outDir: string): Plugin => ({
   name: 'esm-faces',
   async renderChunk(code, info) {
     if (info.type !== 'chunk' || !info.entryPoint) return
@@ -91,11 +90,11 @@ const esmFaces: Plugin = {
     await writeFile(join(outDir, `${face}.js`), `${lines.join('\n')}\n`)
     return undefined
   },
-}
+})
 
-export default defineConfig(async () => {
+export default defineConfig(async ({ outDir = 'dist' }) => {
   await rm(outDir, { recursive: true, force: true })
-  await mkdir(outDir)
+  await mkdir(outDir, { recursive: true })
   return [
     {
       entry: { ...faces, cli: 'src/cli/main.ts' },
@@ -110,7 +109,7 @@ export default defineConfig(async () => {
       define: { 'import.meta.url': '__filename' },
       removeNodeProtocol: false,
       silent: true,
-      plugins: [passedOn, esmFaces, commonjs],
+      plugins: [passedOn, esmFaces(outDir), commonjs],
     },
     {
       entry: faces,

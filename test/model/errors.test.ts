@@ -25,7 +25,10 @@ t.test('what there is nothing to say about is not there', async t => {
   const error = new SocketSecurityError('ENOCREDENTIAL', 'give cert and key')
   for (const key of ['winsock', 'syscall', 'peer', 'cause']) t.notOk(key in error, key)
   t.same(Object.keys(error), ['code'])
-  t.match(inspect(error), /SocketSecurityError \[ENOCREDENTIAL\]: give cert and key[\s\S]*code: 'ENOCREDENTIAL'/)
+  t.match(
+    inspect(error),
+    /SocketSecurityError \[ENOCREDENTIAL\]: give cert and key[\s\S]*code: 'ENOCREDENTIAL'/,
+  )
 })
 
 t.test('Winsock’s name stands on the codes that Winsock has, and on no other', async t => {

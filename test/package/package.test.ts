@@ -38,7 +38,9 @@ t.test('what is packed', async t => {
   const paths = files.map(file => file.path)
   for (const wanted of ['README.md', 'LICENSE', 'dist/index.js', 'dist/net.cjs', 'dist/cli.cjs'])
     t.ok(paths.includes(wanted), `${wanted} is there`)
-  const stray = paths.filter(path => !/^(dist|docs)\/|^[A-Z]+(\.md)?$|^package\.json$|^policy\.schema\.json$/.test(path))
+  const stray = paths.filter(
+    path => !/^(dist|docs)\/|^[A-Z]+(\.md)?$|^package\.json$|^policy\.schema\.json$/.test(path),
+  )
   t.same(stray, [], 'no sources, tests or tools')
 })
 
