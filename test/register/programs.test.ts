@@ -79,6 +79,8 @@ const programs: Record<string, Expected> = {
   'ws.mjs': { transport: 'tcp', client: /^got cormorant, masked$/m },
 }
 
+// Some sixty processes: under load they take longer than a file of tests usually may.
+t.setTimeout(300_000)
 t.before(built)
 
 t.test('no program is left out here', async t => {
