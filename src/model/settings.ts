@@ -114,7 +114,7 @@ export interface SecuritySettings {
    * at any of them. A list: the first is the current key, the others still open what they have
    * encrypted. A function: asked for either while the server runs, so that keys rotate.
    */
-  readonly ticketKeys?: OrFile<TicketKeys>
+  readonly ticketKeys?: OrFile<TicketKeys> | readonly OrFile<NodeJS.ArrayBufferView>[]
   /**
    * Dangerous: emit `'keylog'` with the secrets of every connection. A path or a `file:` URL: append
    * them to that file as well, which nobody else may read. Default: false.

@@ -78,7 +78,8 @@ function answerOf(key: string, ask: () => unknown): unknown {
 const sources = new WeakMap<object, TicketKeySource>()
 
 function keySet(key: string, value: unknown): readonly Buffer[] {
-  const keys: unknown[] = Array.isArray(value) ? value : [value]
+  // A file in a list can have several of them.
+  const keys: unknown[] = Array.isArray(value) ? value.flat() : [value]
   if (keys.length === 0 || keys.length > KEY_LIMIT) throw wrong(key, value)
   return Object.freeze(
     keys.map(each => {

@@ -9,6 +9,7 @@ const [current, before] = [randomBytes(48), randomBytes(48)]
 t.test('one key, several, or a function that gives either', async t => {
   const keysOf = (ticketKeys: unknown) => parseSettings({ ticketKeys } as object).ticketKeys?.()
   t.same(keysOf(current), [current])
+  t.same(keysOf([[current], [before]]), [current, before], 'files in a list give such lists')
   t.same(keysOf([current, before]), [current, before])
   t.same(
     keysOf(() => current),
@@ -54,7 +55,7 @@ t.test('a wrong value says what is wanted, and nothing of a key', async t => {
     [[], /an array of 0: .*1 to 8/],
     [Array(9).fill(current), /an array of 9/],
     [[current, Buffer.alloc(3)], /a Buffer of 3 bytes/],
-    [[[current]], /an array of 1/],
+    [[[[current]]], /an array of 1/],
     [null, /null/],
     [() => undefined, /^security\.ticketKeys\(\) is undefined/],
     [() => secret, /^security\.ticketKeys\(\) is a string/],
