@@ -51,7 +51,9 @@ export function secureServers(): void {
     return function (this: Server, event, ...args) {
       switch (event) {
         case 'connection':
-          if (isRaw(args[0]) && !isLeftAlone(this)) return accept(this, args[0], emit)
+          if (isLeftAlone(this)) break
+          if (isRaw(args[0])) return accept(this, args[0], emit)
+          hideAbsentProtocol(args[0])
           break
         case 'listening':
         case 'close':
@@ -121,6 +123,12 @@ function accept(server: Server, raw: Socket, emit: Emit): boolean {
     raw.destroy()
     return emit.call(server, 'tlsClientError', error, raw)
   }
+}
+
+/** For an HTTP/2 server of node:http2 a connection that agreed on no protocol is one of HTTP/1. */
+function hideAbsentProtocol(socket: unknown): void {
+  if (socket instanceof SecureSocket && socket.alpnProtocol === false)
+    Object.defineProperty(socket, 'alpnProtocol', { value: undefined, configurable: true })
 }
 
 /** A class that overrides emit() would see what nobody has secured yet. */
