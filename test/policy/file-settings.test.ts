@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { createIdentity } from '../../src/identity/identity.js'
 import type { ParsedSettings, SecuritySettings } from '../../src/model/settings.js'
 import { type FileClock, FileSettings, fileSource } from '../../src/policy/file-settings.js'
+import { takeSnapshot } from '../../src/policy/file-snapshot.js'
 import { locateFiles } from '../../src/policy/settings-files.js'
 import { testAuthority } from '../support/identities.js'
 import { warningsAreHeard, warningsOf } from '../support/warnings.js'
@@ -225,21 +226,28 @@ t.test('each new reason is said', async t => {
 
 t.test('a change that the times do not tell is found', async t => {
   // Times of files have a resolution; what is written twice within it has the same stamp.
+  const { FileSettings: Mocked } = await t.mockImport<
+    typeof import('../../src/policy/file-settings.js')
+  >('../../src/policy/file-settings.js', {
+    '../../src/policy/file-snapshot.js': {
+      takeSnapshot: (paths: string[]) => ({ ...takeSnapshot(paths), stamp: 'the same' }),
+      stampOf: () => 'the same',
+    },
+  })
   const [first, second] = [await newIdentity(), await newIdentity()]
   const folder = new Folder(t)
   folder.writePair(first)
-  let now = 0
-  const stopped = Date.now() + 500
-  const source = follow(
-    { cert: folder.cert, key: folder.key },
-    { now: () => now, wallTime: () => stopped },
-  )
+  const clock = new Later()
+  const located = locateFiles({ cert: folder.cert, key: folder.key }) as NonNullable<
+    ReturnType<typeof locateFiles>
+  >
+  const source = new Mocked(located.settings, located.files, 'stream', clock)
   folder.writePair(second)
-  for (let looks = 0; looks < 3; looks += 1) {
-    now += 1000
-    source.current()
-  }
-  t.equal(certOf(source.current()), second.cert)
+  clock.pass(2000)
+  t.equal(certOf(source.current()), second.cert, 'it was read when it was just written: once more')
+  folder.writePair(first)
+  clock.pass(2000)
+  t.equal(certOf(source.current()), second.cert, 'and not again, once it was quiet')
 })
 
 t.test(

@@ -83,6 +83,8 @@ t.test('a session is kept with the settings that it was made by', async t => {
   client.send('one', server)
   t.ok(network.until(() => client.associations.length === 1))
   client.settings = parsed({ ...trusting, ca: strangers })
+  // Another handshake has begun by them.
+  client.send('elsewhere', { address: '192.0.2.99', port: 5000 })
   t.ok(network.until(() => server.messages.length === 1))
   client.endpoint.closePeer(server.address, server.port)
   const second = client.send('two', server)
