@@ -1,5 +1,5 @@
 /** Servers of other makers, from Debian: each with files of its own, and ended with its test. */
-import { chownSync } from 'node:fs'
+import { chownSync, realpathSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -61,10 +61,12 @@ export async function mosquitto(t: Test, program: string, identity: ServerIdenti
 export async function postgresql(t: Test, program: string): Promise<string> {
   const directory = await ownDirectory(t, 'pg')
   const data = join(directory, 'data')
+  // A link to postgres alone, somewhere in PATH, has no initdb beside it.
+  const folder = dirname(realpathSync(program))
   // It refuses to run as root.
   const asUser = process.getuid?.() === 0 ? await userPostgres(directory) : []
   const start = (name: string, ...args: string[]): [string, string[]] => {
-    const [path, ...rest] = [...asUser, join(dirname(program), name), ...args]
+    const [path, ...rest] = [...asUser, join(folder, name), ...args]
     return [path as string, rest]
   }
   const local = ['--no-locale', '--encoding', 'UTF8', '--no-sync', '--auth', 'trust']
