@@ -14,6 +14,7 @@ const own = join(folder, 'policy.json')
 writeFileSync(
   own,
   '{"streams": {"handshakeTimeout": 5000}, "datagrams": {"handshakeTimeout": 100}}',
+  { mode: 0o644 },
 )
 const onWindows = process.platform === 'win32' && 'it has no /etc'
 
@@ -75,7 +76,7 @@ t.test("the administrator's place", { skip: onWindows }, async t => {
         ...mine,
         'sh',
         '-ec',
-        `mount -t tmpfs -o mode=755 tmpfs /etc; ${script}; unset NODE_OPTIONS; exec "$@"`,
+        `umask 022; mount -t tmpfs -o mode=755 tmpfs /etc; ${script}; unset NODE_OPTIONS; exec "$@"`,
         'sh',
       ],
     ])

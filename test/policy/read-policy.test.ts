@@ -2,14 +2,16 @@ import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   mkdirSync,
+  mkdtempSync,
   realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { problemText } from '../../src/model/policy/problems.js'
 import { checkSecretFile, checkUnchangeable, checkWay } from '../../src/policy/permissions.js'
 import { inspectPolicyFile } from '../../src/policy/read-policy.js'
@@ -20,7 +22,7 @@ const faults = (file: string) => inspectPolicyFile(file).problems.map(problemTex
 const onWindows = process.platform === 'win32' && 'Windows has access control lists instead'
 
 t.test('a policy is used where nobody else can change it', { skip: onWindows }, async t => {
-  const folder = realpathSync(t.testdir({ 'policy.json': '{}', real: { 'policy.json': '{}' } }))
+  const folder = newFolder(t, { 'policy.json': '{}', real: { 'policy.json': '{}' } })
   const file = join(folder, 'policy.json')
   chmodSync(folder, 0o755)
   chmodSync(file, 0o644)
@@ -79,16 +81,16 @@ t.test("a key is for its owner; root's may be lent to a group", { skip: onWindow
 })
 
 t.test('what can be read must be a file of a sensible size', async t => {
-  const folder = realpathSync(t.testdir({ large: '{}' }))
+  const folder = newFolder(t, { large: '{}' })
   t.match(faults(join(folder, 'none.json')), [/^\$ leads to .*none\.json, which does not exist$/])
   t.match(faults(join(folder, 'large', 'policy.json')), [/^\$ /])
   t.match(faults(folder), [/^\$ cannot be read: /])
-  writeFileSync(join(folder, 'large'), ' '.repeat(1024 * 1024 + 1))
+  writeFileSync(join(folder, 'large'), ' '.repeat(1024 * 1024 + 1), { mode: 0o644 })
   t.match(faults(join(folder, 'large')), [/more than 1048576 bytes/])
   if (process.platform === 'win32') return
   // Nobody writes into it: who opened it as usual would wait for ever.
   const pipe = join(folder, 'pipe')
-  execFileSync('mkfifo', [pipe])
+  execFileSync('mkfifo', ['-m', '644', pipe])
   t.match(faults(pipe), [/it is no regular file/])
   t.match(faults('/dev/zero'), [/^\$ /])
 })
@@ -96,14 +98,12 @@ t.test('what can be read must be a file of a sensible size', async t => {
 t.test('every file that a policy names is looked at before it counts', async t => {
   const { cert, key, ca } = await testIdentity()
   const stranger = await strangerIdentity()
-  const folder = realpathSync(
-    t.testdir({ 'host.crt': cert, 'ca.crt': ca, 'bad.key': stranger.key }),
-  )
+  const folder = newFolder(t, { 'host.crt': cert, 'ca.crt': ca, 'bad.key': stranger.key })
   const file = join(folder, 'policy.json')
   const secret = (name: string, contents: string | Uint8Array) =>
     writeFileSync(join(folder, name), contents, { mode: 0o600 })
   const policy = (identity: object) => {
-    writeFileSync(file, JSON.stringify({ identity }))
+    writeFileSync(file, JSON.stringify({ identity }), { mode: 0o644 })
     return faults(file)
   }
   chmodSync(folder, 0o755)
@@ -133,7 +133,7 @@ t.test('every file that a policy names is looked at before it counts', async t =
   chmodSync(join(folder, 'host.key'), 0o600)
   chmodSync(join(folder, 'ca.crt'), 0o644)
   const trust = join(folder, 'trust')
-  mkdirSync(trust)
+  mkdirSync(trust, { mode: 0o755 })
   renameSync(join(folder, 'ca.crt'), join(trust, 'ca.crt'))
   chmodSync(trust, 0o777)
   t.match(policy({ ...good, ca: ['trust/ca.crt'] }), [
@@ -146,7 +146,7 @@ t.test('every file that a policy names is looked at before it counts', async t =
 
 t.test('as Kubernetes mounts it', { skip: onWindows }, async t => {
   // Read-only, 0777, through two links: only the mounting of it keeps others from changing it.
-  const folder = realpathSync(t.testdir({ volume: { '..v1': { 'policy.json': '{}' } } }))
+  const folder = newFolder(t, { volume: { '..v1': { 'policy.json': '{}' } } })
   const volume = join(folder, 'volume')
   chmodSync(folder, 0o755)
   symlinkSync('..v1', join(volume, '..data'))
@@ -156,3 +156,26 @@ t.test('as Kubernetes mounts it', { skip: onWindows }, async t => {
   t.match(faults(join(volume, 'policy.json')), [/others may change what is in it/])
   t.throws(() => checkWay(join(volume, 'x', 'y')), { code: /ENOENT|ERR_POLICY_INVALID/ })
 })
+
+interface Files {
+  readonly [name: string]: string | Files
+}
+
+/** Below a folder that nobody else can change; whom the sources belong to is nobody's affair here. */
+function newFolder(t: Test, files: Files): string {
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), 'secure-socket-policy-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const write = (at: string, contents: Files): void => {
+    for (const [name, each] of Object.entries(contents)) {
+      const path = join(at, name)
+      if (typeof each === 'string') {
+        writeFileSync(path, each, { mode: 0o644 })
+      } else {
+        mkdirSync(path, { mode: 0o755 })
+        write(path, each)
+      }
+    }
+  }
+  write(folder, files)
+  return folder
+}

@@ -13,7 +13,9 @@ process.once('exit', () => rmSync(policyFolder, { recursive: true, force: true }
 
 /** Writes the policy, or whatever text is to stand for one. reloadPolicy() reads it. */
 export function writePolicy(policy: object | string): void {
-  writeFileSync(policyFile, typeof policy === 'string' ? policy : JSON.stringify(policy))
+  writeFileSync(policyFile, typeof policy === 'string' ? policy : JSON.stringify(policy), {
+    mode: 0o644,
+  })
 }
 
 /** Writes a file beside it that only its owner may read. */
