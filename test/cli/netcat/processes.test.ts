@@ -1,6 +1,7 @@
 /** What only a process of its own shows: it is ended by signals, and the reader of its output goes away. */
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { strangerIdentity, testIdentity } from '../../support/identities.js'
 import { until } from '../../support/until.js'
@@ -26,7 +27,9 @@ t.test('one connection after the other, and files that are replaced meanwhile', 
     until(`it writes ${text}`, () => listener.stdout.includes(text), 30_000)
 
   const first = dial('first ')
-  await wrote('first')
+  await wrote('first').catch(error => {
+    throw new Error(`${error.message}: ${listener.stderr} ${JSON.stringify(first.events)}`)
+  })
   // It ends when both have ended; until then the second waits.
   const second = dial('second ')
   await second.told('secured')
@@ -46,10 +49,12 @@ t.test('one connection after the other, and files that are replaced meanwhile', 
     writeFileSync(`${path}.new`, renewed[kind], { mode: 0o600 })
     renameSync(`${path}.new`, path)
   }
-  // Files are looked at once a second, at most.
+  // Files are looked at once a second, at most, and have to be quiet for a second.
   let third = dial('third', renewed)
-  for (let tries = 0; (await third.code) !== 0 && tries < 30; tries++)
+  for (const end = Date.now() + 30_000; (await third.code) !== 0 && Date.now() < end; ) {
+    await setTimeout(100)
     third = dial('third', renewed)
+  }
   t.equal(await third.code, 0, 'without a restart')
   await wrote('third')
 
