@@ -186,6 +186,15 @@ t.test('what an application may not bring along, whatever way it tries', async t
   forbidden({ guaranteeEncryption: false, allowInsecure: true }, 'guaranteeEncryption')
   forbidden({ keylog: true }, 'keylog')
   forbidden({ keylog: '/tmp/keys' }, 'keylog')
+  policy(t, { protocol: 'ipsec' })
+  const ipsec = (switches: object) =>
+    settingsFor({ protocol: 'ipsec', ipsec: switches }, 'stream', 'client')
+  t.throws(() => ipsec({ optionalPeerNameVerification: true }), { code: 'ERR_POLICY_FORBIDS' })
+  t.match(ipsec({ rawPeerName: true }).current(), { ipsec: { rawPeerName: true } })
+  t.throws(() => settingsFor({ protocol: 'tls' }, 'stream', 'client'), {
+    code: 'ERR_POLICY_FORBIDS',
+  })
+  policy(t, { identity })
   t.throws(() => settingsFor({ requestCert: false }, 'datagram'), { code: 'ERR_POLICY_FORBIDS' })
   t.throws(() => settingsFor({ minVersion: 'SSLv3' } as never, 'stream', 'client'), {
     code: 'EINVAL',

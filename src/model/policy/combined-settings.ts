@@ -86,6 +86,11 @@ function isWeaker(key: string, value: unknown, kind: SocketKind): boolean {
       return value === false
     case 'requestCert':
       return value === false && kind === 'datagram'
+    // Each of its switches lets the system ask for less; its own policies and accounts are the system's.
+    case 'ipsec':
+      return Object.entries(value as object).some(
+        ([name, each]) => each === true && name !== 'rawPeerName',
+      )
     case 'ciphers':
     case 'sigalgs':
     case 'ecdhCurve':
