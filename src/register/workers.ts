@@ -27,13 +27,15 @@ function registered(
   options: WorkerOptions | undefined,
   inherited: boolean,
 ): WorkerOptions | undefined {
-  const { env, execArgv } = Object(options) as WorkerOptions
+  const { env, eval: isCode, execArgv } = Object(options) as WorkerOptions
+  // Node runs the code of such a thread without waiting for what `--import` names; `--require` it minds.
+  const inherits = inherited && !isCode
   const ownEnvironment = typeof env === 'object' && env !== null
-  if (inherited && !ownEnvironment && !Array.isArray(execArgv)) return options
+  if (inherits && !ownEnvironment && !Array.isArray(execArgv)) return options
   if (env === SHARE_ENV) {
     // That of this thread is theirs.
     process.env.NODE_OPTIONS = registeredOptions(process.env.NODE_OPTIONS)
-    return inherited ? options : { ...options, execArgv: execArgv ?? [] }
+    return inherits ? options : { ...options, execArgv: execArgv ?? [] }
   }
   return { ...options, env: registeredEnvironment((ownEnvironment ? env : process.env) as never) }
 }
