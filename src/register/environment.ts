@@ -1,5 +1,7 @@
 /** The variables by which another process of Node's, or another thread, is secured as this one is. */
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 /** The policy as it was named when this process began, whatever the program does to its environment. */
 const policyFile = process.env.SECURE_SOCKET_POLICY
@@ -44,8 +46,18 @@ function quoted(path: string): string {
 
 /** Has Node loaded us for an option of the command line, or in NODE_OPTIONS, and not the program itself? */
 export function isInherited(): boolean {
-  const options = [process.env.NODE_OPTIONS ?? '', ...process.execArgv].join(' ')
-  return options.includes(registerFile()) || /\bsecure-socket\/register\b/.test(options)
+  const { NODE_OPTIONS = '' } = process.env
+  if (NODE_OPTIONS.includes(`--require ${quoted(registerFile())}`)) return true
+  if (NODE_OPTIONS.match(bySpecifier)) return true
+  const folder = dirname(registerFile())
+  const isOurs = (value = '') =>
+    value === 'secure-socket/register' ||
+    value.startsWith(join(folder, 'register.')) ||
+    value.startsWith(pathToFileURL(join(folder, 'register.')).href)
+  return process.execArgv.some((option, index, all) => {
+    const loads = /^(?:--import|--require|-r)(?:=(.*))?$/.exec(option)
+    return loads !== null && isOurs(loads[1] ?? all[index + 1])
+  })
 }
 
 /** Makes the name of the package absolute where it stands among options that children inherit. */
