@@ -104,7 +104,7 @@ t.test('every export, and every member beyond those of Node, is named', async t 
 t.test('every command of the documents is there, with its options', async t => {
   for (const path of documents) {
     const commands = read(path).matchAll(
-      /secure-socket (identity(?: (?!\.)[a-z]+)?)((?: [\w./:*-]+)*)/g,
+      /secure-socket (identity(?: (?!\.)[a-z]+)?|policy check|run|connect|listen|doctor)((?: (?!-- )[\w./:*-]+)*)/g,
     )
     for (const [line, command = '', rest = ''] of commands) {
       const { code, stdout } = await typed(...command.split(' '), '--help')
@@ -113,6 +113,15 @@ t.test('every command of the documents is there, with its options', async t => {
         t.match(stdout, option, `${path}: ${line}`)
     }
   }
+})
+
+t.test('every command is in the document of the command line', async t => {
+  const { stderr } = await typed('no-such-command')
+  const [, list = ''] = /choose among: (.*)/.exec(stderr) ?? []
+  const documented = rows(read('docs/command-line.md')).flatMap(
+    ([cell = '']) => /^\[`(\w+)/.exec(cell)?.slice(1) ?? [],
+  )
+  t.same(documented.sort(), list.split(', ').sort())
 })
 
 t.test('every npm script of the documents is there', async t => {
