@@ -79,17 +79,17 @@ async function demo(security, port, threads) {
   await threads.get(ended).terminate()
   threads.delete(ended)
   console.log(`${ended} has ended`)
-  const heir = await answer(orphan, port)
+  const heir = await answer(orphan, port, thread => thread !== ended)
   const { resumed } = await orphan.querySecurity({ address, port })
   console.log(`${heir} has its client now, ${resumed ? 'resumed' : 'after a full handshake'}`)
   for (const socket of clients.values()) socket.close()
 }
 
 /** Asks until somebody answers: what goes to one that does not know us is lost, as datagrams can be. */
-async function answer(socket, port) {
+async function answer(socket, port, isWanted = () => true) {
   let heard
   socket.on('message', message => {
-    heard = String(message)
+    if (isWanted(String(message))) heard = String(message)
   })
   while (heard === undefined) {
     socket.send('who are you?', port, address, () => {})

@@ -18,10 +18,10 @@ const socket = new SecureDgramSocket({
       : { ticketKeys: ticketKeys.map(key => Buffer.from(key, 'hex')) }),
   },
 })
-socket.on('message', async (_, rinfo) => {
+socket.on('message', async (message, rinfo) => {
   const { resumed } = await socket.querySecurity(rinfo)
   const names = rinfo.peer?.names ?? []
-  const answer: Answer = { pid: process.pid, names, resumed }
+  const answer: Answer = { question: String(message), pid: process.pid, names, resumed }
   socket.send(JSON.stringify(answer), rinfo.port, rinfo.address)
 })
 socket.bind(port, '127.0.0.1', () => process.send?.(socket.address().port))

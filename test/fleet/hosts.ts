@@ -19,6 +19,7 @@ export interface HostOptions {
 }
 
 export interface Answer {
+  readonly question: string
   readonly pid: number
   readonly names: readonly string[]
   readonly resumed: boolean
@@ -70,18 +71,24 @@ const RESUME_AFTER = 300
 export class Client {
   readonly socket: SecureDgramSocket
   readonly #port: number
-  #answers: Answer[] = []
+  #asked = 0
+  #answers: Omit<Answer, 'question'>[] = []
 
   constructor(t: Test, security: DatagramSecuritySettings, port: number) {
     this.socket = datagramSocket(t, { security: { resumeAfter: RESUME_AFTER, ...security } })
     this.#port = port
-    this.socket.on('message', message => this.#answers.push(JSON.parse(String(message))))
+    this.socket.on('message', message => {
+      const { question, ...answer } = JSON.parse(String(message)) as Answer
+      // What has been asked before, and twice, may be answered late.
+      if (question === String(this.#asked)) this.#answers.push(answer)
+    })
   }
 
   /** Which host answers, and what it knows. What goes to one that does not know us yet is lost, so it asks again. */
-  async ask(): Promise<Answer> {
+  async ask(): Promise<Omit<Answer, 'question'>> {
     this.#answers = []
-    const send = () => this.socket.send('who?', this.#port, LOOPBACK, () => {})
+    this.#asked += 1
+    const send = () => this.socket.send(String(this.#asked), this.#port, LOOPBACK, () => {})
     const again = setInterval(send, RESUME_AFTER / 2)
     try {
       send()
@@ -89,7 +96,7 @@ export class Client {
     } finally {
       clearInterval(again)
     }
-    return this.#answers[0] as Answer
+    return this.#answers[0] as Omit<Answer, 'question'>
   }
 
   get peer(): { address: string; port: number } {
