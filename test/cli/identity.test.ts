@@ -143,6 +143,26 @@ t.test('show says what a certificate says', async t => {
   t.equal(machines[0].notAfter, new Date(new X509Certificate(cert).validTo).toISOString())
 })
 
+t.test('nothing in the names of a certificate acts on a terminal that shows it', async t => {
+  // Its URI sets the title of a terminal: ESC ] 0 ; t BEL
+  const hostile = `-----BEGIN CERTIFICATE-----
+MIIBojCCAUegAwIBAgIUUBZ1PIkOqOwJt2ZsRQctUno0eHIwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDY2ExMB4XDTI2MTEyMjE0MDQzMloXDTI2MTIyMjE0MDQzMlow
+DzENMAsGA1UEAwwEZXZpbDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAthF9GP
+jtp2Jf7EmV1HDtbIpdfYPnX6XoXQLAR1i0SWj0Cqz7cSN1EdsQ8NxE4mvJu9fAOu
+bhvNFL6SY69V0V2jgYEwfzA9BgNVHREENjA0oAoGAyoDBKADDAF4gg1hG1szMW1y
+ZWQHwptYhhFzcGlmZmU6Ly94LxtdMDt0B4cEfwAAATAdBgNVHQ4EFgQU4S/Lzvq9
+VTd5W7xhKeKimn77rDwwHwYDVR0jBBgwFoAU7o+tPgMOaNd370uGCdm6n2YbiUAw
+CgYIKoZIzj0EAwIDSQAwRgIhAKQGhQ/mynToUhaYmF34nzXmf0yP7/KRDSshm5JZ
+j16SAiEA8IzEFymwjKVJB3nFzDhXNCGUHOCNH5Mq93jC7nRy4pk=
+-----END CERTIFICATE-----
+`
+  const file = join(t.testdir({ 'hostile.crt': hostile }), 'hostile.crt')
+  const { code, stdout } = await typed('identity', 'show', file)
+  t.equal(code, 0)
+  t.match(stdout, 'names   spiffe://x/\\u{1b}]0;t\\u{7}, 127.0.0.1\n')
+})
+
 t.test('show tells that a certificate has expired', async t => {
   const { cert } = await expiredIdentity()
   const file = join(t.testdir({ 'old.crt': cert }), 'old.crt')

@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto'
+import { printable } from '../../model/errors.js'
 import { certificateIdentity } from '../../model/peer-identity.js'
 import { defineCommand, EXIT_OK } from '../command.js'
 import { readCertificates } from './certificate-file.js'
@@ -50,12 +51,13 @@ function describe(certificate: X509Certificate) {
   }
 }
 
+/** Certificates are shown before anybody trusts them: nothing in their names may act on a terminal. */
 function readable(certificate: ReturnType<typeof describe>): string {
   const { subject, issuer, names, authority, usage, notBefore, notAfter, expired } = certificate
-  return `${authority ? 'Authority' : 'Identity'} ${subject}\n${table([
-    ['names', names.join(', ') || 'none'],
+  return `${authority ? 'Authority' : 'Identity'} ${printable(subject)}\n${table([
+    ['names', printable(names.join(', ')) || 'none'],
     ['usage', authority ? 'signs certificates' : usage.join(', ') || 'any'],
-    ['issuer', issuer === subject ? 'itself' : issuer],
+    ['issuer', issuer === subject ? 'itself' : printable(issuer)],
     ['valid', `${day(notBefore)} until ${day(notAfter)}${expired ? ', EXPIRED' : ''}`],
     ['key', certificate.key],
     ['pin', certificate.pin],

@@ -26,7 +26,9 @@ export async function listenStream(
   const nobody = patience(listener, timeout)
   for await (const socket of listener) {
     const peer = peerOf(socket)
-    const info = await admitted(socket, expected).catch(error => events.refused(error, peer))
+    const info = await admitted(socket, expected).catch(error => {
+      events.refused(error, peer)
+    })
     if (!info) continue
     nobody.came()
     events.secured(peer, info)

@@ -63,6 +63,8 @@ export function beginWith(
   const stderr = {
     write(text: string) {
       for (const line of text.trimEnd().split('\n')) events.push(parsed(line))
+      // As a stream says it that has room for more.
+      return true
     },
   }
   const code = secureSocket([...args, '--json'], { stdin, stdout, stderr })
