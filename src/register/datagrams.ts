@@ -22,8 +22,10 @@ const secure = SecureDgramSocket.prototype as unknown as Record<string, Method>
 
 /** What createSocket() was told. */
 const known = new WeakMap<Socket, KnownOptions>()
-/** Bound to a port that stays clear, or connected to a peer that does: they are Node's own altogether. */
+/** To be connected to a peer that stays clear. While they are, they are Node's own altogether. */
 const clear = new WeakSet<Socket>()
+/** Told to bind to a port that stays clear. Whom they speak to themselves is decided for each peer. */
+const boundInClear = new WeakSet<Socket>()
 /** Whom the others speak to in clear; of those that are not taken, they speak to nobody else. */
 const clearPeers = new WeakMap<Socket, ClearPeers>()
 
@@ -63,7 +65,18 @@ function isLeftAlone(socket: Socket): boolean {
   if (isTaken(socket)) return false
   // Explicit ones, also of another copy of this library, see to themselves; Node says it best what
   // cannot be done with one that is closed.
-  return clear.has(socket) || 'querySecurity' in socket || nodeStateOf(socket).handle === null
+  return isClearAs(socket, 2) || 'querySecurity' in socket || nodeStateOf(socket).handle === null
+}
+
+/** @param connectState as Node counts: 1 while it is being connected, 2 when it is */
+function isClearAs(socket: Socket, connectState: number): boolean {
+  return clear.has(socket) && nodeStateOf(socket).connectState === connectState
+}
+
+/** Does Node bind it by itself, for what is said in clear? */
+function isBoundByNode(socket: Socket): boolean {
+  if (isTaken(socket)) return false
+  return isClearAs(socket, 1) || (clearPeers.has(socket) && !boundInClear.has(socket))
 }
 
 function take(socket: Socket): void {
@@ -93,11 +106,11 @@ function ownPort(socket: Socket): number | undefined {
 function binding(name: string): (bind: Method) => Method {
   return bind =>
     function (...args) {
-      // What is said in clear binds a socket as well, by this method.
-      if (isLeftAlone(this) || (clearPeers.has(this) && !isTaken(this)))
-        return bind.apply(this, args)
+      if (isLeftAlone(this) || isBoundByNode(this)) return bind.apply(this, args)
+      // Where that port is taken, the program may try another one.
       if (!isTaken(this) && isBoundInClear(args)) {
-        clear.add(this)
+        boundInClear.add(this)
+        peersOf(this)
         return bind.apply(this, args)
       }
       take(this)
@@ -226,7 +239,7 @@ function emitting(emit: Method): Method {
     if (event === 'message') {
       const { address, port } = Object(args[1]) as RemoteInfo
       // A stranger's, to a socket that speaks in clear with others.
-      if (clearPeers.get(this)?.has(address, port) === false) return false
+      if (!isLeftAlone(this) && clearPeers.get(this)?.has(address, port) === false) return false
     }
     return emit.call(this, event, ...args)
   }

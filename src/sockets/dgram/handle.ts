@@ -21,6 +21,8 @@ export interface NodeState {
   readonly handle?: Partial<UdpHandle> | null
   /** 2 where it is bound. */
   readonly bindState?: number
+  /** 1 while it is being connected, 2 where it is. */
+  readonly connectState?: number
   readonly reuseAddr?: boolean
   readonly reusePort?: boolean
   readonly sendBlockList?: unknown
