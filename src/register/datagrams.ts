@@ -10,11 +10,12 @@ import { handleOf, nodeStateOf } from '../sockets/dgram/handle.js'
 import { dgramSocket } from '../sockets/dgram/internals.js'
 import { type Lookup, loopback, typeOf } from '../sockets/dgram/resolver.js'
 import { stateOf } from '../sockets/dgram/state.js'
-import { isTaken, type KnownOptions, takeOver } from '../sockets/dgram/take-over.js'
+import { isTaken, type KnownOptions, takenPrototype, takeOver } from '../sockets/dgram/take-over.js'
 import { SecureDgramSocket } from '../sockets/secure-dgram-socket.js'
 import { ClearPeers } from './clear-peers.js'
 import { isClear, isUndecided, someAreClear } from './decisions.js'
 import { dispatch, replace } from './dispatch.js'
+import { hasMethod } from './other-copies.js'
 
 type Method = (this: Socket, ...args: unknown[]) => unknown
 
@@ -48,6 +49,9 @@ export function secureDatagrams(): void {
   replace(prototype, 'disconnect', disconnecting)
   replace(prototype, 'send', sending)
   replace(prototype, 'emit', emitting)
+  // Some of what a socket does after it has been taken over is decided here as well.
+  for (const name of others)
+    if (name in prototype) Reflect.set(takenPrototype, name, Reflect.get(prototype, name))
   replace(nodeDgram, 'createSocket', remembering)
 }
 
@@ -65,7 +69,11 @@ function isLeftAlone(socket: Socket): boolean {
   if (isTaken(socket)) return false
   // Explicit ones, also of another copy of this library, see to themselves; Node says it best what
   // cannot be done with one that is closed.
-  return isClearAs(socket, 2) || 'querySecurity' in socket || nodeStateOf(socket).handle === null
+  return (
+    isClearAs(socket, 2) ||
+    hasMethod(socket, 'querySecurity') ||
+    nodeStateOf(socket).handle === null
+  )
 }
 
 /** @param connectState as Node counts: 1 while it is being connected, 2 when it is */

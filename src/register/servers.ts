@@ -14,6 +14,7 @@ import { SecureSocket } from '../sockets/secure-socket.js'
 import { isTaken } from '../sockets/take-over.js'
 import { isClear, someAreClear } from './decisions.js'
 import { replace } from './dispatch.js'
+import { hasMethod } from './other-copies.js'
 
 type Method = (this: Server, ...args: unknown[]) => unknown
 type Emit = (this: Server, event: string | symbol, ...args: unknown[]) => boolean
@@ -70,7 +71,7 @@ function isLeftAlone(server: Server): boolean {
     server instanceof tls.Server ||
     server instanceof SecureServer ||
     // Of another copy of this library.
-    'setSecurity' in server
+    hasMethod(server, 'setSecurity')
   )
 }
 

@@ -11,9 +11,16 @@ import { isClearOnPurpose } from '../providers/clear-connection.js'
 import { connectArguments } from '../sockets/connect-arguments.js'
 import { netSocket } from '../sockets/net-internals.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
-import { continueInClear, giveBack, isTaken, takeOver } from '../sockets/take-over.js'
+import {
+  continueInClear,
+  giveBack,
+  isTaken,
+  takenPrototype,
+  takeOver,
+} from '../sockets/take-over.js'
 import { isClear, isUndecided } from './decisions.js'
 import { dispatch, replace } from './dispatch.js'
+import { hasMethod } from './other-copies.js'
 
 type Connect = (this: Socket, ...args: unknown[]) => Socket
 
@@ -23,6 +30,8 @@ export function secureConnections(): void {
   const { prototype } = nodeNet.Socket
   dispatch(prototype, SecureSocket.prototype, isTaken, ['connect'])
   replace(prototype, 'connect', connecting)
+  // Each time it connects is decided anew.
+  Reflect.set(takenPrototype, 'connect', prototype.connect)
 }
 
 function connecting(connectInClear: Connect): Connect {
@@ -59,7 +68,7 @@ function isLeftAlone(socket: Socket): boolean {
     socket instanceof SecureSocket ||
     isClearOnPurpose(socket) ||
     // Of another copy of this library.
-    'querySecurity' in socket
+    hasMethod(socket, 'querySecurity')
   )
 }
 

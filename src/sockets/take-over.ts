@@ -12,6 +12,9 @@ import { forgetState, stateOf } from './stream-state.js'
 
 const mark = Symbol('secure-socket.taken')
 
+/** That of the sockets which are not of a subclass; who takes them over puts what he decides himself there. */
+export const takenPrototype: object = Object.create(SecureSocket.prototype)
+
 /** Does it belong to the SecureSocket's methods, whatever its class is? */
 export function isTaken(socket: object): boolean {
   return (socket as { [mark]?: boolean })[mark] === true
@@ -30,7 +33,7 @@ export function takeOver(socket: Socket, signal?: AbortSignal): void {
   state.onread = onreadGate(told.onread)
   Object.defineProperty(socket, mark, { value: true, configurable: true })
   if (Object.getPrototypeOf(socket) === net.Socket.prototype)
-    Object.setPrototypeOf(socket, SecureSocket.prototype)
+    Object.setPrototypeOf(socket, takenPrototype)
   else Object.defineProperties(socket, accessors)
 }
 
@@ -38,7 +41,7 @@ export function takeOver(socket: Socket, signal?: AbortSignal): void {
 export function giveBack(socket: Socket): void {
   Reflect.deleteProperty(socket, mark)
   forgetState(socket)
-  if (Object.getPrototypeOf(socket) === SecureSocket.prototype)
+  if (Object.getPrototypeOf(socket) === takenPrototype)
     Object.setPrototypeOf(socket, net.Socket.prototype)
   else for (const name of Object.keys(accessors)) Reflect.deleteProperty(socket, name)
 }

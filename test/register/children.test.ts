@@ -8,24 +8,35 @@ import { fixture, policyFile, registered, registerFile } from './registered.js'
 
 t.before(built)
 
-const ways = [
+/** Each starts a Node, and some of them one after the other. */
+const PATIENCE_MS = 60_000
+
+const processes = [
   ...['spawnSync', 'execFileSync', 'execSync', 'spawn', 'spawn without options', 'execFile'],
   ...['exec', 'fork', 'fork elsewhere', 'spawn afterwards'],
+]
+const threads = [
   ...['Worker', 'Worker without options', 'Worker with an environment', 'Worker with ours'],
-  ...['Worker afterwards'],
+  'Worker afterwards',
 ]
 
 t.test('every child and every thread is secured, by the same policy', async t => {
+  const policy = await policyFile(t)
+  const all = registered(t, ['starts.cjs'], { policy })
+  await all.ended(PATIENCE_MS)
+  for (const way of [...processes, ...threads]) t.match(all.output, `${way}: secured ${policy}\n`)
+})
+
+t.test('also where the option names the package, which is not found from everywhere', async t => {
+  const policy = await policyFile(t)
+  const some = ['fork elsewhere', 'exec', 'Worker']
   for (const flags of [
-    ['--require', registerFile],
-    // Children with another working directory do not find that name.
     ['--import', 'secure-socket/register'],
     ['--import=secure-socket/register'],
   ]) {
-    const policy = await policyFile(t)
-    const program = registered(t, ['starts.cjs'], { policy, flags })
-    await program.ended(100_000)
-    for (const way of ways) t.match(program.output, `${way}: secured ${policy}\n`, flags.join(' '))
+    const program = registered(t, ['starts.cjs', ...some], { policy, flags })
+    await program.ended(PATIENCE_MS)
+    for (const way of some) t.match(program.output, `${way}: secured ${policy}\n`, flags.join(' '))
   }
 })
 
@@ -35,9 +46,10 @@ t.test('also where it is installed in a folder whose name has spaces', async t =
   const folder = join(dirname(policy), name)
   cpSync(dirname(registerFile), folder, { recursive: true })
   const flags = ['--require', join(folder, 'register.cjs')]
-  const program = registered(t, ['starts.cjs'], { policy, flags })
-  await program.ended(100_000)
-  for (const way of ways) t.match(program.output, `${way}: secured ${policy}\n`)
+  const some = ['fork', 'execSync', 'Worker with an environment']
+  const program = registered(t, ['starts.cjs', ...some], { policy, flags })
+  await program.ended(PATIENCE_MS)
+  for (const way of some) t.match(program.output, `${way}: secured ${policy}\n`)
 })
 
 t.test('a program that imports it itself has secured threads and children, too', async t => {
@@ -45,7 +57,10 @@ t.test('a program that imports it itself has secured threads and children, too',
   const own = JSON.stringify(registerFile)
   const script = `require(${own}); require(${JSON.stringify(fixture('starts.cjs'))})`
   const env = { SECURE_SOCKET_POLICY: policy, NODE_OPTIONS: undefined }
-  const program = launch(t, process.execPath, ['-e', script], { cwd: root, env })
-  await program.ended(100_000)
-  for (const way of ways) t.match(program.output, `${way}: secured ${policy}\n`)
+  const program = launch(t, process.execPath, ['-e', script, 'fork', ...threads], {
+    cwd: root,
+    env,
+  })
+  await program.ended(PATIENCE_MS)
+  for (const way of ['fork', ...threads]) t.match(program.output, `${way}: secured ${policy}\n`)
 })

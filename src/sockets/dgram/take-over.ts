@@ -14,6 +14,9 @@ import { stateOf } from './state.js'
 
 const mark = Symbol('secure-socket.taken')
 
+/** That of the sockets which are not of a subclass; who takes them over puts what he decides himself there. */
+export const takenPrototype: object = Object.create(SecureDgramSocket.prototype)
+
 /** What the constructor was told and does not keep, where somebody has seen it. */
 export interface KnownOptions {
   readonly lookup?: unknown
@@ -41,7 +44,7 @@ export function takeOver(socket: Socket, known: KnownOptions | undefined): void 
   const state = stateOf(socket)
   Object.defineProperty(socket, mark, { value: true })
   if (Object.getPrototypeOf(socket) === dgram.Socket.prototype)
-    Object.setPrototypeOf(socket, SecureDgramSocket.prototype)
+    Object.setPrototypeOf(socket, takenPrototype)
   if (isBound) onListening(socket, state)
 }
 
