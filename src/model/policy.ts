@@ -1,7 +1,6 @@
 /**
- * What applies where the application sets nothing. The administrator's policy file will overrule
- * these values here, in one place; until then they are the library's own defaults, the same on
- * every platform, so that two hosts always understand each other.
+ * The library's own defaults: what applies where neither the application nor the administrator's policy
+ * (`policy/`) sets anything. The same on every platform, so that two hosts always understand each other.
  */
 export const defaultPolicy = Object.freeze({
   protocol: 'tls' as const,

@@ -69,7 +69,7 @@ export interface SecuritySettings {
   readonly key?: PrivateKeyOrFile | readonly PrivateKeyOrFile[]
   /** Certificate and key as PKCS#12, instead of `cert` and `key`. */
   readonly pfx?: PfxOrFile | readonly PfxOrFile[]
-  /** The passphrase of `key` or `pfx`; of a file its first line. */
+  /** The passphrase of `key` or `pfx`; of a file its text, without a line end at its end. */
   readonly passphrase?: OrFile<string>
   /** Whom we trust. Absent: what node:tls trusts by default. */
   readonly ca?: OrFile<Pem> | readonly OrFile<Pem>[]

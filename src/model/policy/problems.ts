@@ -1,6 +1,7 @@
 /** What is wrong with a policy: all of it, each with the place where it stands. */
 import { SocketSecurityError } from '../errors.js'
 
+/** One thing that is wrong with a policy. */
 export interface PolicyProblem {
   /** Where, as in JSONPath: `$.streams.minVersion`; `$` is the file itself. */
   readonly path: string

@@ -190,7 +190,7 @@ function applyName(
   return applied ?? undefined
 }
 
-/** May the application name that peer? Port 0 stands for all: what the policy says of one counts there. */
+/** R10: may the application name that peer? Port 0 stands for all: what the policy says of one counts there. */
 function checkAllowed(
   { settings }: DgramState,
   name: TargetName,
@@ -198,7 +198,7 @@ function checkAllowed(
 ): void {
   const flow = { transport: 'udp', direction: 'out', ...peer } as const
   chosenTargetName(name, settings, port === 0 ? flow : { ...flow, port })
-} // R10
+}
 
 /** What is known of a port, or else of the whole host. */
 function named<T>(names: Map<string, T>, host: string, port: number): T | undefined {
