@@ -1,7 +1,7 @@
 /** What an administrator asks before a policy is in force. */
 import { resolve } from 'node:path'
 import type { PolicyProblem } from '../model/policy/problems.js'
-import { administratorsFile, fileInForce, inspectPolicyFile } from './read-policy.js'
+import { inspectPolicyFile, locatePolicy } from './read-policy.js'
 
 export interface PolicyCheck {
   /** The file that was looked at; null where none is in force. */
@@ -10,25 +10,18 @@ export interface PolicyCheck {
   readonly problems: readonly PolicyProblem[]
 }
 
-/** The places of a policy, in the order in which they count. */
-export const policyPlaces: readonly string[] = [administratorsFile, 'SECURE_SOCKET_POLICY']
-
 /**
  * Looks at a policy file, its credentials and who may change them, as this process would use them.
  * Changes nothing, and never throws.
- * @param file absent: the one in force
+ * @param given absent: the one in force
  */
-export function checkPolicy(file?: string): PolicyCheck {
-  let inForce: string | undefined
-  try {
-    inForce = file ?? fileInForce()
-  } catch (error) {
-    return {
-      file: administratorsFile,
-      problems: [{ path: '$', message: (error as Error).message }],
-    }
-  }
-  if (inForce === undefined) return { file: null, problems: [] }
-  const { problems } = inspectPolicyFile(resolve(inForce))
-  return { file: resolve(inForce), problems }
+export function checkPolicy(given?: string): PolicyCheck {
+  if (given !== undefined) return inspected(resolve(given))
+  const { file, problems } = locatePolicy()
+  if (file === undefined) return { file: null, problems: [] }
+  return problems.length > 0 ? { file, problems } : inspected(file)
+}
+
+function inspected(file: string): PolicyCheck {
+  return { file, problems: inspectPolicyFile(file).problems }
 }

@@ -39,32 +39,44 @@ export interface InspectedPolicy {
   readonly cause?: unknown
 }
 
+/** The file of a policy, whether or not it can be used. */
+export interface LocatedPolicy {
+  /** Undefined where there is none. */
+  readonly file: string | undefined
+  /** Why it cannot be said whether the file is the policy. */
+  readonly problems: readonly PolicyProblem[]
+  readonly cause?: unknown
+}
+
 /**
  * The policy in force; null where there is none.
  * @throws SocketSecurityError ERR_POLICY_INVALID with every problem
  */
 export function readPolicy(): Policy | null {
-  const file = fileInForce()
+  const located = locatePolicy()
+  const { file } = located
   if (file === undefined) return null
+  if (located.problems.length > 0) throw invalidPolicy(file, located.problems, located.cause)
   const { policy, problems, cause } = inspectPolicyFile(file)
   if (policy === null) throw invalidPolicy(file, problems, cause)
   return policy
 }
 
-/**
- * The file that counts on this machine, for this process; undefined where there is none.
- * @throws SocketSecurityError ERR_POLICY_INVALID where that cannot be said
- */
-export function fileInForce(): string | undefined {
-  if (isThere(administratorsFile)) {
-    if (variable && variable !== administratorsFile) warnOfVariable()
-    return administratorsFile
+/** The file that counts on this machine, for this process. Never throws. */
+export function locatePolicy(): LocatedPolicy {
+  try {
+    if (isThere(administratorsFile)) {
+      if (variable && variable !== administratorsFile) warnOfVariable()
+      return { file: administratorsFile, problems: [] }
+    }
+  } catch (cause) {
+    const message = unreadable(administratorsFile, cause)
+    return { file: administratorsFile, problems: [{ path: '$', message }], cause }
   }
-  if (!variable) return undefined
-  if (isAbsolute(variable)) return variable
-  throw invalidPolicy(variable, [
-    { path: '$', message: 'is the value of SECURE_SOCKET_POLICY: give an absolute path there' },
-  ])
+  if (!variable) return { file: undefined, problems: [] }
+  if (isAbsolute(variable)) return { file: variable, problems: [] }
+  const message = 'is the value of SECURE_SOCKET_POLICY: give an absolute path there'
+  return { file: variable, problems: [{ path: '$', message }] }
 }
 
 /** All that is wrong with a file, and with those that it names. Never throws. */
@@ -87,19 +99,18 @@ export function inspectPolicyFile(file: string): InspectedPolicy {
   return { policy: found.length === 0 ? policy : null, problems: found }
 }
 
-/** A link that leads nowhere is there, too: whoever put it there meant a policy. */
+/**
+ * A link that leads nowhere is there, too: whoever put it there meant a policy.
+ * @throws SocketSecurityError ERR_POLICY_INVALID; errors of the system: it cannot be said
+ */
 function isThere(file: string): boolean {
-  try {
-    if (lstatSync(file, { throwIfNoEntry: false })) return true
-    const folder = dirname(file)
-    if (!lstatSync(folder, { throwIfNoEntry: false })) return false
-    // Whoever may change the folder can have taken the policy away.
-    checkWay(folder)
-    if (statSync(folder).isDirectory()) return false
-    throw new Error(`${folder} is no folder`)
-  } catch (error) {
-    throw invalidPolicy(file, [{ path: '$', message: unreadable(file, error) }], error)
-  }
+  if (lstatSync(file, { throwIfNoEntry: false })) return true
+  const folder = dirname(file)
+  if (!lstatSync(folder, { throwIfNoEntry: false })) return false
+  // Whoever may change the folder can have taken the policy away.
+  checkWay(folder)
+  if (statSync(folder).isDirectory()) return false
+  throw new Error(`${folder} is no folder`)
 }
 
 /** @throws SocketSecurityError ERR_POLICY_INVALID; errors of the system */

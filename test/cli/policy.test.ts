@@ -84,7 +84,14 @@ t.test('without a FILE the policy in force is checked, and the doctor looks at i
   }
   t.match(await said(good, 'policy', 'check'), { code: 0, told: { file: good, valid: true } })
   t.match(await said(bad, 'policy', 'check'), { code: 1, told: { file: bad, valid: false } })
-  t.match(await said('relative.json', 'policy', 'check'), { code: 1, told: { valid: false } })
+  t.match(await said('relative.json', 'policy', 'check'), {
+    code: 1,
+    told: {
+      file: 'relative.json',
+      valid: false,
+      problems: [{ path: '$', message: 'give an absolute path' }],
+    },
+  })
   const none = await said(undefined, 'policy', 'check')
   t.match(none, { code: 0, told: { file: null, valid: true } })
 

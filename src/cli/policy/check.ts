@@ -1,8 +1,8 @@
-import { resolve } from 'node:path'
-import { inspectPolicyFile } from '../../policy/read-policy.js'
+import { problemText } from '../../model/policy/problems.js'
+import { checkPolicy, type PolicyCheck } from '../../policy/check-policy.js'
+import { administratorsFile } from '../../policy/read-policy.js'
 import { defineCommand, EXIT_FAILED, EXIT_OK } from '../command.js'
 import { json } from '../identity/output.js'
-import { type PolicyInForce, policyInForce, problemLines } from '../policy-in-force.js'
 
 const help = `secure-socket policy check: is a policy valid, and can it be used here?
 
@@ -16,9 +16,8 @@ Usage:
 FILE is a policy; without it, the one that is in force here is checked.
 
 Options:
-  --json        print one JSON object: file (null where no policy is in force), places (where it was
-                looked for), valid, problems, an array of objects: path (where it stands in the
-                file) and message
+  --json        print one JSON object: file (null where no policy is in force), valid, problems, an
+                array of objects: path (where it stands in the file) and message
   -h, --help
 
 Exit codes:
@@ -34,23 +33,16 @@ export const check = defineCommand({
   options: { json: { type: 'boolean', default: false } },
   operands: ['[FILE]'],
   async run(values, [file], { stdout }) {
-    const found = file === undefined ? policyInForce() : inspected(resolve(file))
+    const found = checkPolicy(file)
     const valid = found.problems.length === 0
     stdout.write(values.json ? json({ ...found, valid }) : readable(found))
     return valid ? EXIT_OK : EXIT_FAILED
   },
 })
 
-function inspected(file: string): PolicyInForce {
-  const { problems } = inspectPolicyFile(file)
-  return { file, places: [file], problems }
-}
-
-function readable({ file, places, problems }: PolicyInForce): string {
-  if (file === null) {
-    const [administrators = '', variable = ''] = places
-    return `No policy is in force: ${administrators} does not exist, and ${variable} is not set\n`
-  }
+function readable({ file, problems }: PolicyCheck): string {
+  if (file === null)
+    return `No policy is in force: ${administratorsFile} does not exist, and SECURE_SOCKET_POLICY is not set\n`
   if (problems.length === 0) return `${file} is valid\n`
-  return `${file} cannot be used:\n${problemLines(problems)}`
+  return `${file} cannot be used:\n${problems.map(each => `  ${problemText(each)}\n`).join('')}`
 }

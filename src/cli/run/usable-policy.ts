@@ -1,5 +1,6 @@
-import { administratorsFile, inspectPolicyFile } from '../../policy/read-policy.js'
-import { type PolicyInForce, policyInForce, problemLines } from '../policy-in-force.js'
+import { problemText } from '../../model/policy/problems.js'
+import { checkPolicy, type PolicyCheck } from '../../policy/check-policy.js'
+import { administratorsFile } from '../../policy/read-policy.js'
 
 /**
  * The variable that names the policy, where one was given.
@@ -7,18 +8,18 @@ import { type PolicyInForce, policyInForce, problemLines } from '../policy-in-fo
  * @throws Error with every problem: a program whose sockets will all fail is not begun
  */
 export function usablePolicy(given: string | undefined): { SECURE_SOCKET_POLICY?: string } {
-  const found = policyInForce()
+  const inForce = checkPolicy()
   if (given === undefined) {
-    check(found)
+    refuseProblems(inForce)
     return {}
   }
-  if (found.file === administratorsFile && given !== administratorsFile)
-    throw new Error(`--policy is of no effect here: this machine has a policy, ${found.file}`)
-  check({ file: given, places: [given], problems: inspectPolicyFile(given).problems })
+  if (inForce.file === administratorsFile && given !== administratorsFile)
+    throw new Error(`--policy is of no effect here: this machine has a policy, ${inForce.file}`)
+  refuseProblems(checkPolicy(given))
   return { SECURE_SOCKET_POLICY: given }
 }
 
-function check({ file, problems }: PolicyInForce): void {
-  if (problems.length > 0)
-    throw new Error(`the policy ${file} cannot be used:\n${problemLines(problems).trimEnd()}`)
+function refuseProblems({ file, problems }: PolicyCheck): void {
+  const lines = problems.map(each => `\n  ${problemText(each)}`)
+  if (lines.length > 0) throw new Error(`the policy ${file} cannot be used:${lines.join('')}`)
 }
