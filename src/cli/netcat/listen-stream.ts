@@ -10,7 +10,8 @@ import { expectedName, type NetcatOptions } from './options.js'
 
 /**
  * Serves one connection, or one after the other.
- * @throws (rejects) why it cannot listen; without `keep` what ended the connection before both ends did
+ * @throws (rejects) why it cannot listen; without `keep` what ended the connection before both ends did;
+ * with it why nothing can be written any more
  */
 export async function listenStream(
   host: string | undefined,
@@ -24,6 +25,10 @@ export async function listenStream(
   events.listening(listener.address())
   listener.server.on('tlsClientError', (error, socket) => events.refused(error, peerOf(socket)))
   const nobody = patience(listener, timeout)
+  let isRead = true
+  terminal.stdout.once('error', () => {
+    isRead = false
+  })
   for await (const socket of listener) {
     const peer = peerOf(socket)
     const info = await admitted(socket, expected).catch(error => {
@@ -37,7 +42,14 @@ export async function listenStream(
       void listener.close()
       return await exchange(socket, terminal, events, idle)
     }
-    await exchange(socket, terminal, events, idle).catch(error => events.refused(error, peer))
+    await exchange(socket, terminal, events, idle).catch(error => {
+      // What the next one sends would be lost, and it would never know.
+      if (isRead) events.refused(error, peer)
+      else {
+        void listener.close()
+        throw error
+      }
+    })
   }
   nobody.check()
 }

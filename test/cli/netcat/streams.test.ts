@@ -201,3 +201,20 @@ t.test('an output that is gone ends it', async t => {
   t.match(await connected.told('failed'), { message: 'stdout: write EPIPE' })
   await listening.code
 })
+
+t.test('an output that is gone ends a listener for many, too', async t => {
+  const stdin = new PassThrough()
+  const broken = new Writable({
+    write(_chunk, _encoding, done) {
+      done(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
+    },
+  })
+  const identity = options(t, 'server', server).slice(0, 4)
+  const listening = beginWith([...local, '--keep', ...identity, '0'], stdin, broken)
+  const { port } = await listening.told('listening')
+  // Whoever came next would send its data to nobody, and think that all went well.
+  const connected = begin(['connect', ...trusting(t, server), '127.0.0.1', String(port)], 'lost')
+  t.equal(await listening.code, 1)
+  t.match(await listening.told('failed'), { message: 'stdout: write EPIPE' })
+  await connected.code
+})
