@@ -4,7 +4,7 @@
  */
 import childProcess from 'node:child_process'
 import { replace } from './dispatch.js'
-import { registeredEnvironment } from './environment.js'
+import { inheritedEnvironment } from './environment.js'
 import { guardMessages } from './messages.js'
 
 export function secureChildren(): void {
@@ -34,10 +34,10 @@ function withPairs(options: SpawnOptions): SpawnOptions {
   // Node says it best what is wrong with other options; without pairs a child has our own environment.
   if (!Array.isArray(envPairs))
     return typeof options === 'object' && envPairs === undefined
-      ? { ...options, envPairs: pairsOf(registeredEnvironment(process.env)) }
+      ? { ...options, envPairs: pairsOf(inheritedEnvironment(process.env)) }
       : options
   const env = Object.fromEntries(envPairs.map(splitPair))
-  return { ...options, envPairs: pairsOf(registeredEnvironment(env)) }
+  return { ...options, envPairs: pairsOf(inheritedEnvironment(env)) }
 }
 
 /** Windows has names that begin with `=`. */
@@ -54,7 +54,7 @@ function pairsOf(env: Record<string, string | undefined>): string[] {
 function withEnvironment(args: unknown[]): unknown[] {
   const at = args.findIndex((each, index) => index > 0 && isOptions(each))
   const options = at === -1 ? {} : (args[at] as { env?: Record<string, string> })
-  const env = registeredEnvironment(options.env ?? process.env)
+  const env = inheritedEnvironment(options.env ?? process.env)
   if (at !== -1) return args.with(at, { ...options, env })
   // An argument that is absent, or null, stands before the options.
   const given = args.filter((each, index) => index === 0 || Array.isArray(each))

@@ -27,10 +27,23 @@ export function registeredEnvironment(
   return given
 }
 
+/**
+ * The same for what this process starts: the policy is that of this process, whatever the program has
+ * written into its environment since, or gives to its children.
+ */
+export function inheritedEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const isPolicy = (name: string) =>
+    (process.platform === 'win32' ? name.toUpperCase() : name) === 'SECURE_SOCKET_POLICY'
+  const others = Object.entries(env).filter(([name]) => !isPolicy(name))
+  return registeredEnvironment(Object.fromEntries(others))
+}
+
 /** NODE_OPTIONS with ours, once, by an absolute path: a child can have another working directory. */
 export function registeredOptions(options = ''): string {
   const own = `--require ${quoted(registerFile())}`
-  if (options.includes(own)) return options
+  if (endsWithOwn(options)) return options
   const others = options.replace(bySpecifier, '').trim()
   return others === '' ? own : `${others} ${own}`
 }
@@ -44,11 +57,19 @@ function quoted(path: string): string {
   return /[\s"\\]/.test(path) ? JSON.stringify(path) : path
 }
 
+/** As we put it there; the same text can stand inside the quoted value of another option. */
+function endsWithOwn(options: string): boolean {
+  const own = `--require ${quoted(registerFile())}`
+  if (options !== own && !options.endsWith(` ${own}`)) return false
+  const before = options.slice(0, -own.length).replace(/\\./g, '')
+  return before.split('"').length % 2 === 1
+}
+
 /** Has Node loaded us for an option of the command line, or in NODE_OPTIONS, and not the program itself? */
 export function isInherited(): boolean {
   const { NODE_OPTIONS = '' } = process.env
-  if (NODE_OPTIONS.includes(`--require ${quoted(registerFile())}`)) return true
-  if (NODE_OPTIONS.match(bySpecifier)) return true
+  if (endsWithOwn(NODE_OPTIONS)) return true
+  if (!NODE_OPTIONS.includes('"') && NODE_OPTIONS.match(bySpecifier)) return true
   const folder = dirname(registerFile())
   const isOurs = (value = '') =>
     value === 'secure-socket/register' ||

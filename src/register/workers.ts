@@ -1,6 +1,6 @@
 /** The threads that a program starts are secured as its first one is, whatever environment and options they get. */
 import workerThreads, { SHARE_ENV, type Worker, type WorkerOptions } from 'node:worker_threads'
-import { registeredEnvironment, registeredOptions } from './environment.js'
+import { inheritedEnvironment, registeredOptions } from './environment.js'
 
 /** @param inherited did Node load us for an option that threads inherit? */
 export function secureWorkers(inherited: boolean): void {
@@ -37,5 +37,5 @@ function registered(
     process.env.NODE_OPTIONS = registeredOptions(process.env.NODE_OPTIONS)
     return inherits ? options : { ...options, execArgv: execArgv ?? [] }
   }
-  return { ...options, env: registeredEnvironment((ownEnvironment ? env : process.env) as never) }
+  return { ...options, env: inheritedEnvironment((ownEnvironment ? env : process.env) as never) }
 }

@@ -6,9 +6,8 @@ import { built } from '../examples/built.js'
 t.before(built)
 
 t.test('NODE_OPTIONS keeps what it has, and gets ours once', async t => {
-  const { registeredEnvironment, registeredOptions, registerFile } = await import(
-    '../../src/register/environment.js'
-  )
+  const { inheritedEnvironment, registeredEnvironment, registeredOptions, registerFile } =
+    await import('../../src/register/environment.js')
   t.ok(isAbsolute(registerFile()))
   const own = registeredOptions()
   t.match(own, /^--require \S/)
@@ -19,9 +18,14 @@ t.test('NODE_OPTIONS keeps what it has, and gets ours once', async t => {
     t.equal(registeredOptions(`--no-warnings ${option}`), `--no-warnings ${own}`, option)
   t.match(registeredOptions('-r secure-socket/register-not'), /^-r secure-socket\/register-not /)
 
+  const hidden = `--title="${own}"`
+  t.equal(registeredOptions(hidden), `${hidden} ${own}`, 'in the value of another option')
+
   const env = { PATH: '/bin', NODE_OPTIONS: '--no-warnings', SECURE_SOCKET_POLICY: '/other' }
   const given = registeredEnvironment(env)
   t.same(given, { ...env, NODE_OPTIONS: `--no-warnings ${own}` }, 'a policy that was named stays')
   t.equal(env.NODE_OPTIONS, '--no-warnings', 'a copy')
   t.same(Object.keys(registeredEnvironment({ Node_Options: '-v' }, 'win32')), ['Node_Options'])
+  const inherited = inheritedEnvironment(env)
+  t.equal(inherited.SECURE_SOCKET_POLICY, process.env.SECURE_SOCKET_POLICY, 'that of this process')
 })
