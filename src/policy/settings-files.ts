@@ -143,9 +143,11 @@ function pathOf(url: URL, setting: string): string {
   try {
     return fileURLToPath(url.href)
   } catch (cause) {
+    // What is behind the scheme can be the secret itself (data:), or a password.
+    const given = url.protocol === 'file:' ? show(url.href) : `a URL of ${show(url.protocol)}`
     throw new SocketSecurityError(
       'EINVAL',
-      `security.${setting} is ${show(url.href)}: give the file: URL of a file here (pathToFileURL of node:url makes one of a path)`,
+      `security.${setting} is ${given}: give the file: URL of a file here (pathToFileURL of node:url makes one of a path)`,
       { syscall: 'WSASetSocketSecurity', cause },
     )
   }

@@ -332,6 +332,21 @@ t.test('settings that are wrong fail at once, and say what and where', async t =
   }
 })
 
+t.test('what a URL of another scheme carries is not told: it can be the secret', async t => {
+  const secret = 'a5'.repeat(16)
+  const urls = [`data:,${secret}`, `https://user:${secret}@vault.example.com/key`]
+  for (const url of urls) {
+    const psk = { identity: 'x', key: new URL(url) }
+    try {
+      fileSource({ psk }, 'stream')
+      t.fail('it is taken')
+    } catch (error) {
+      t.match(error, { code: 'EINVAL', message: new URL(url).protocol })
+      t.notMatch((error as Error).message, secret)
+    }
+  }
+})
+
 t.test('whoever may not be trusted with a secret is asked about it', async t => {
   const [first, second] = [await newIdentity(), await newIdentity()]
   const folder = new Folder(t)
