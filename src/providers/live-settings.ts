@@ -63,9 +63,10 @@ function restOf(settings: ParsedSettings): string {
     crl,
     ownPsk,
     acceptedPsk,
+    ticketKeys,
     ...rest
   } = settings
-  const given = { cert, key, pfx, passphrase, ca, crl, ownPsk, acceptedPsk }
+  const given = { cert, key, pfx, passphrase, ca, crl, ownPsk, acceptedPsk, ticketKeys }
   const present = Object.entries(given).filter(([, value]) => value !== undefined)
   return fingerprintOf({ ...rest, present: present.map(([name]) => name) })
 }

@@ -49,6 +49,27 @@ t.test('credentials that cannot be used leave the old ones, and are told of once
   t.equal(now(), 'better')
 })
 
+t.test('so do those that come together with new ticket keys, which rotate as well', async t => {
+  const heard = warningsOf(t, 'SECURE_SOCKET_CREDENTIALS_REFUSED')
+  const rotating = (ca: string, key: number) =>
+    parseSettings({ ca, ticketKeys: Buffer.alloc(48, key) })
+  const first = rotating('good', 1)
+  let settings = first
+  const now = following(
+    () => settings,
+    each => {
+      if (each.ca === 'bad') throw new Error('bad')
+      return each
+    },
+  )
+  settings = rotating('bad', 2)
+  t.equal(now(), first, 'the old ones stay, all of them')
+  await warningsAreHeard()
+  t.equal(heard.length, 1)
+  settings = rotating('good', 2)
+  t.equal(now(), settings)
+})
+
 t.test('whatever else a policy demands is done, or nothing is', async t => {
   const cases: [string, ParsedSettings][] = [
     ['a version', parseSettings({ ca: 'a', minVersion: 'TLSv1.3' })],
