@@ -57,12 +57,14 @@ export function secureDatagrams(): void {
 
 /** The socket does not keep all of its options. */
 function remembering(createSocket: (...args: unknown[]) => Socket): typeof createSocket {
-  return (options, ...rest) => {
-    const socket = createSocket(options, ...rest)
-    const { lookup, signal } = Object(options) as KnownOptions
+  // Declared, since an arrow has no `new`: there are programs that say `new createSocket()`.
+  function remember(...args: unknown[]): Socket {
+    const socket = createSocket(...args)
+    const { lookup, signal } = Object(args[0]) as KnownOptions
     known.set(socket, { lookup, signal })
     return socket
   }
+  return remember
 }
 
 function isLeftAlone(socket: Socket): boolean {
