@@ -11,13 +11,13 @@ import { checkSetSecurity, checkSocket, notSocket, unsupportedFamily } from '../
 import type { ParsedSettings, SecuritySettings } from '../model/settings.js'
 import { isPolicyError } from '../policy/policy-errors.js'
 import { type SettingsSource, settingsFor } from '../policy/settings-source.js'
-import type { AcceptObserver, Acceptor, Connection } from '../providers/provider.js'
+import type { AcceptObserver, Acceptor, Connection, StreamProvider } from '../providers/provider.js'
 import { streamProvider } from '../providers/select.js'
 import { callable } from './callable.js'
 import { handled } from './completion.js'
 import { connectArguments } from './connect-arguments.js'
 import { inspected, serverText, setOwn } from './inspecting.js'
-import { type ListenObserver, putUnder } from './native/listening.js'
+import { type ListenObserver, nothingUnder, putUnder } from './native/listening.js'
 import { ownSocket } from './native/own-socket.js'
 import { createNativeAcceptor } from './native/server.js'
 import { internals, methodsOf, net } from './net-internals.js'
@@ -67,14 +67,18 @@ class SecureServerClass extends net.Server {
 
   /** As net.Server's; what the settings lack is an 'error', and nothing listens. */
   override listen(...args: unknown[]): this {
+    // Node says it best; what listens already is none of the policy's that may have come since.
+    if (internals(this)._handle) return baseListen.apply(this, args) as this
     const state = stateOf(this)
     const [options] = connectArguments(args)
     try {
       if (state.failure) throw state.failure
-      checkListen(options as ListenOptions, settingsOf(state))
-      state.acceptor ??= createAcceptor(this)
-      const open = ownSocket(settingsOf(state))
+      const settings = settingsNow(state)
+      checkListen(options as ListenOptions, settings)
+      if (!canAccept(state, settings)) putAcceptor(this, settings)
+      const open = ownSocket(settings)
       if (open) putUnder(this, open, listenObserver(this))
+      else nothingUnder(this)
     } catch (error) {
       process.nextTick(() => baseEmit.call(this, 'error', error))
       return this
@@ -128,9 +132,9 @@ class SecureServerClass extends net.Server {
       return baseEmit.call(this, 'tlsClientError', unsupportedFamily('what was emitted'), raw)
     }
     const state = stateOf(this)
-    state.acceptor ??= createAcceptor(this)
+    const acceptor = state.acceptor ?? putAcceptor(this, settingsNow(state))
     state.handshakes.begun(raw as Socket, state.native ? 'ipsec' : 'tls')
-    state.acceptor.accept(raw as Socket)
+    acceptor.accept(raw as Socket)
     return true
   }
 }
@@ -184,6 +188,8 @@ interface ServerState {
   /** An asynchronous completion that failed; the listen that waits for it fails with it (R12). */
   failure: Error | null
   acceptor: Acceptor | null
+  /** Those that the acceptor was made by. */
+  acceptedBy: ParsedSettings | null
   readonly handshakes: Handshakes
   /** Gives up a socket of our own that is being opened. */
   stopOpening: (() => void) | null
@@ -207,6 +213,7 @@ function stateOf(server: object): ServerState {
       settings: null,
       failure: null,
       acceptor: null,
+      acceptedBy: null,
       handshakes: new Handshakes(),
       stopOpening: null,
       handle: null,
@@ -247,8 +254,9 @@ function initialise(server: object, options?: SecureServerOptions | ConnectionLi
   }
 }
 
-function settingsOf(state: ServerState): ParsedSettings {
-  state.settings ??= sourceOf(state).current()
+/** The policy can be another one than when it was constructed, or listened before. */
+function settingsNow(state: ServerState): ParsedSettings {
+  state.settings = sourceOf(state).current()
   return state.settings
 }
 
@@ -281,18 +289,35 @@ function checkListen(
   }
 }
 
-function createAcceptor(server: SecureServerClass): Acceptor {
+/** One of TLS follows its settings, and its clients resume there; one of IPsec is of one socket's. */
+function canAccept({ acceptedBy, native }: ServerState, settings: ParsedSettings): boolean {
+  return native ? acceptedBy === settings : acceptedBy?.protocol === settings.protocol
+}
+
+function putAcceptor(server: SecureServerClass, settings: ParsedSettings): Acceptor {
   const state = stateOf(server)
-  const settings = settingsOf(state)
   const provider = streamProvider(settings)
+  const acceptor = createAcceptor(server, provider, settings)
+  state.acceptor = acceptor
+  state.acceptedBy = settings
   state.native = provider.mode === 'native'
+  return acceptor
+}
+
+function createAcceptor(
+  server: SecureServerClass,
+  provider: StreamProvider,
+  settings: ParsedSettings,
+): Acceptor {
+  const state = stateOf(server)
+  const native = provider.mode === 'native'
   const observer: AcceptObserver = {
     established: (channel, connection) => {
       state.handshakes.established(connection)
       present(server as Foreign, state, channel, connection)
     },
     refused: (error, channel) => {
-      state.handshakes.refused(channel, state.native ? 'ipsec' : 'tls', error)
+      state.handshakes.refused(channel, native ? 'ipsec' : 'tls', error)
       baseEmit.call(server, 'tlsClientError', error, channel)
     },
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),

@@ -66,7 +66,16 @@ export function putUnder(server: Server, open: Open, observer: ListenObserver): 
     }
   }
   Object.defineProperty(server, '_listen2', { value, configurable: true, writable: true })
+  under.set(server, value)
 }
+
+/** Lets net.Server make its own socket again, from its next listen() on. */
+export function nothingUnder(server: Server): void {
+  const value = under.get(server)
+  if (value && Reflect.get(server, '_listen2') === value) Reflect.deleteProperty(server, '_listen2')
+}
+
+const under = new WeakMap<Server, object>()
 
 /** Opens, binds and listens. */
 function listenOn(
