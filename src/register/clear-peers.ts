@@ -13,6 +13,9 @@ export class ClearPeers {
   #policy: Policy | null = policyNow()
   #securedHost: string | undefined
   #securedPort = 0
+  /** Whom the last datagram came from, or went to: most often the next one's peer, too. */
+  #lastHost: string | undefined
+  #lastPort = 0
 
   /** @param ownPort the port that the socket is bound to, once it is */
   constructor(ownPort: () => number | undefined) {
@@ -22,27 +25,35 @@ export class ClearPeers {
   /** A datagram has come from there: have we spoken to it in clear, or may it speak to us so? */
   has(address: string, port: number): boolean {
     this.#follow()
+    if (address === this.#lastHost && port === this.#lastPort) return true
     const key = nameKey(address, port)
-    if (this.#known.has(key)) return true
+    if (this.#known.has(key)) return this.#keep(address, port)
     const isIn = { transport: 'udp', direction: 'in', address, port: this.#ownPort() } as const
     if (!isClear(isIn)) return false
     this.#add(key)
-    return true
+    return this.#keep(address, port)
   }
 
   /** Does what goes there go in clear? Then it may answer. */
   takes(host: string, port: number): boolean {
     this.#follow()
+    if (host === this.#lastHost && port === this.#lastPort) return true
     if (host === this.#securedHost && port === this.#securedPort) return false
     const key = nameKey(host, port)
-    if (this.#known.has(key)) return true
+    if (this.#known.has(key)) return this.#keep(host, port)
     if (isClear({ transport: 'udp', direction: 'out', host, port })) {
       this.#add(key)
-      return true
+      return this.#keep(host, port)
     }
     this.#securedHost = host
     this.#securedPort = port
     return false
+  }
+
+  #keep(host: string, port: number): true {
+    this.#lastHost = host
+    this.#lastPort = port
+    return true
   }
 
   #add(key: string): void {
@@ -58,6 +69,6 @@ export class ClearPeers {
     if (policy === this.#policy) return
     this.#policy = policy
     this.#known.clear()
-    this.#securedHost = undefined
+    this.#securedHost = this.#lastHost = undefined
   }
 }

@@ -130,8 +130,9 @@ function binding(name: string): (bind: Method) => Method {
 
 /** Whoever sends to it. */
 function isBoundInClear([options, second]: unknown[]): boolean {
+  if (!someAreClear('udp', 'in')) return false
+  // 0, or none: any port. No rule about ports is met by that.
   const port = Number(portOf(options)) || undefined
-  if (port === undefined || !someAreClear('udp', 'in')) return false
   const address = Object(options).address ?? second
   const flow = { transport: 'udp', direction: 'in', port } as const
   // What is bound there can be reached from there only.

@@ -4,7 +4,33 @@ import type { Policy } from '../model/policy/policy.js'
 import { currentPolicy } from '../policy/current-policy.js'
 
 export function isClear(flow: Flow): boolean {
-  return staysClear(policyNow(), flow)
+  const policy = policyNow()
+  if (policy === null) return false
+  const { transport, direction, host, address, port } = flow
+  // Hosts and addresses are whatever the program says: with its length, none can pass for another flow.
+  const peer = `${address?.length} ${address} ${host?.length} ${host}`
+  const key = `${transport} ${direction} ${port} ${peer}`
+  const known = decided(policy)
+  let decision = known.get(key)
+  if (decision === undefined) {
+    decision = staysClear(policy, flow)
+    if (known.size >= LIMIT) known.clear()
+    known.set(key, decision)
+  }
+  return decision
+}
+
+/** What was decided already, by the policy that counts: the same peers come again and again. */
+const LIMIT = 1000
+const decisions = new WeakMap<Policy, Map<string, boolean>>()
+
+function decided(policy: Policy): Map<string, boolean> {
+  let found = decisions.get(policy)
+  if (found === undefined) {
+    found = new Map()
+    decisions.set(policy, found)
+  }
+  return found
 }
 
 /** Can a look-up of the host make it clear? */

@@ -9,6 +9,7 @@ export function hasMethod(object: object, name: string): boolean {
     at !== null && at !== Object.prototype;
     at = Object.getPrototypeOf(at)
   ) {
+    if (!Object.hasOwn(at, name)) continue
     const found: unknown = Object.getOwnPropertyDescriptor(at, name)?.value
     if (found !== undefined) return typeof found === 'function'
   }

@@ -8,11 +8,12 @@ import nodeNet, { type Server, type Socket } from 'node:net'
 import tls from 'node:tls'
 import { unsupportedFamily } from '../model/lifecycle.js'
 import type { Flow } from '../model/policy/flows.js'
+import type { Policy } from '../model/policy/policy.js'
 import { connectArguments } from '../sockets/connect-arguments.js'
 import { SecureServer } from '../sockets/secure-server.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
 import { isTaken } from '../sockets/take-over.js'
-import { isClear, someAreClear } from './decisions.js'
+import { isClear, policyNow, someAreClear } from './decisions.js'
 import { replace } from './dispatch.js'
 import { hasMethod } from './other-copies.js'
 
@@ -26,6 +27,8 @@ const secure = SecureServer.prototype as unknown as Record<'listen' | 'close', M
 
 /** Servers that have been told to listen, and are secured. */
 const listening = new WeakSet<Server>()
+/** Those that listen where all is clear, by the policy of then. */
+const listeningInClear = new WeakMap<Server, Policy>()
 
 export function isSecuredServer(value: unknown): boolean {
   return value instanceof SecureServer || listening.has(value as Server)
@@ -34,7 +37,10 @@ export function isSecuredServer(value: unknown): boolean {
 export function secureServers(): void {
   replace(prototype, 'listen', listen => {
     return function (this: Server, ...args) {
-      if (isLeftAlone(this) || isOfCluster(this) || isListenedInClear(args)) {
+      const policy = isListenedInClear(args) && policyNow()
+      if (policy) listeningInClear.set(this, policy)
+      else listeningInClear.delete(this)
+      if (isLeftAlone(this) || isOfCluster(this) || policy) {
         listening.delete(this)
         return listen.apply(this, args)
       }
@@ -52,7 +58,7 @@ export function secureServers(): void {
     return function (this: Server, event, ...args) {
       switch (event) {
         case 'connection':
-          if (isLeftAlone(this)) break
+          if (isLeftAlone(this) || isAcceptedInClear(this, args[0])) break
           if (isRaw(args[0])) return accept(this, args[0], emit)
           hideAbsentProtocol(args[0])
           break
@@ -93,6 +99,16 @@ function isListenedInClear(args: unknown[]): boolean {
 /** What is bound there can be reached from there only. */
 function isLoopback(host: unknown): host is string {
   return typeof host === 'string' && (/^127\./.test(host) ? nodeNet.isIPv4(host) : host === '::1')
+}
+
+/** Its own, while the policy is the one by which it listens; what it is handed by somebody else is decided by itself. */
+function isAcceptedInClear(server: Server, socket: unknown): boolean {
+  const policy = listeningInClear.get(server)
+  return (
+    policy !== undefined &&
+    policy === policyNow() &&
+    (socket as { server?: unknown } | null)?.server === server
+  )
 }
 
 /** A connection that nobody has secured, or decided to leave in clear. */
