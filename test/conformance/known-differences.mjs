@@ -7,12 +7,13 @@ import { readFileSync } from 'node:fs'
  *
  *     {
  *       "targets": { "20": 138 },               fewest secured passes, by Node's major version
- *       "registered": { "20": 66 },            the same through register, where it is not the same
+ *       "registered": { "20": 137 },            the same through register, where it is not the same
  *       "differences": {
  *         "parallel/test-net-a.js": "one line that says why",
  *         "parallel/test-net-b.js": { "reason": "one line", "from": 22, "to": 24 },
  *         "parallel/test-net-c.js": { "reason": "one line", "race": true },
- *         "parallel/test-dgram-d.js": { "reason": "one line", "channel": "batch" }
+ *         "parallel/test-dgram-d.js": { "reason": "one line", "channel": "batch" },
+ *         "parallel/test-dgram-e.js": [one of these, another one]
  *       }
  *     }
  *
@@ -20,7 +21,7 @@ import { readFileSync } from 'node:fs'
  * only where datagrams travel so. `through`: only where tests are secured that way. `race`: it passes at
  * times. `abort`: the test makes an assertion inside Node fail; any other crash is a failure
  * whatever the list says. The target of the highest version that is not above `major` counts, since
- * suites only grow.
+ * suites only grow. Of several entries for one test the first that applies counts.
  *
  * @returns the target, and a Map from a test to its entry
  */
@@ -31,17 +32,16 @@ export function readKnownDifferences(suite, major, options = {}) {
   const targets = (through === 'register' && registered) || written.targets
 
   const known = new Map()
-  for (const [id, entry] of Object.entries(differences)) {
-    const {
-      from = 0,
-      to = Infinity,
-      ...rest
-    } = typeof entry === 'string' ? { reason: entry } : entry
-    const applies =
-      (mutual || !rest.mutual) &&
-      (!rest.channel || rest.channel === channel) &&
-      (!rest.through || rest.through === through)
-    if (major >= from && major <= to && applies) known.set(id, rest)
+  const applies = ({ from = 0, to = Infinity, ...entry }) =>
+    major >= from &&
+    major <= to &&
+    (mutual || !entry.mutual) &&
+    (!entry.channel || entry.channel === channel) &&
+    (!entry.through || entry.through === through)
+  for (const [id, listed] of Object.entries(differences)) {
+    const entries = [listed].flat().map(e => (typeof e === 'string' ? { reason: e } : e))
+    const entry = entries.find(applies)
+    if (entry) known.set(id, entry)
   }
   const version = Math.max(
     ...Object.keys(targets)

@@ -81,17 +81,26 @@ t.test('a folder without tests is told from a checkout', async t => {
 t.test('every known difference has one line that says why', async t => {
   for (const suite of suiteNames) {
     for (const major of [20, 22, 24, 26]) {
-      const { known, target } = readKnownDifferences(suite, major, {
-        mutual: true,
-        channel: 'batch',
-      })
-      t.ok(target > 0)
-      for (const [id, { reason }] of known) {
-        t.match(id, new RegExp(`^(parallel|sequential)/test-${suite}-`))
-        t.match(reason, /^[A-Z].{20,}\.$/)
+      for (const through of ['faces', 'register']) {
+        const options = { mutual: true, channel: 'batch', through }
+        const { known, target } = readKnownDifferences(suite, major, options)
+        t.ok(target > 0)
+        for (const [id, { reason }] of known) {
+          t.match(id, new RegExp(`^(parallel|sequential)/test-${suite}-`))
+          t.match(reason, /^[A-Z].{20,}\.$/)
+        }
       }
     }
   }
+})
+
+t.test('of several entries for one test the first that applies counts', async t => {
+  const reasonOf = (options: object) =>
+    readKnownDifferences('dgram', 20, options).known.get('parallel/test-dgram-bind-fd-error.js')
+      ?.reason
+  t.match(reasonOf({ through: 'register', channel: 'batch' }), /refused/)
+  t.match(reasonOf({ channel: 'batch' }), /second time/)
+  t.equal(reasonOf({ channel: 'portable' }), undefined)
 })
 
 t.test('the target of the nearest older version counts', async t => {
