@@ -72,11 +72,21 @@ function isLeftAlone(socket: Socket): boolean {
   )
 }
 
-/** Undefined where the arguments name no peer. */
+/**
+ * Undefined where the arguments name no peer.
+ * @throws TypeError for a host that is no string, as Node from version 22 on: Node 20 makes an address
+ * of some, and would end the process
+ */
 function flowOf({ port, host, ...rest }: TcpNetConnectOpts & { path?: unknown }): Flow | undefined {
   if (rest.path) return { transport: 'pipe', direction: 'out' }
   if (port === undefined) return undefined
+  if (host && typeof host !== 'string') throw invalidHost(host)
   return { transport: 'tcp', direction: 'out', host: host || 'localhost', port: Number(port) }
+}
+
+function invalidHost(host: unknown): Error {
+  const message = `The "options.host" property must be of type string. Received ${typeof host}`
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
 }
 
 function hasHandle(socket: Socket): boolean {

@@ -71,6 +71,18 @@ t.test('what no rule names is secured, or fails: nothing of it is on the wire', 
   t.notMatch(heard(), 'clear text')
 })
 
+t.test('a host that is no string is an error of the program’s, as in Node', async t => {
+  const { port, heard } = await plainServer(t)
+  for (const clear of [[{ loopback: true }], [{ address: '10.0.0.0/8' }], [{ port }]]) {
+    const policy = await policyFile(t, { clear })
+    const program = registered(t, ['hosts.cjs', String(port)], { policy })
+    t.same(await program.ended(), { code: 0, signal: null }, program.output)
+    for (const kind of ['array', 'object', 'number'])
+      t.match(program.output, `${kind}: TypeError ERR_INVALID_ARG_TYPE`)
+  }
+  t.equal(heard(), '')
+})
+
 const skip = process.platform === 'win32' && 'unix sockets'
 
 t.test('pipes stay clear where the policy lists them, else they fail', { skip }, async t => {
