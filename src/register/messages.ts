@@ -22,8 +22,13 @@ export function guardMessages(sender: NodeJS.Process | ChildProcess): void {
   })
 }
 
-function isSecured(handle: unknown): boolean {
-  if (typeof handle !== 'object' || handle === null) return false
+function isSecured(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const owner = ownerOf(value)
+  return isSecuredOwner(value) || (owner !== undefined && isSecuredOwner(owner))
+}
+
+function isSecuredOwner(handle: object): boolean {
   return (
     handle instanceof SecureSocket ||
     handle instanceof SecureDgramSocket ||
@@ -31,6 +36,15 @@ function isSecured(handle: unknown): boolean {
     isTakenDatagrams(handle) ||
     isSecuredServer(handle)
   )
+}
+
+/** Node takes a bare handle, too, and keeps in it whose it is. */
+function ownerOf(handle: object): object | undefined {
+  const key = Object.getOwnPropertySymbols(handle).find(
+    ({ description }) => description === 'owner_symbol',
+  )
+  const owner: unknown = key && Reflect.get(handle, key)
+  return typeof owner === 'object' && owner !== null ? owner : undefined
 }
 
 function notSent(): Error {

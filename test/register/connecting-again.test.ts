@@ -1,4 +1,4 @@
-/** A socket in the hands of another process, or used once more. */
+/** Where a socket connects once more, it is decided anew. */
 import net from 'node:net'
 import tls from 'node:tls'
 import t from 'tap'
@@ -8,15 +8,6 @@ import { testIdentity } from '../support/identities.js'
 import { policyFile, registered } from './registered.js'
 
 t.before(built)
-
-t.test('sending a secured socket to a child throws at once, and breaks nothing', async t => {
-  const program = registered(t, ['sends.cjs'], { policy: await policyFile(t) })
-  await program.said(/^done$/m, 20_000)
-  for (const what of ['accepted socket', 'server', 'connected socket', 'datagram socket'])
-    t.match(program.output, `${what}: EOPNOTSUPP\n`)
-  t.match(program.output, 'no socket: sent\nchild says no socket: none\n')
-  t.match(program.output, 'client got still here\n')
-})
 
 t.test('one socket that connects in clear and secured by turns', async t => {
   const { cert, key } = await testIdentity()
