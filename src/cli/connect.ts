@@ -13,6 +13,9 @@ peer has proved who it is. It ends when both ends have ended: after the end of s
 still answer. With --udp, which has no end, 5 seconds after the last datagram, or when the peer ends
 the session.
 
+The end of a stream is not proved: who can cut the connection can make the data end early, with exit
+code 0. What is spoken on top must tell its length.
+
 Usage:
   secure-socket connect [options] HOST PORT
 

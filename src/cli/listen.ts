@@ -13,6 +13,9 @@ and ends with it, when both ends have ended. With --udp it takes the first peer 
 ends when that ends its session. Who cannot prove to be somebody whom we trust is refused, and it
 goes on waiting.
 
+The end of a stream is not proved: who can cut the connection can make the data end early, with exit
+code 0. What is spoken on top must tell its length.
+
 Usage:
   secure-socket listen [options] PORT
 
