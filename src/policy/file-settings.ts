@@ -27,7 +27,7 @@ import {
   fillInMarks,
   locateFiles,
 } from './settings-files.js'
-import type { SettingsSource } from './settings-source.js'
+import type { SettingsSource } from './source.js'
 
 /** Milliseconds between two looks at the files. */
 const LOOK_INTERVAL = 1000

@@ -10,7 +10,7 @@ import { parseSettings, type SecuritySettings, type SocketKind } from '../model/
 import { fileSource } from './file-settings.js'
 import { checkSecretFile } from './permissions.js'
 import { isPolicyError } from './policy-errors.js'
-import type { SettingsSource } from './settings-source.js'
+import type { SettingsSource } from './source.js'
 
 /**
  * The files are read once for all sockets with the same settings.

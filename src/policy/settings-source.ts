@@ -15,14 +15,7 @@ import {
 import { currentPolicy } from './current-policy.js'
 import { fileSource } from './file-settings.js'
 import { sourceUnder } from './policy-settings.js'
-
-export interface SettingsSource {
-  /**
-   * Cheap; the same object until something has changed: the policy, by reloadPolicy(), or a file.
-   * @throws SocketSecurityError where the policy, as it is now, does not let this socket go on
-   */
-  current(): ParsedSettings
-}
+import type { SettingsSource } from './source.js'
 
 /**
  * Settings of a socket, by R10. They follow the policy: when it was read again, what is secured next is

@@ -14,7 +14,8 @@ import type { PeerIdentity } from '../../model/peer-identity.js'
 import { peerText } from '../../model/peer-text.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { nameByPolicy } from '../../policy/chosen-target-name.js'
-import { type SettingsSource, settingsFor } from '../../policy/settings-source.js'
+import { settingsFor } from '../../policy/settings-source.js'
+import type { SettingsSource } from '../../policy/source.js'
 import {
   type DatagramEndpoint,
   type EndpointObserver,

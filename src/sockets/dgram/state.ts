@@ -8,7 +8,7 @@ import type { ChannelKind, DatagramChannel } from '../../channels/channel.js'
 import type { SocketState } from '../../model/lifecycle.js'
 import type { DatagramSecuritySettings, ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
-import type { SettingsSource } from '../../policy/settings-source.js'
+import type { SettingsSource } from '../../policy/source.js'
 import type {
   DatagramEndpoint,
   NativeDatagramProvider,
