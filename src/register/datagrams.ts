@@ -61,7 +61,7 @@ function remembering(createSocket: (...args: unknown[]) => Socket): typeof creat
   function remember(...args: unknown[]): Socket {
     const socket = createSocket(...args)
     const { lookup, signal } = Object(args[0]) as KnownOptions
-    known.set(socket, { lookup, signal })
+    known.set(socket, { lookup, signal, handleLookup: handleOf(socket)?.lookup })
     return socket
   }
   return remember

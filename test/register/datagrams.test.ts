@@ -49,6 +49,7 @@ t.test('every way to a datagram socket is secured', async t => {
     ...['a class', 'util.inherits', 'bound before', 'connect'],
   ]
   for (const way of ways) t.match(program.output, `${way}: echo of ${way}\n`)
+  t.match(program.output, 'a lookup in the handle: 127.0.0.1')
   t.match(program.output, 'multicast: EOPNOTSUPP')
 })
 

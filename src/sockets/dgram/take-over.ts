@@ -6,7 +6,7 @@ import type { Socket } from 'node:dgram'
 import type { BlockList } from 'node:net'
 import { SecureDgramSocket, type SecureDgramSocketOptions } from '../secure-dgram-socket.js'
 import { onListening } from './base-events.js'
-import { handleOf, nodeStateOf } from './handle.js'
+import { handleOf, nodeStateOf, type UdpHandle } from './handle.js'
 import { dgram } from './internals.js'
 import { initialise, nothingGiven } from './options.js'
 import { type Lookup, typeOf } from './resolver.js'
@@ -21,6 +21,8 @@ export const takenPrototype: object = Object.create(SecureDgramSocket.prototype)
 export interface KnownOptions {
   readonly lookup?: unknown
   readonly signal?: AbortSignal | undefined
+  /** What its handle looked names up by. */
+  readonly handleLookup?: UdpHandle['lookup']
 }
 
 /** Does it belong to the SecureDgramSocket's methods, whatever its class is? */
@@ -48,17 +50,21 @@ export function takeOver(socket: Socket, known: KnownOptions | undefined): void 
   if (isBound) onListening(socket, state)
 }
 
-/** Makes Node's handle look names up by ours, and gives the one that it had, if that is not Node's own. */
+/**
+ * Makes Node's handle look names up by ours, and gives the one that it had, if that is not Node's own:
+ * the option's, or what somebody has put into the handle.
+ */
 function lookUpThrough(
   socket: Socket,
   known: KnownOptions | undefined,
   ours: Lookup,
 ): Lookup | null {
   const handle = handleOf(socket)
-  const { lookup } = Object(handle) as { lookup?: (...args: unknown[]) => unknown }
+  const lookup = handle?.lookup
   if (handle === undefined || lookup === undefined) return null
   const [family, loopback] = typeOf(socket) === 'udp6' ? [6, '::1'] : [4, '127.0.0.1']
   handle.lookup = (address, callback) => ours(address || loopback, family as number, callback)
-  if (known !== undefined) return (known.lookup as Lookup | undefined) ?? null
-  return (host, _family, callback) => lookup.call(handle, host, callback)
+  if (known?.handleLookup === lookup) return (known.lookup as Lookup | undefined) ?? null
+  return (host, _family, callback) =>
+    lookup.call(handle, host, callback as (...args: unknown[]) => void)
 }
