@@ -4,6 +4,8 @@
  * They are parsed once into an immutable value. The same contents give the same value, so a
  * provider can keep what it derives from them (a context, a session cache) beside it.
  */
+
+import { defaultDatagramPolicy, defaultDatagramSettings, defaultPolicy } from './defaults.js'
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 import { fingerprintOf } from './fingerprint.js'
 import {
@@ -12,7 +14,6 @@ import {
   type ParsedIpsecSettings,
   parseIpsecSettings,
 } from './ipsec-settings.js'
-import { defaultDatagramPolicy, defaultDatagramSettings, defaultPolicy } from './policy.js'
 import { type AcceptedPsk, type OwnPsk, type ParsedPsk, presharedKeys } from './preshared-keys.js'
 import {
   boolean,

@@ -1,6 +1,6 @@
 /** What the settings of datagram sockets have beyond those of streams, and what they share. */
 import t from 'tap'
-import { defaultDatagramPolicy, defaultDatagramSettings } from '../../src/model/policy.js'
+import { defaultDatagramPolicy, defaultDatagramSettings } from '../../src/model/defaults.js'
 import { type DatagramSecuritySettings, parseSettings } from '../../src/model/settings.js'
 
 const parse = (settings?: object | null) =>

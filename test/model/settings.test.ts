@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
-import { defaultPolicy } from '../../src/model/policy.js'
+import { defaultPolicy } from '../../src/model/defaults.js'
 import { type ParsedSettings, parseSettings } from '../../src/model/settings.js'
 
 const PRIVATE_KEY =

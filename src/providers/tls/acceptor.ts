@@ -5,9 +5,9 @@
  */
 import type { Socket } from 'node:net'
 import nodeTls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
+import { allowClearTimeout, fullHandshakeInterval } from '../../model/defaults.js'
 import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/errors.js'
 import { checkValidity } from '../../model/peer-identity.js'
-import { allowClearTimeout, fullHandshakeInterval } from '../../model/policy.js'
 import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
 import { logStream, warnOfKeylog } from '../keylog.js'
 import { following } from '../live-settings.js'

@@ -8,7 +8,7 @@
  * handshake and none in a resumed one. A TLS 1.2 session stays.
  */
 import type { X509Certificate } from 'node:crypto'
-import { fullHandshakeInterval } from '../../model/policy.js'
+import { fullHandshakeInterval } from '../../model/defaults.js'
 
 export interface Session {
   readonly data: Buffer

@@ -3,12 +3,13 @@
  * has (a domain account, a certificate in its store), so the settings that a library of our own
  * would need are refused: none is ignored in silence.
  */
-import { SocketSecurityError, show } from '../../model/errors.js'
+
 import {
   defaultDatagramPolicy,
   defaultDatagramSettings,
   defaultPolicy,
-} from '../../model/policy.js'
+} from '../../model/defaults.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 

@@ -1,9 +1,9 @@
 /** What a secured datagram socket may be bound to (R9), and the calls that wait for it. */
 
 import cluster from 'node:cluster'
+import { defaultDatagramSettings } from '../../model/defaults.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
-import { defaultDatagramSettings } from '../../model/policy.js'
 import { hostKey } from './addresses.js'
 import type { DgramState } from './state.js'
 import type { WaitingCall } from './waiting.js'

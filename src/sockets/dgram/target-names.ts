@@ -2,10 +2,10 @@
 
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
+import { defaultDatagramPolicy } from '../../model/defaults.js'
 import { SocketSecurityError, show } from '../../model/errors.js'
 import { checkPeerAddress, checkSetPeerTargetName, checkSocket } from '../../model/lifecycle.js'
 import { peerText } from '../../model/peer-text.js'
-import { defaultDatagramPolicy } from '../../model/policy.js'
 import { parseTargetNameFor, type TargetName } from '../../model/target-name.js'
 import { chosenTargetName, nameByPolicy } from '../../policy/chosen-target-name.js'
 import { currentPolicy } from '../../policy/current-policy.js'

@@ -1,5 +1,9 @@
 import t from 'tap'
-import { allowClearTimeout, defaultPolicy, fullHandshakeInterval } from '../../src/model/policy.js'
+import {
+  allowClearTimeout,
+  defaultPolicy,
+  fullHandshakeInterval,
+} from '../../src/model/defaults.js'
 
 // Whoever changes one of these changes what every application that says nothing gets.
 t.test('the default is encrypted, authenticated, and the same on every platform', async t => {
