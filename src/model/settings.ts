@@ -143,6 +143,9 @@ export interface DatagramSecuritySettings
   readonly maxVersion?: DtlsVersion
 }
 
+/** Settings of either kind of socket, as a user writes them. */
+export type AnySettings = SecuritySettings | DatagramSecuritySettings
+
 /** What only datagram sockets have. */
 export interface DatagramSettings {
   /** Bytes of a UDP datagram of a handshake, at most: 256 to 65535. Messages are not split. Default: 1200. */
@@ -298,8 +301,13 @@ export function parseSettings(
   settings: DatagramSecuritySettings | null | undefined,
   kind: 'datagram',
 ): ParsedSettings
+/** For those who are told the kind together with the settings. */
 export function parseSettings(
-  settings?: SecuritySettings | DatagramSecuritySettings | null,
+  settings: AnySettings | null | undefined,
+  kind: SocketKind,
+): ParsedSettings
+export function parseSettings(
+  settings?: AnySettings | null,
   kind: SocketKind = 'stream',
 ): ParsedSettings {
   if (settings === undefined || settings === null) settings = {}

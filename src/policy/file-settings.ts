@@ -11,22 +11,16 @@ import type { BigIntStats } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { SocketSecurityError } from '../model/errors.js'
 import {
+  type AnySettings,
   forgetSettings,
   type ParsedSettings,
   parseSettings,
-  type SecuritySettings,
   type SocketKind,
 } from '../model/settings.js'
 import { checkCredentials } from './credential-check.js'
 import { warnOfExpiry } from './expiry.js'
 import { type Snapshot, stampOf, takeSnapshot } from './file-snapshot.js'
-import {
-  type AnySettings,
-  type CredentialFile,
-  fillIn,
-  fillInMarks,
-  locateFiles,
-} from './settings-files.js'
+import { type CredentialFile, fillIn, fillInMarks, locateFiles } from './settings-files.js'
 import type { SettingsSource } from './source.js'
 
 /** Milliseconds between two looks at the files. */
@@ -68,7 +62,7 @@ export function fileSource(
 ): SettingsSource | null {
   const located = locateFiles(settings)
   if (located === null) return null
-  const key = parse(fillInMarks(located.settings), kind).fingerprint
+  const key = parseSettings(fillInMarks(located.settings), kind).fingerprint
   const sources = sourcesOf(checkSecret)
   const source =
     sources.get(key) ??
@@ -175,10 +169,7 @@ export class FileSettings implements SettingsSource {
   #take(snapshot: Snapshot, quiet: boolean): void {
     const settings = this.#parse(snapshot)
     if (settings.fingerprint === this.#settings.fingerprint) {
-      this.#stamp = snapshot.stamp
-      this.#settled = quiet
-      this.#fresh = undefined
-      this.#forgetRefusal()
+      this.#keep(snapshot, quiet)
       return
     }
     // Half of a chain is a chain too, and half of a bundle a bundle. Whoever writes goes on soon.
@@ -195,15 +186,20 @@ export class FileSettings implements SettingsSource {
     }
     const before = this.#settings
     this.#settings = settings
-    this.#stamp = snapshot.stamp
-    this.#settled = quiet
-    this.#fresh = undefined
-    this.#forgetRefusal()
+    this.#keep(snapshot, quiet)
     // Its keys are to go with the last connection that uses them.
     forgetSettings(before)
     if (channels.replaced.hasSubscribers) {
       channels.replaced.publish({ files: this.#paths, certificates: this.#certificates })
     }
+  }
+
+  /** What is in use is what is in the files. */
+  #keep({ stamp }: Snapshot, quiet: boolean): void {
+    this.#stamp = stamp
+    this.#settled = quiet
+    this.#fresh = undefined
+    this.#forgetRefusal()
   }
 
   /** Said when it is no mere moment between two files: they are quiet, or it was so a look ago. */
@@ -246,7 +242,7 @@ export class FileSettings implements SettingsSource {
   }
 
   #parse({ contents }: Snapshot): ParsedSettings {
-    return parse(fillIn(this.#located, contents), this.#kind)
+    return parseSettings(fillIn(this.#located, contents), this.#kind)
   }
 
   /** A clock that goes after ours, of another host, would keep its files from ever being quiet. */
@@ -261,11 +257,6 @@ export class FileSettings implements SettingsSource {
       warnOfExpiry(certificate, this.#paths.join(', '), now)
     }
   }
-}
-
-function parse(settings: AnySettings, kind: SocketKind): ParsedSettings {
-  // One of the two overloads; the kind says which.
-  return parseSettings(settings as SecuritySettings, kind as 'stream')
 }
 
 function unusable(files: readonly CredentialFile[], cause: Error): Error {

@@ -1,12 +1,8 @@
 /** What the policy makes of the settings of an application, with the files that either names. */
 import { SocketSecurityError } from '../model/errors.js'
-import {
-  type ApplicationSettings,
-  combinedSettings,
-  type Use,
-} from '../model/policy/combined-settings.js'
+import { combinedSettings, type Use } from '../model/policy/combined-settings.js'
 import type { Policy } from '../model/policy/policy.js'
-import { parseSettings, type SecuritySettings, type SocketKind } from '../model/settings.js'
+import { type AnySettings, parseSettings, type SocketKind } from '../model/settings.js'
 import { fileSource } from './file-settings.js'
 import { checkSecretFile } from './permissions.js'
 import { isPolicyError } from './policy-errors.js'
@@ -18,7 +14,7 @@ import type { SettingsSource } from './source.js'
  */
 export function sourceUnder(
   policy: Policy,
-  application: ApplicationSettings,
+  application: AnySettings,
   kind: SocketKind,
   use: Use,
 ): SettingsSource {
@@ -48,6 +44,6 @@ export function readSource(
 ): SettingsSource {
   const files = fileSource(settings, kind, checkSecretFile)
   if (files) return files
-  const parsed = parseSettings(settings as SecuritySettings, kind as 'stream')
+  const parsed = parseSettings(settings, kind)
   return { current: () => parsed }
 }

@@ -3,10 +3,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { SocketSecurityError, show } from '../model/errors.js'
 import { copy, isView } from '../model/setting-values.js'
-import type { DatagramSecuritySettings, SecuritySettings } from '../model/settings.js'
+import type { AnySettings } from '../model/settings.js'
 import { ticketKeysInFile } from '../model/ticket-keys.js'
-
-export type AnySettings = SecuritySettings | DatagramSecuritySettings
 
 /** A file that stands for a credential. */
 export class CredentialFile {

@@ -2,10 +2,11 @@
  * What a socket is secured by, now: what its application asks for, the administrator's policy, and the
  * files that either names.
  */
-import type { ApplicationSettings, Use } from '../model/policy/combined-settings.js'
+import type { Use } from '../model/policy/combined-settings.js'
 import type { Policy } from '../model/policy/policy.js'
 import { copy, isView } from '../model/setting-values.js'
 import {
+  type AnySettings,
   type DatagramSecuritySettings,
   type ParsedSettings,
   parseSettings,
@@ -33,7 +34,7 @@ export function settingsFor(
   kind: 'datagram',
 ): SettingsSource
 export function settingsFor(
-  application: ApplicationSettings | null | undefined,
+  application: AnySettings | null | undefined,
   kind: SocketKind,
   use: Use = 'client',
 ): SettingsSource {
@@ -60,7 +61,7 @@ export function protocolFor(
 }
 
 class FollowingSource implements SettingsSource {
-  readonly #application: ApplicationSettings
+  readonly #application: AnySettings
   readonly #kind: SocketKind
   readonly #use: Use
   /** Without a policy. */
@@ -68,7 +69,7 @@ class FollowingSource implements SettingsSource {
   #policy: Policy | null = null
   #under: SettingsSource
 
-  constructor(application: ApplicationSettings, alone: SettingsSource, kind: SocketKind, use: Use) {
+  constructor(application: AnySettings, alone: SettingsSource, kind: SocketKind, use: Use) {
     this.#application = application
     this.#kind = kind
     this.#use = use
@@ -93,29 +94,24 @@ class FollowingSource implements SettingsSource {
 const shared = new WeakMap<object, Partial<Record<Use, FollowingSource>>>()
 
 function sharedSource(
-  application: ApplicationSettings | null | undefined,
+  application: AnySettings | null | undefined,
   kind: SocketKind,
   use: Use,
 ): FollowingSource {
   const files = fileSource(application, kind)
-  const parsed = files ?? parse(application, kind)
+  const parsed = files ?? parseSettings(application, kind)
   let sources = shared.get(parsed)
   if (sources === undefined) {
     sources = {}
     shared.set(parsed, sources)
   }
   sources[use] ??= new FollowingSource(
-    copied(application ?? {}) as ApplicationSettings,
+    copied(application ?? {}) as AnySettings,
     files ?? { current: () => parsed as ParsedSettings },
     kind,
     use,
   )
   return sources[use]
-}
-
-function parse(settings: unknown, kind: SocketKind): ParsedSettings {
-  // One of the two overloads; the kind says which.
-  return parseSettings(settings as SecuritySettings, kind as 'stream')
 }
 
 /** As it was when it was given: programs overwrite their keys, and use their objects again. */

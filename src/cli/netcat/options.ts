@@ -50,7 +50,7 @@ export interface NetcatValues {
   readonly 'request-cert'?: boolean | undefined
 }
 
-export type AnySettings = SecuritySettings & DatagramSecuritySettings
+export type GivenSettings = SecuritySettings & DatagramSecuritySettings
 
 /** What they mean. */
 export interface NetcatOptions {
@@ -59,7 +59,7 @@ export interface NetcatOptions {
   readonly lines: boolean
   readonly port: number
   /** What was asked for; the administrator's policy says the rest. */
-  readonly security: AnySettings
+  readonly security: GivenSettings
   readonly peerTargetName: string | undefined
   /** milliseconds */
   readonly timeout: number | undefined
@@ -122,7 +122,7 @@ export function expectedName({ peerTargetName }: NetcatOptions): TargetName | un
 }
 
 /** Only what was given, so that the policy fills in the rest. */
-function settings(values: NetcatValues, role: 'client' | 'server'): AnySettings {
+function settings(values: NetcatValues, role: 'client' | 'server'): GivenSettings {
   const given: Record<string, unknown> = {
     cert: file(values.cert),
     key: file(values.key),
@@ -144,7 +144,7 @@ function settings(values: NetcatValues, role: 'client' | 'server'): AnySettings 
         : undefined,
   }
   const set = Object.entries(given).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(set) as AnySettings
+  return Object.fromEntries(set) as GivenSettings
 }
 
 /** By URL: so the library reads it, and again when it has changed. */

@@ -9,13 +9,12 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { SocketSecurityError } from '../errors.js'
-import type { DatagramSecuritySettings, SecuritySettings, SocketKind } from '../settings.js'
+import type { AnySettings, SocketKind } from '../settings.js'
 import type { Policy, PolicySettings } from './policy.js'
 import { ofProtocol } from './protocol-settings.js'
 
 /** Which of its roles a stream has. */
 export type Use = 'client' | 'server'
-export type ApplicationSettings = SecuritySettings | DatagramSecuritySettings
 
 /** What is one thing to an administrator: to set one of it is to set it. */
 const groups = [
@@ -29,7 +28,7 @@ const groups = [
  */
 export function combinedSettings(
   policy: Policy,
-  application: ApplicationSettings,
+  application: AnySettings,
   kind: SocketKind,
   use: Use,
 ): Readonly<Record<string, unknown>> {
@@ -55,7 +54,7 @@ function isSet(key: string, value: unknown): boolean {
 /** Why the application may not set that; undefined where it may. */
 function objection(
   policy: Policy,
-  own: PolicySettings<ApplicationSettings>,
+  own: PolicySettings<AnySettings>,
   key: string,
   value: unknown,
   kind: SocketKind,

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SocketSecurityError } from '../errors.js'
 import { presharedKeys } from '../preshared-keys.js'
-import { checkSetting, parseSettings, type SecuritySettings, type SocketKind } from '../settings.js'
+import { checkSetting, parseSettings, type SocketKind } from '../settings.js'
 import type { PolicyFile } from './policy.js'
 import type { PolicyProblem } from './problems.js'
 import { ofProtocol } from './protocol-settings.js'
@@ -234,7 +234,7 @@ export function checkSettings(
   for (const protocol of ['tls', 'ipsec'] as const) {
     const applied = ofProtocol({ ...others, protocol })
     try {
-      parseSettings(applied as SecuritySettings, kind as 'stream')
+      parseSettings(applied, kind)
     } catch (error) {
       problems.push(problemOf(error, path))
     }
