@@ -1,0 +1,75 @@
+/**
+ * The IKE daemon of this host, as the sockets of this process see it: what it has been asked to
+ * secure, whether it still does, and what secures a flow now.
+ */
+import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+
+/** One per process and path of the daemon's socket. Every promise rejects with a SocketSecurityError. */
+export interface Daemon {
+  /**
+   * From when it resolves, no packet to or from that local port leaves or enters in clear, over
+   * IPv4 and IPv6, whatever else is asked for. What came in before is for the caller to throw away.
+   */
+  guard(transport: Transport, localPort: number): Promise<Guard>
+  /** Makes the flow known, negotiates nothing yet. Its port must be guarded. */
+  addFlow(plan: FlowPlan): Promise<Flow>
+  /** Lets whoever is trusted negotiate with that port. It must be guarded. */
+  addListener(plan: ListenerPlan): Promise<Listener>
+  /**
+   * What secures the flow now; null where nothing does. A packet that arrives in clear is dropped by
+   * the guard; so a flow that is secured is secured for every packet.
+   */
+  find(flow: FiveTuple): Promise<Association | null>
+  /**
+   * Whether the policies are still in the kernel, by asking the kernel: one system call. Where not,
+   * nothing may be sent and nothing that has come may be believed until `restored`.
+   */
+  holds(): boolean
+  /** @returns stops watching */
+  watch(watcher: DaemonWatcher): () => void
+}
+
+/** A watcher must not throw. */
+export interface DaemonWatcher {
+  /**
+   * The policies have gone from the kernel, as when the daemon was stopped: packets can leave in
+   * clear from now on. Connections must be reset; a datagram socket must be silent until `restored`.
+   */
+  interrupted?(error: Error): void
+  /** All guards, flows and listeners are in place again; what was negotiated is to be initiated anew. */
+  restored?(): void
+  /** The daemon has not come back in time, or refuses what it has accepted before: it is over. */
+  lost?(error: Error): void
+}
+
+export interface Guard {
+  /** To be called when the kernel has nothing more to send for the port. Idempotent; never rejects. */
+  release(): Promise<void>
+}
+
+export interface Flow {
+  /**
+   * Negotiates; resolves when the kernel has the keys.
+   * @param options.timeout milliseconds
+   * @throws (rejects) SocketSecurityError that says why the peers do not agree, ETIMEDOUT, ECANCELED
+   */
+  initiate(options: { timeout: number; signal?: AbortSignal }): Promise<void>
+  /**
+   * Called whenever the keys have gone without successors. The guard holds; the next initiate() may
+   * bring new ones.
+   * @returns stops listening
+   */
+  onDown(listener: (error: Error) => void): () => void
+  /** Forgets the flow and ends its keys. Idempotent; never rejects. */
+  remove(): Promise<void>
+}
+
+export interface Listener {
+  /** Nobody can negotiate with the port any more; ends the keys of those who have. Idempotent; never rejects. */
+  remove(): Promise<void>
+}
+
+/** The daemon that listens at this path; connects at first use, goes when nothing uses it. */
+export function daemonAt(_path: string): Daemon {
+  throw new Error('not yet')
+}
