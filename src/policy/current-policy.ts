@@ -29,7 +29,7 @@ export function reloadPolicy(): void {
   known = { policy: readPolicy() }
 }
 
-/** Puts this in the place of what is read: a policy, none, or why there cannot be one. */
+/** For tests: puts this in the place of what is read. A policy, none, or why there cannot be one. */
 export function setPolicy(policy: Policy | Error | null): void {
   known = policy instanceof Error ? { error: policy } : { policy }
 }

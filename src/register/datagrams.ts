@@ -4,7 +4,6 @@
  */
 import nodeDgram, { type RemoteInfo, type Socket } from 'node:dgram'
 import dns from 'node:dns'
-import { isIP } from 'node:net'
 import { portOf } from '../sockets/dgram/binding.js'
 import { handleOf, nodeStateOf } from '../sockets/dgram/handle.js'
 import { dgramSocket } from '../sockets/dgram/internals.js'
@@ -13,7 +12,7 @@ import { stateOf } from '../sockets/dgram/state.js'
 import { isTaken, type KnownOptions, takenPrototype, takeOver } from '../sockets/dgram/take-over.js'
 import { SecureDgramSocket } from '../sockets/secure-dgram-socket.js'
 import { ClearPeers } from './clear-peers.js'
-import { isClear, isUndecided, someAreClear } from './decisions.js'
+import { isClear, isClearInbound, isUndecided, someAreClear } from './decisions.js'
 import { dispatch, replace } from './dispatch.js'
 import { hasMethod } from './other-copies.js'
 
@@ -130,14 +129,7 @@ function binding(name: string): (bind: Method) => Method {
 
 /** Whoever sends to it. */
 function isBoundInClear([options, second]: unknown[]): boolean {
-  if (!someAreClear('udp', 'in')) return false
-  // 0, or none: any port. No rule about ports is met by that.
-  const port = Number(portOf(options)) || undefined
-  const address = Object(options).address ?? second
-  const flow = { transport: 'udp', direction: 'in', port } as const
-  // What is bound there can be reached from there only.
-  const isOwn = typeof address === 'string' && (/^127\./.test(address) || address === '::1')
-  return isClear(isOwn && isIP(address) !== 0 ? { ...flow, address } : flow)
+  return isClearInbound('udp', portOf(options), Object(options).address ?? second)
 }
 
 function connecting(name: string): (connect: Method) => Method {

@@ -1,4 +1,5 @@
 /** What the policy leaves in clear. One that cannot be used leaves nothing: its error is told where it is secured. */
+import { isIPv4 } from 'node:net'
 import { type Flow, mayStayClear, needsAddress, staysClear } from '../model/policy/flows.js'
 import type { Policy } from '../model/policy/policy.js'
 import { currentPolicy } from '../policy/current-policy.js'
@@ -31,6 +32,23 @@ function decided(policy: Policy): Map<string, boolean> {
     decisions.set(policy, found)
   }
   return found
+}
+
+/**
+ * What comes to a port. Its own address counts where it is the machine's alone: what is bound there can
+ * be reached from there only.
+ * @param port 0 or none: any port. No rule about ports is met by that.
+ */
+export function isClearInbound(transport: 'tcp' | 'udp', port: unknown, address: unknown): boolean {
+  if (!someAreClear(transport, 'in')) return false
+  const flow: Flow = { transport, direction: 'in', port: Number(port) || undefined }
+  return isClear(isLoopback(address) ? { ...flow, address } : flow)
+}
+
+function isLoopback(address: unknown): address is string {
+  return (
+    typeof address === 'string' && (/^127\./.test(address) ? isIPv4(address) : address === '::1')
+  )
 }
 
 /** Can a look-up of the host make it clear? */

@@ -13,7 +13,7 @@ import { connectArguments } from '../sockets/connect-arguments.js'
 import { SecureServer } from '../sockets/secure-server.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
 import { isTaken } from '../sockets/take-over.js'
-import { isClear, policyNow, someAreClear } from './decisions.js'
+import { isClear, isClearInbound, policyNow, someAreClear } from './decisions.js'
 import { replace } from './dispatch.js'
 import { hasMethod } from './other-copies.js'
 
@@ -91,14 +91,7 @@ function isListenedInClear(args: unknown[]): boolean {
   const [options] = connectArguments(args)
   const { path, port, host } = options as { path?: unknown; port?: unknown; host?: unknown }
   if (path) return isClear({ transport: 'pipe', direction: 'in' })
-  if (!someAreClear('tcp', 'in')) return false
-  const flow: Flow = { transport: 'tcp', direction: 'in', port: Number(port) || undefined }
-  return isClear(isLoopback(host) ? { ...flow, address: host } : flow)
-}
-
-/** What is bound there can be reached from there only. */
-function isLoopback(host: unknown): host is string {
-  return typeof host === 'string' && (/^127\./.test(host) ? nodeNet.isIPv4(host) : host === '::1')
+  return isClearInbound('tcp', port, host)
 }
 
 /** Its own, while the policy is the one by which it listens; what it is handed by somebody else is decided by itself. */

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { createSocket } from '../../dgram.js'
 import type { SecureDgramSocket } from '../../sockets/secure-dgram-socket.js'
 import type { Terminal } from '../command.js'
-import { onTermination } from '../signals.js'
+import { sent, untilClosed } from './datagram-socket.js'
 import { datagramsOf } from './datagrams-of.js'
 import type { Events } from './events.js'
 import { Idle } from './idle.js'
@@ -22,18 +22,13 @@ export async function connectDatagrams(
   const { port, security, peerTargetName } = options
   const { address, family } = await lookup(host)
   const socket = createSocket({ type: family === 6 ? 'udp6' : 'udp4', security })
-  const close = () => new Promise<void>(resolve => socket.close(() => resolve()))
-  const forget = onTermination(close)
-  try {
+  await untilClosed(socket, async () => {
     if (peerTargetName !== undefined)
       await socket.setPeerTargetName({ address, port, targetName: peerTargetName })
     await connected(socket, port, host, options.timeout)
     events.secured({ address, port }, await socket.querySecurity())
     await converse(socket, options, terminal, events)
-  } finally {
-    forget()
-    await close()
-  }
+  })
 }
 
 /** Secured, and not only called connected. */
@@ -96,18 +91,5 @@ function converse(
       if (socket.peers().length === 0) settle()
     }
     send().catch(settle)
-  })
-}
-
-/** Resolves when it has left, so that no more is read than can be sent. */
-export function sent(
-  socket: SecureDgramSocket,
-  datagram: Buffer,
-  to?: { readonly address: string; readonly port: number },
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (error: Error | null) => (error ? reject(error) : resolve())
-    if (to) socket.send(datagram, to.port, to.address, done)
-    else socket.send(datagram, done)
   })
 }

@@ -4,8 +4,7 @@ import { createSocket } from '../../dgram.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecureDgramSocket, SecureRemoteInfo } from '../../sockets/secure-dgram-socket.js'
 import type { Terminal } from '../command.js'
-import { onTermination } from '../signals.js'
-import { sent } from './connect-datagrams.js'
+import { sent, untilClosed } from './datagram-socket.js'
 import { datagramsOf } from './datagrams-of.js'
 import type { Events, Peer } from './events.js'
 import { Idle } from './idle.js'
@@ -29,15 +28,10 @@ export async function listenDatagrams(
   const { port, security } = options
   const type = host !== undefined && !isIPv6(host) ? 'udp4' : 'udp6'
   const socket = createSocket({ type, security })
-  const close = () => new Promise<void>(resolve => socket.close(() => resolve()))
-  const forget = onTermination(close)
-  try {
+  await untilClosed(socket, async () => {
     events.listening(await bound(socket, port, host))
     await converse(socket, options, terminal, events)
-  } finally {
-    forget()
-    await close()
-  }
+  })
 }
 
 function bound(

@@ -1,5 +1,6 @@
 /** Ranges of addresses, as a policy writes them: `10.0.0.0/8`, `fd00::/8`, or one address. */
 import { isIP } from 'node:net'
+import { ipv6Bytes } from '../ipv6-bytes.js'
 import { canonicalAddress } from '../target-name.js'
 
 /** Addresses that agree in their first bits. */
@@ -41,14 +42,7 @@ function maskOf(bits: number, index: number): number {
 function addressBytes(address: string): number[] | undefined {
   if (isIP(address) === 0) return undefined
   const text = canonicalAddress(address)
-  if (!text.includes(':')) return text.split('.').map(Number)
-  const [head = '', tail] = text.split('::')
-  const groups = (part: string) =>
-    part === '' ? [] : part.split(':').map(each => parseInt(each, 16))
-  const before = groups(head)
-  const after = tail === undefined ? [] : groups(tail)
-  const zeros = Array<number>(8 - before.length - after.length).fill(0)
-  return [...before, ...zeros, ...after].flatMap(group => [group >> 8, group & 0xff])
+  return text.includes(':') ? ipv6Bytes(text) : text.split('.').map(Number)
 }
 
 /** Where nothing leaves the machine. */

@@ -4,6 +4,7 @@
  * host.
  */
 import { isIP } from 'node:net'
+import { ipv6Bytes } from '../../model/ipv6-bytes.js'
 
 export interface CanonicalAddress {
   /** Equal for equal hosts, different for different ones. */
@@ -30,7 +31,7 @@ function canonicalIpv6(address: string): CanonicalAddress {
   const [bare = '', ...zone] = address.split('%')
   const scope = zone.length === 0 ? '' : `%${zone.join('%')}`
   const text = new URL(`http://[${bare}]/`).hostname.slice(1, -1)
-  const bytes = ipv6Bytes(text)
+  const bytes = Buffer.from(ipv6Bytes(text))
   if (isMapped(bytes)) {
     const mapped = bytes.subarray(12)
     return { text: mapped.join('.'), spelling: `::ffff:${mapped.join('.')}`, bytes: mapped }
@@ -54,17 +55,6 @@ function ipv4Bytes(text: string): Buffer {
     else bytes[at] = (bytes[at] as number) * 10 + digit
   }
   return bytes
-}
-
-/** Of a text without dots and zone, as the URL parser writes it. */
-function ipv6Bytes(text: string): Buffer {
-  const [head = '', tail] = text.split('::')
-  const groups = (part: string) =>
-    part === '' ? [] : part.split(':').map(each => parseInt(each, 16))
-  const before = groups(head)
-  const after = tail === undefined ? [] : groups(tail)
-  const zeros = Array<number>(8 - before.length - after.length).fill(0)
-  return Buffer.from([...before, ...zeros, ...after].flatMap(group => [group >> 8, group & 0xff]))
 }
 
 /** ::ffff:0:0/96 (RFC 4291, section 2.5.5.2) */
