@@ -9,7 +9,9 @@ import type { Pointer } from './memory.js'
 /** socket(7): of a socket, whatever its protocol. */
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
+export const SO_ERROR = 4
 export const SO_REUSEPORT = 15
+const SO_LINGER = 13
 /** socket(2) and ip(7). */
 export const AF_INET = 2
 export const AF_INET6 = 10
@@ -20,6 +22,7 @@ export const SOCK_CLOEXEC = 0o2000000
 export const IPPROTO_IP = 0
 export const IP_TOS = 1
 export const IPPROTO_IPV6 = 41
+export const IPV6_V6ONLY = 26
 export const IPV6_TCLASS = 67
 
 /** send(2): never wait for room. */
@@ -53,6 +56,41 @@ export function getsockopt(fd: number, level: number, name: number): number {
   const value = [0]
   const result = calls().getsockopt(fd, level, name, value, [4])
   return result === 0 ? (value[0] as number) : failure()
+}
+
+/**
+ * SO_LINGER: with 0 seconds close(2) resets a TCP connection and throws away what has not left;
+ * negative: off, as it is at first. 0 or -errno.
+ */
+export function setLinger(fd: number, seconds: number): number {
+  const linger = new Int32Array([seconds < 0 ? 0 : 1, Math.max(0, seconds)])
+  return calls().setsockopt(fd, SOL_SOCKET, SO_LINGER, linger, linger.byteLength) === 0
+    ? 0
+    : failure()
+}
+
+/**
+ * 0 or -errno.
+ * @param name a sockaddr, of which `length` bytes count
+ */
+export function bind(fd: number, name: Uint32Array, length: number): number {
+  return calls().bind(fd, name, length) === 0 ? 0 : failure()
+}
+
+/** Of a datagram socket: it sends nothing, and only fixes the peer and the source address. 0 or -errno. */
+export function connect(fd: number, name: Uint32Array, length: number): number {
+  return calls().connect(fd, name, length) === 0 ? 0 : failure()
+}
+
+/** Writes the sockaddr that the socket is bound to: 0 or -errno. */
+export function getsockname(fd: number, into: Uint32Array): number {
+  return calls().getsockname(fd, into, [into.byteLength]) === 0 ? 0 : failure()
+}
+
+/** Receives one datagram, or some bytes: how many, or -errno. What has no room is thrown away. */
+export function recv(fd: number, into: Uint8Array, flags: number): number {
+  const received = calls().recv(fd, into, into.byteLength, flags) as number
+  return received < 0 ? failure() : received
 }
 
 /** 0 or -errno. */
@@ -133,6 +171,10 @@ function declare() {
     getsockopt: libc.func(
       'int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *length)',
     ),
+    bind: libc.func('int bind(int fd, const uint32_t *name, uint32_t length)'),
+    connect: libc.func('int connect(int fd, const uint32_t *name, uint32_t length)'),
+    getsockname: libc.func('int getsockname(int fd, uint32_t *into, _Inout_ uint32_t *length)'),
+    recv: libc.func('intptr_t recv(int fd, uint8_t *into, uintptr_t length, int flags)'),
     close: libc.func('int close(int fd)'),
     sendto: libc.func(
       'intptr_t sendto(int fd, intptr_t data, uintptr_t length, int flags, intptr_t name, uint32_t nameLength)',

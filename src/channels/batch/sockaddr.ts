@@ -144,7 +144,8 @@ function mixed(bits: number): number {
 /** IFNAMSIZ and INET6_ADDRSTRLEN are shorter. */
 const textBytes = 64
 
-function readSource(words: Uint32Array, at: number): PeerAddress {
+/** The address and port that stand at words[at], as node:dgram writes them. */
+export function readSource(words: Uint32Array, at: number): PeerAddress {
   const bytes = Buffer.from(words.buffer, words.byteOffset + at * 4, sizeofSockaddrIn6)
   const port = bytes.readUInt16BE(2)
   if (isIpv4(words, at)) {
