@@ -41,8 +41,10 @@ export interface NativeProvider {
    */
   openSocket(request: NativeRequest): Promise<NativeSocket>
   /**
-   * Makes a socket whose security is applied, for a server to bind and to listen on.
-   * @throws (rejects) where it cannot be secured; nothing listens then
+   * Makes a socket whose security is applied, for a server to listen on; the provider binds it, or
+   * leaves that to whoever takes it.
+   * @throws (rejects) where it cannot be secured: nothing listens then. Where it cannot be bound: an
+   * error with syscall 'bind' and libuv's number of it as errno
    */
   openListener(request: NativeListenRequest): Promise<NativeDescriptor>
   /** What secures a connection that such a listener has accepted. */
@@ -65,6 +67,12 @@ export interface NativeRequest {
 
 export interface NativeListenRequest {
   readonly family: 4 | 6
+  /** What it will listen on; `::` and `0.0.0.0` are every address. */
+  readonly address: string
+  /** 0: the system chooses. */
+  readonly port: number
+  /** `::` is not to take connections over IPv4. */
+  readonly ipv6Only: boolean
   readonly settings: ParsedSettings
   /** Nobody waits for it any more. */
   readonly signal: AbortSignal
@@ -74,6 +82,8 @@ export interface NativeListenRequest {
 export interface NativeDescriptor {
   /** What Node's handle opens, and owns from then on. */
   readonly descriptor: number
+  /** It is bound already, to where it was asked for: whoever takes it does not bind it. */
+  readonly bound?: boolean
   /** Closes what no handle has taken. To be called once, and never after a handle has opened it. */
   discard(): void
   /**
@@ -82,6 +92,11 @@ export interface NativeDescriptor {
    * sockets to others at once
    */
   adopted(alive: () => boolean): void
+  /**
+   * The handle that has taken it is about to close: to be called once, while the descriptor is still
+   * open. What the system still has to send is secured until it has gone.
+   */
+  closing?(): void
 }
 
 /**
@@ -93,6 +108,14 @@ export interface NativeConnection {
   query(): Promise<SecurityInfo>
   /** Runs `fn`, which must be synchronous, as the peer; always reverted. Absent where the system knows no such thing. */
   impersonate?<T>(fn: () => T): T
+  /**
+   * Tells, once, that nothing more may be sent or read: nothing secures it any longer, or it is
+   * secured for somebody else. The socket is to be destroyed in that very call. Never called where
+   * the listener was given after the end.
+   */
+  onLost?(listener: (error: Error) => void): void
+  /** As of a descriptor: just before the handle of an accepted connection closes. */
+  closing?(): void
 }
 
 export interface NativeSocket extends NativeDescriptor, NativeConnection {}

@@ -42,7 +42,7 @@ export function checkNativeSecurity(
 }
 
 function reason({ ipsec }: SecurityInfo): string {
-  return ipsec?.negotiationError ? ` (Windows error ${ipsec.negotiationError})` : ''
+  return ipsec?.negotiationError ? ` (its error ${ipsec.negotiationError})` : ''
 }
 
 /** The system was not heard of in time. */

@@ -9,6 +9,7 @@ import { peerText } from '../../model/peer-text.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { Connection, NativeSocket } from '../../providers/provider.js'
 import type { ConnectRequest, TcpHandle } from '../net-internals.js'
+import { beforeClose } from './before-close.js'
 import { verified } from './connection.js'
 import type { PreparedSockets } from './prepared-sockets.js'
 
@@ -28,7 +29,7 @@ export interface Attempts {
   asks(peer: string, isWanted: () => boolean): void
   /** Just before Node hears that the handle is connected. */
   secured(handle: object, connection: Connection): void
-  /** Nothing is tried any more. */
+  /** Nothing is tried any more; or nothing secures it any longer, and it must end at once. */
   failed(error: Error): void
 }
 
@@ -50,6 +51,10 @@ export function armHandle(handle: Partial<TcpHandle>, attempts: Attempts): void 
         return refuse(notTaken(status))
       }
       native.adopted(() => attempts.holds(handle))
+      beforeClose(handle, native)
+      native.onLost?.(error => {
+        if (attempts.holds(handle)) attempts.failed(error)
+      })
       verifyBeforeComplete(handle, native, request, attempts)
       return original.call(handle, request, address, ...rest)
     }

@@ -1,12 +1,13 @@
 /**
- * Listening on a socket of our own making: prepared, taken by a handle of Node's, bound, and then
- * net.Server's. It happens inside of net.Server's own listen(), which has read its arguments, looked
+ * Listening on a socket of our own making: prepared, taken by a handle of Node's, bound (where the
+ * provider has not done it), and then net.Server's. It happens inside of net.Server's own listen(), which has read its arguments, looked
  * up the host, and says in its own words what goes wrong.
  */
 import type { Server } from 'node:net'
 import { SocketSecurityError } from '../../model/errors.js'
 import type { NativeDescriptor } from '../../providers/provider.js'
 import { internals, net, netSocket, type TcpHandle } from '../net-internals.js'
+import { beforeClose } from './before-close.js'
 import type { Open } from './own-socket.js'
 
 /** What net.Server knows then. */
@@ -101,21 +102,24 @@ function listenOn(
     const candidate = candidates[index]
     if (!candidate) return
     const isLast = index === candidates.length - 1
-    open(candidate.family, abort.signal, (error, descriptor) => {
+    const ipv6Only = (Number(flags) & IPV6_ONLY) !== 0
+    open({ ...candidate, port, ipv6Only }, abort.signal, (error, descriptor) => {
       if (abort.signal.aborted) {
         descriptor?.discard()
         return
       }
-      if (!descriptor) {
+      if (!descriptor && bindStatus(error) === undefined) {
         // A machine without IPv6 listens on IPv4.
         if (!isLast && (error as { code?: string }).code === 'EAFNOSUPPORT') attempt(index + 1)
         else observer.failed(error as Error)
         return
       }
-      const handle = take(descriptor)
+      const handle = descriptor ? take(descriptor) : unopened()
       if (!handle) return
       const bind = candidate.family === 6 ? handle.bind6 : handle.bind
-      const status = bind.call(handle, candidate.address, port, flags)
+      const status =
+        bindStatus(error) ??
+        (descriptor?.bound ? 0 : bind.call(handle, candidate.address, port, flags))
       if (status !== 0 && !isLast) {
         handle.close()
         attempt(index + 1)
@@ -135,6 +139,7 @@ function listenOn(
       const status = handle.open(descriptor.descriptor)
       if (status === 0) {
         descriptor.adopted(() => Reflect.get(server, '_handle') === handle)
+        beforeClose(handle, descriptor)
         return handle
       }
       handle.close()
@@ -145,6 +150,24 @@ function listenOn(
       return undefined
     }
   }
+
+  function unopened(): ServerHandle | undefined {
+    try {
+      return serverHandle()
+    } catch (error) {
+      observer.failed(error as Error)
+      return undefined
+    }
+  }
+}
+
+/** libuv's UV_TCP_IPV6ONLY. */
+const IPV6_ONLY = 1
+
+/** libuv's number of what is wrong with an address that a provider could not bind to. */
+function bindStatus(error: Error | null): number | undefined {
+  const { syscall, errno } = (error ?? {}) as NodeJS.ErrnoException
+  return syscall === 'bind' && typeof errno === 'number' && errno < 0 ? errno : undefined
 }
 
 /** tcp_wrap's TCPConstants.SERVER. */

@@ -2,12 +2,17 @@
 import { SocketSecurityError } from '../../model/errors.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import { nativeTimeout } from '../../providers/native/verification.js'
-import type { NativeDescriptor, NativeProvider } from '../../providers/provider.js'
+import type {
+  NativeDescriptor,
+  NativeListenRequest,
+  NativeProvider,
+} from '../../providers/provider.js'
 import { streamProvider } from '../../providers/select.js'
 import { exclusiveSocket } from '../../providers/winsock/exclusive-socket.js'
 
-/** Makes a socket of a family; at once, or later. */
-export type Open = (family: 4 | 6, signal: AbortSignal, done: Opened) => void
+/** Makes a socket to listen on; at once, or later. */
+export type Open = (where: ListenAddress, signal: AbortSignal, done: Opened) => void
+export type ListenAddress = Pick<NativeListenRequest, 'family' | 'address' | 'port' | 'ipv6Only'>
 export type Opened = (error: Error | null, descriptor?: NativeDescriptor) => void
 
 /**
@@ -18,7 +23,7 @@ export function ownSocket(settings: ParsedSettings): Open | null {
   const provider = streamProvider(settings)
   if (provider.mode === 'native') return openNativeListener(provider, settings)
   if (process.platform !== 'win32' || settings.sharePort) return null
-  return (family, _signal, done) => {
+  return ({ family }, _signal, done) => {
     let socket: NativeDescriptor
     try {
       socket = exclusiveSocket('stream', family)
@@ -32,7 +37,7 @@ export function ownSocket(settings: ParsedSettings): Open | null {
 
 /** The provider's, prepared in time or not at all. */
 function openNativeListener(provider: NativeProvider, settings: ParsedSettings): Open {
-  return (family, signal, done) => {
+  return (where, signal, done) => {
     const timer = setTimeout(
       settle,
       settings.handshakeTimeout,
@@ -40,7 +45,7 @@ function openNativeListener(provider: NativeProvider, settings: ParsedSettings):
     )
     let pending = true
     signal.addEventListener('abort', () => settle(new Error('given up')))
-    const opening = (async () => provider.openListener({ family, settings, signal }))()
+    const opening = (async () => provider.openListener({ ...where, settings, signal }))()
     opening.then(
       descriptor => process.nextTick(settle, null, descriptor),
       error => process.nextTick(settle, error),

@@ -10,6 +10,7 @@ import type { ParsedSettings } from '../../model/settings.js'
 import { nativeTimeout } from '../../providers/native/verification.js'
 import type { AcceptObserver, Acceptor, NativeProvider } from '../../providers/provider.js'
 import { internals } from '../net-internals.js'
+import { beforeClose } from './before-close.js'
 import { verified } from './connection.js'
 
 /** Verifies what a listening socket of the provider's accepts. */
@@ -56,7 +57,10 @@ export function createNativeAcceptor(
     )
 
     async function verify() {
-      return await verified(provider.accepted(raw, settings), settings, peer)
+      const native = provider.accepted(raw, settings)
+      beforeClose(handle as object, native)
+      native.onLost?.(error => raw.destroy(error))
+      return await verified(native, settings, peer)
     }
 
     function onClose(): void {
