@@ -7,24 +7,30 @@ import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from '
 /** One per process and path of the daemon's socket. Every promise rejects with a SocketSecurityError. */
 export interface Daemon {
   /**
-   * From when it resolves, no packet to or from that local port leaves or enters in clear, over
-   * IPv4 and IPv6, whatever else is asked for. What came in before is for the caller to throw away.
+   * From when it resolves, no packet to or from that local port leaves or enters in clear, whatever
+   * else is asked for. What came in before is for the caller to throw away. Guards count: the last
+   * one to be released takes it away.
+   * @param localAddress only that address; absent: every one, over IPv4 and IPv6. That concerns what
+   * this host forwards to the port for others, too
    */
-  guard(transport: Transport, localPort: number): Promise<Guard>
+  guard(transport: Transport, localPort: number, localAddress?: string): Promise<Guard>
   /** Makes the flow known, negotiates nothing yet. Its port must be guarded. */
   addFlow(plan: FlowPlan): Promise<Flow>
   /** Lets whoever is trusted negotiate with that port. It must be guarded. */
   addListener(plan: ListenerPlan): Promise<Listener>
   /**
    * What secures the flow now; null where nothing does. A packet that arrives in clear is dropped by
-   * the guard; so a flow that is secured is secured for every packet.
+   * the guard; so a flow that is secured is secured for every packet. Cheap to call for many flows at
+   * once: the daemon is asked once for all.
+   * @throws (rejects) SocketSecurityError ERR_PEER_TARGET_NAME_MISMATCH where two peers claim the flow
    */
   find(flow: FiveTuple): Promise<Association | null>
   /**
    * Whether the policies are still in the kernel, by asking the kernel: one system call. Where not,
    * nothing may be sent and nothing that has come may be believed until `restored`.
+   * @param remoteAddress whom something is about to be sent to; absent: whoever was asked about last
    */
-  holds(): boolean
+  holds(remoteAddress?: string): boolean
   /** @returns stops watching */
   watch(watcher: DaemonWatcher): () => void
 }
@@ -38,8 +44,17 @@ export interface DaemonWatcher {
   interrupted?(error: Error): void
   /** All guards, flows and listeners are in place again; what was negotiated is to be initiated anew. */
   restored?(): void
+  /** Keys of that flow have come (other than by replacing them) or gone, whoever asked for them. */
+  changed?(change: FlowChange): void
   /** The daemon has not come back in time, or refuses what it has accepted before: it is over. */
   lost?(error: Error): void
+}
+
+export interface FlowChange {
+  readonly flow: FiveTuple
+  /** As strongSwan prints it. */
+  readonly remoteId: string
+  readonly up: boolean
 }
 
 export interface Guard {

@@ -49,7 +49,7 @@ export interface Lifetimes {
 
 /** With whom, and how. Equal plans between the same addresses share one connection of the daemon. */
 export interface ConnectionPlan {
-  /** In the form that strongSwan reads: `fqdn:host.example`, `keyid:…`, a distinguished name…. */
+  /** In the form that strongSwan reads: `fqdn:host.example`, `keyid:…`, a distinguished name…; `%any` only in the plan of a listener. */
   readonly localId: string
   /** The same for the peer; `%any` only in the plan of a listener. */
   readonly remoteId: string
@@ -92,6 +92,8 @@ export interface Association {
   readonly encrypted: boolean
   /** Since when these keys have been in use. */
   readonly since: Date
+  /** The name that the peer had to prove: the `remoteId` of the plan that let it in; `%any` of a listener's. */
+  readonly demandedId: string
   /** When they are replaced; absent where time does not tell. */
   readonly rekeyAfter?: Date
   /** When they end at the latest. */
@@ -102,4 +104,15 @@ export interface Association {
   readonly ikeId: string
   /** The daemon's number of these keys; another one after they were replaced. */
   readonly childId: string
+}
+
+/** Whether they mean the same packets. */
+export function isSameFlow(one: FiveTuple, other: FiveTuple): boolean {
+  return (
+    one.transport === other.transport &&
+    one.localAddress === other.localAddress &&
+    one.localPort === other.localPort &&
+    one.remoteAddress === other.remoteAddress &&
+    one.remotePort === other.remotePort
+  )
 }

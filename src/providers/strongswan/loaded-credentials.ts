@@ -1,0 +1,77 @@
+/**
+ * Keys and secrets in the daemon. It has one store for everybody, so they are given to it under
+ * names from which every process of the host can tell who still needs them: the names of the
+ * connections begin with them.
+ */
+import { createHash } from 'node:crypto'
+import { SocketSecurityError } from '../../model/errors.js'
+import type { Link } from './link.js'
+import type { ConnectionPlan } from './plans.js'
+import { listOf, textOf } from './vici/section.js'
+
+/**
+ * - `k…`: a private key that we have given to the daemon, by its identifier there
+ * - `a…`: one that the daemon had already, which stays
+ * - `p…`: a secret shared with one peer
+ * - `d`: whatever the daemon has
+ */
+export type CredentialName = string
+
+/**
+ * Gives the daemon what the plan needs, where it has not got it already. To be called again after
+ * the daemon was restarted, or was told by somebody else to forget.
+ * @param inUse the names of all credentials that connections of ours are using
+ */
+export async function loadCredential(
+  link: Link,
+  { credential, remoteId }: ConnectionPlan,
+  inUse: ReadonlySet<CredentialName>,
+): Promise<CredentialName> {
+  switch (credential.kind) {
+    case 'daemon':
+      return `d${credential.auth}`
+    case 'psk': {
+      const name = `p${digest(remoteId)}`
+      const data = credential.secret()
+      try {
+        // Only the peer's identity owns it: strongSwan takes a secret for either owner's, and what
+        // this host shares with one peer must not let another one in.
+        await link.request('load-shared', {
+          id: sharedId(name),
+          type: 'IKE',
+          data,
+          owners: [remoteId],
+        })
+      } finally {
+        data.fill(0)
+      }
+      return name
+    }
+    case 'certificate': {
+      const before = listOf(await link.request('get-keys'), 'keys')
+      const data = credential.key()
+      try {
+        const id = textOf(await link.request('load-key', { type: 'any', data }), 'id')
+        if (id === undefined)
+          throw new SocketSecurityError('EPROTO', 'strongSwan has loaded a key and gives it no id')
+        return before.includes(id) && !inUse.has(`k${id}`) ? `a${id}` : `k${id}`
+      } finally {
+        data.fill(0)
+      }
+    }
+  }
+}
+
+/** Makes the daemon forget what no connection of ours uses any more. */
+export async function unloadCredential(link: Link, name: CredentialName): Promise<void> {
+  if (name.startsWith('k')) await link.request('unload-key', { id: name.slice(1) })
+  if (name.startsWith('p')) await link.request('unload-shared', { id: sharedId(name) })
+}
+
+function sharedId(name: CredentialName): string {
+  return `secure-socket-${name}`
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
+}

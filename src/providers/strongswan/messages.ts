@@ -1,0 +1,125 @@
+/** What load-conn is told: our plans in the daemon's words. */
+import { createHash } from 'node:crypto'
+import { ANY, type ChildDescription, type GuardDescription, guardName } from './names.js'
+import type { ConnectionPlan, Credential } from './plans.js'
+import { dynamicSelector, everySelector, selector } from './selectors.js'
+import type { Message } from './vici/section.js'
+
+/** Seconds of silence until the daemon asks whether its peer still lives. */
+const DPD_SECONDS = 20
+
+/**
+ * Drops whatever has no keys, in both directions, below all policies that ask for keys. A connection
+ * of its own, so that no reloading of others can ever touch it.
+ */
+export function guardMessage(guard: GuardDescription): Message {
+  const { owner, transport, localAddress, localPort } = guard
+  const name = guardName(owner, transport, localAddress, localPort)
+  const child = {
+    mode: 'drop',
+    start_action: 'trap',
+    local_ts:
+      localAddress === ANY
+        ? everySelector(transport, localPort)
+        : [selector(localAddress, transport, localPort)],
+    remote_ts:
+      localAddress === ANY
+        ? everySelector(transport, 0)
+        : everySelector(transport, 0).filter(each => each.startsWith(':') === isIPv6(localAddress)),
+  }
+  // No peer can be let in by it: its own address is one that nobody has.
+  const nobody = { local_addrs: ['192.0.2.0'], remote_addrs: ['192.0.2.0'] }
+  const auth = { auth: 'pubkey' }
+  return {
+    [name]: { version: 2, ...nobody, local: auth, remote: auth, children: { [name]: child } },
+  }
+}
+
+/** @param children by name */
+export function connectionMessage(
+  name: string,
+  plan: ConnectionPlan,
+  { localAddress, remoteAddress }: { localAddress: string; remoteAddress: string },
+  children: ReadonlyMap<string, ChildDescription>,
+): Message {
+  const { ikeRekeySeconds = 0, reauthenticationSeconds = 0 } = plan.lifetimes
+  const described = [...children].map(([child, description]) => [
+    child,
+    childMessage(child, description, plan.espProposals),
+  ])
+  return {
+    [name]: {
+      version: 2,
+      local_addrs: [localAddress === ANY ? '%any' : localAddress],
+      remote_addrs: [remoteAddress === ANY ? '%any' : remoteAddress],
+      proposals: plan.ikeProposals,
+      // A host has as many sockets as it likes, and each may have keys of its own.
+      unique: 'never',
+      mobike: false,
+      dpd_delay: `${DPD_SECONDS}s`,
+      rekey_time: `${ikeRekeySeconds}s`,
+      reauth_time: `${reauthenticationSeconds}s`,
+      send_cert: 'always',
+      local: localMessage(plan),
+      remote: remoteMessage(plan),
+      children: Object.fromEntries(described),
+    },
+  }
+}
+
+function localMessage({ credential, localId }: ConnectionPlan): Message {
+  const certs = credential.kind === 'certificate' ? credential.chain.slice(0, 1) : undefined
+  return { auth: authOf(credential), id: localId === '%any' ? undefined : localId, certs }
+}
+
+function remoteMessage({ credential, remoteId, trust }: ConnectionPlan): Message {
+  const id = remoteId === '%any' ? undefined : remoteId
+  const cacerts = trust === null ? undefined : trust
+  return { auth: authOf(credential), id, cacerts }
+}
+
+function authOf(credential: Credential): string {
+  if (credential.kind === 'daemon') return credential.auth
+  return credential.kind === 'certificate' ? 'pubkey' : 'psk'
+}
+
+function childMessage(
+  name: string,
+  child: ChildDescription,
+  espProposals: readonly string[],
+): Message {
+  const { kind, transport, localAddress, localPort, remoteAddress, remotePort } = child
+  return {
+    mode: 'transport',
+    esp_proposals: espProposals,
+    local_ts: [
+      kind === 'flow'
+        ? selector(localAddress, transport, localPort)
+        : dynamicSelector(transport, localPort),
+    ],
+    remote_ts: [
+      kind === 'flow'
+        ? selector(remoteAddress, transport, remotePort)
+        : dynamicSelector(transport, 0),
+    ],
+    // A listener waits for its peers; what it sends without keys is dropped by its guard.
+    start_action: kind === 'flow' ? 'trap' : 'none',
+    rekey_time: `${child.rekeySeconds}s`,
+    rekey_bytes: child.rekeyBytes,
+    rekey_packets: distinction(name),
+    inactivity: `${child.inactivitySeconds}s`,
+  }
+}
+
+/**
+ * strongSwan takes children for the same that differ in nothing but their names, and then forgets
+ * the trap of one of them. So each has a limit of its own that is never reached.
+ */
+function distinction(name: string): number {
+  const digest = createHash('sha256').update(name).digest()
+  return 2 ** 50 + digest.readUIntBE(0, 6)
+}
+
+function isIPv6(address: string): boolean {
+  return address.includes(':')
+}
