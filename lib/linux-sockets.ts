@@ -11,7 +11,9 @@ export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_REUSEPORT = 15
-const SO_LINGER = 13
+export const SO_LINGER = 13
+const SHUT_RDWR = 2
+const SIOCOUTQ = 0x5411
 /** socket(2) and ip(7). */
 export const AF_INET = 2
 export const AF_INET6 = 10
@@ -91,6 +93,17 @@ export function getsockname(fd: number, into: Uint32Array): number {
 export function recv(fd: number, into: Uint8Array, flags: number): number {
   const received = calls().recv(fd, into, into.byteLength, flags) as number
   return received < 0 ? failure() : received
+}
+
+/** shutdown(2) of both directions: 0 or -errno. */
+export function shutdown(fd: number): number {
+  return calls().shutdown(fd, SHUT_RDWR) === 0 ? 0 : failure()
+}
+
+/** tcp(7), SIOCOUTQ: bytes that the peer has not acknowledged, sent or not; or -errno. */
+export function unacknowledged(fd: number): number {
+  const value = [0]
+  return calls().ioctl(fd, SIOCOUTQ, value) === 0 ? (value[0] as number) : failure()
 }
 
 /** 0 or -errno. */
@@ -175,6 +188,8 @@ function declare() {
     connect: libc.func('int connect(int fd, const uint32_t *name, uint32_t length)'),
     getsockname: libc.func('int getsockname(int fd, uint32_t *into, _Inout_ uint32_t *length)'),
     recv: libc.func('intptr_t recv(int fd, uint8_t *into, uintptr_t length, int flags)'),
+    shutdown: libc.func('int shutdown(int fd, int how)'),
+    ioctl: libc.func('int ioctl(int fd, unsigned long request, _Out_ int *value)'),
     close: libc.func('int close(int fd)'),
     sendto: libc.func(
       'intptr_t sendto(int fd, intptr_t data, uintptr_t length, int flags, intptr_t name, uint32_t nameLength)',

@@ -1,0 +1,22 @@
+/** Streams on Linux, secured by the IPsec of the kernel and the IKE daemon of the host. */
+import type { ParsedSettings } from '../../model/settings.js'
+import type { NativeProvider } from '../provider.js'
+import { acceptedStream } from './accepted.js'
+import { type Daemon, daemonAt } from './daemon.js'
+import { openListener } from './listener.js'
+import { checkStrongswanSettings, viciSocketOf } from './settings.js'
+import { openStream } from './stream.js'
+
+export const strongswanProvider: NativeProvider = strongswanProviderOf(daemonAt)
+
+/** @param daemonOf the daemon at a path; a test gives its own */
+export function strongswanProviderOf(daemonOf: (path: string) => Daemon): NativeProvider {
+  const daemonFor = (settings: ParsedSettings) => daemonOf(viciSocketOf(settings))
+  return {
+    mode: 'native',
+    checkSettings: checkStrongswanSettings,
+    openSocket: async request => openStream(request, daemonFor(request.settings)),
+    openListener: async request => openListener(request, daemonFor(request.settings)),
+    accepted: (socket, settings) => acceptedStream(socket, daemonFor(settings)),
+  }
+}
