@@ -72,10 +72,19 @@ export function unknownEvent(event: string): SocketSecurityError {
   )
 }
 
-/** The daemon has answered `success = no`. */
-export function commandFailed(command: string, errmsg: string | undefined): SocketSecurityError {
-  return new SocketSecurityError(
-    'EPROTO',
-    `strongSwan refuses ${command}: ${printable(errmsg ?? 'it does not say why')}`,
-  )
+/** The daemon has answered `success = no`: it has understood, and does not do it. */
+export class CommandError extends SocketSecurityError {
+  /** @param errmsg what the daemon says itself; absent where it says nothing */
+  constructor(
+    readonly command: string,
+    readonly errmsg: string | undefined,
+  ) {
+    const why = errmsg === undefined ? 'it does not say why' : quoted(errmsg)
+    super('EPROTO', `strongSwan refuses ${command}: ${why}`)
+  }
+}
+
+/** What somebody else says, for a message: of bounded length, and nothing in it that a terminal would act on. */
+export function quoted(text: string): string {
+  return printable(text.length > 300 ? `${text.slice(0, 299)}…` : text)
 }

@@ -5,8 +5,8 @@
  */
 import type { Socket } from 'node:net'
 import {
+  CommandError,
   closedByUs,
-  commandFailed,
   daemonLost,
   daemonSaysNonsense,
   tooMuchAsked,
@@ -118,7 +118,7 @@ export class ViciConnection implements Vici {
       )
     const answer = await exchange.done
     if (!readsOnly.test(command) && textOf(answer, 'success') !== 'yes')
-      throw commandFailed(command, textOf(answer, 'errmsg'))
+      throw new CommandError(command, textOf(answer, 'errmsg'))
     return answer
   }
 
