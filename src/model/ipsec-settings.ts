@@ -1,50 +1,76 @@
 /**
- * IPsec's own settings (Winsock's SOCKET_SECURITY_SETTINGS_IPSEC): beside `protocol: 'ipsec'` only.
+ * IPsec's own settings (Winsock's SOCKET_SECURITY_SETTINGS_IPSEC, and what an IKE daemon of Linux
+ * needs to be told): beside `protocol: 'ipsec'` only.
  *
- * What is said here holds for Windows. Which of them another system's provider can honour is for
- * that provider to say; none is ignored in silence.
+ * Some are of one system only. They are parsed on every system, so that a program and a policy can
+ * be checked anywhere; the provider refuses what its system does not have. None is ignored in silence.
  */
 import { isUtf8 } from 'node:buffer'
 import { createHmac, randomBytes } from 'node:crypto'
 import { invalid, kindOf, SocketSecurityError } from './errors.js'
 import { standsFor } from './fingerprint.js'
-import { boolean, isView, plainObject } from './setting-values.js'
+import { boolean, isView, oneOf, plainObject } from './setting-values.js'
 
 /** A password as text, as UTF-8 in a Buffer, or a function that gives it whenever it is needed. */
 export type Password = string | NodeJS.ArrayBufferView | (() => string | NodeJS.ArrayBufferView)
 
 /** IPsec's settings as a user writes them. */
 export interface IpsecSettings {
-  /** The key of an AuthIP main mode policy that the administrator has made: a GUID. Default: the system's. */
+  /**
+   * The target name goes to the system as it is written, in the form of its authentication method; on
+   * Linux as strongSwan types identities (`user@example.com`, `C=CH, CN=db`). Default: false.
+   */
+  readonly rawPeerName?: boolean
+
+  /** Linux: the path of the VICI socket of the IKE daemon. Default: `/run/charon.vici`. */
+  readonly viciSocket?: string
+  /**
+   * Linux: who this host says it is, as strongSwan types identities. Default: the first DNS name or
+   * address of `cert`, the identity of an own `psk`. Without credentials among the settings it names
+   * those that the daemon has.
+   */
+  readonly localIdentity?: string
+  /** Linux: how the daemon's own credentials of `localIdentity` prove it. Default: `'pubkey'`, a certificate. */
+  readonly authentication?: 'pubkey' | 'psk'
+  /** Linux: how IKE may be protected, best first, as strongSwan writes it: `aes128gcm16-prfsha256-ecp256`. */
+  readonly ikeProposals?: readonly string[]
+  /** Linux: how packets may be protected, best first: `aes128gcm16-ecp256`. Without a group there is no perfect forward secrecy. */
+  readonly espProposals?: readonly string[]
+
+  /** Windows: the key of an AuthIP main mode policy that the administrator has made: a GUID. Default: the system's. */
   readonly mainModePolicy?: string
-  /** The key of an AuthIP quick mode policy: a GUID. Default: the system's. */
+  /** Windows: the key of an AuthIP quick mode policy: a GUID. Default: the system's. */
   readonly quickModePolicy?: string
-  /** The account to authenticate as; needs `password`. Default: the account that the process runs as. */
+  /** Windows: the account to authenticate as; needs `password`. Default: the account that the process runs as. */
   readonly userName?: string
-  /** The domain of `userName`, where the name does not say it itself (`user@domain`). */
+  /** Windows: the domain of `userName`, where the name does not say it itself (`user@domain`). */
   readonly domainName?: string
   /**
-   * The password of `userName`. A string stays in memory until the garbage collector has taken it.
+   * Windows: the password of `userName`. A string stays in memory until the garbage collector has taken it.
    * A Buffer is copied, and the copy stays as long as the settings. A function is called for each
    * socket, must answer at once, and the Buffer that it returns is overwritten with zeros when its
    * contents have been taken: give one where the password must not stay in memory.
    */
   readonly password?: Password
   /**
-   * No filters are made for this socket: an administrator has made some that secure its traffic.
+   * Windows: no filters are made for this socket: an administrator has made some that secure its traffic.
    * Streams only, whose first byte waits for the system to say that they are secured. Default: false.
    */
   readonly skipFilterInstantiation?: boolean
-  /** The peer may be anybody that the system trusts; where this is set, no target name can be. Default: false. */
+  /** Windows: the peer may be anybody that the system trusts; where this is set, no target name can be. Default: false. */
   readonly optionalPeerNameVerification?: boolean
-  /** Lets the first packet of a peer in that is not encrypted. Needs `guaranteeEncryption: false`. Default: false. */
+  /** Windows: lets the first packet of a peer in that is not encrypted. Needs `guaranteeEncryption: false`. Default: false. */
   readonly allowFirstInboundPacketUnencrypted?: boolean
-  /** The target name goes to the system as it is written, in the form of its authentication method. Default: false. */
-  readonly rawPeerName?: boolean
 }
 
 /** IPsec's settings after parsing: complete, checked and frozen. */
 export interface ParsedIpsecSettings {
+  readonly rawPeerName: boolean
+  readonly viciSocket?: string
+  readonly localIdentity?: string
+  readonly authentication?: 'pubkey' | 'psk'
+  readonly ikeProposals?: readonly string[]
+  readonly espProposals?: readonly string[]
   /** In lower case, without braces. */
   readonly mainModePolicy?: string
   /** In lower case, without braces. */
@@ -59,8 +85,28 @@ export interface ParsedIpsecSettings {
   readonly skipFilterInstantiation: boolean
   readonly optionalPeerNameVerification: boolean
   readonly allowFirstInboundPacketUnencrypted: boolean
-  readonly rawPeerName: boolean
 }
+
+/** What only the IKE daemon of a Linux host understands. */
+export const linuxIpsecSettings = [
+  'viciSocket',
+  'localIdentity',
+  'authentication',
+  'ikeProposals',
+  'espProposals',
+] as const
+
+/** What only Windows understands. */
+export const windowsIpsecSettings = [
+  'mainModePolicy',
+  'quickModePolicy',
+  'userName',
+  'domainName',
+  'password',
+  'skipFilterInstantiation',
+  'optionalPeerNameVerification',
+  'allowFirstInboundPacketUnencrypted',
+] as const
 
 /** What holds where a socket of `protocol: 'ipsec'` sets nothing of this. */
 export const defaultIpsecSettings: ParsedIpsecSettings = Object.freeze({
@@ -77,6 +123,11 @@ const PWLEN = 256
 /** Characters of a DNS name: a domain's. */
 const MAX_DOMAIN_LENGTH = 255
 
+/** Bytes of a path (sun_path), and of an identity that strongSwan can read. */
+const MAX_SOCKET_PATH = 107
+const MAX_IDENTITY_LENGTH = 511
+const MAX_PROPOSALS = 32
+
 const checks: Record<keyof IpsecSettings, (key: string, value: unknown) => unknown> = {
   mainModePolicy: guid,
   quickModePolicy: guid,
@@ -87,6 +138,11 @@ const checks: Record<keyof IpsecSettings, (key: string, value: unknown) => unkno
   optionalPeerNameVerification: boolean,
   allowFirstInboundPacketUnencrypted: boolean,
   rawPeerName: boolean,
+  viciSocket: socketPath,
+  localIdentity: characters(MAX_IDENTITY_LENGTH),
+  authentication: (key, value) => oneOf('pubkey', 'psk')(key, value),
+  ikeProposals: proposals,
+  espProposals: proposals,
 }
 
 /**
@@ -143,6 +199,34 @@ function characters(most: number) {
       )
     return value
   }
+}
+
+function socketPath(key: string, value: unknown): unknown {
+  const fits =
+    typeof value === 'string' && isText(value) && Buffer.byteLength(value) <= MAX_SOCKET_PATH
+  if (!fits || !value.startsWith('/'))
+    throw invalid(
+      `security.${key}`,
+      value,
+      `give an absolute path of at most ${MAX_SOCKET_PATH} bytes, such as "/run/charon.vici"`,
+      syscall,
+    )
+  return value
+}
+
+/** Their shape; what the algorithms are worth is for the provider to say. */
+function proposals(key: string, value: unknown): unknown {
+  const isProposal = (each: unknown) =>
+    typeof each === 'string' && each.length <= 200 && /^[a-z0-9_]+(-[a-z0-9_]+)*$/.test(each)
+  const fits = Array.isArray(value) && value.length >= 1 && value.length <= MAX_PROPOSALS
+  if (!fits || !value.every(isProposal))
+    throw invalid(
+      `security.${key}`,
+      value,
+      `give an array of 1 to ${MAX_PROPOSALS} proposals such as "aes128gcm16-ecp256"`,
+      syscall,
+    )
+  return Object.freeze([...value])
 }
 
 /** No control characters (NUL would end the text), no half surrogate pair (it would become another text). */

@@ -13,6 +13,9 @@ import type { AnySettings, SocketKind } from '../settings.js'
 import type { Policy, PolicySettings } from './policy.js'
 import { ofProtocol } from './protocol-settings.js'
 
+/** What decides which daemon of the host secures packets, and how. */
+const ofDaemon: ReadonlySet<string> = new Set(['viciSocket', 'ikeProposals', 'espProposals'])
+
 /** Which of its roles a stream has. */
 export type Use = 'client' | 'server'
 
@@ -85,10 +88,11 @@ function isWeaker(key: string, value: unknown, kind: SocketKind): boolean {
       return value === false
     case 'requestCert':
       return value === false && kind === 'datagram'
-    // Each of its switches lets the system ask for less; its own policies and accounts are the system's.
+    // Each of its switches lets the system ask for less, and so may algorithms and another daemon;
+    // its own policies and accounts are the system's.
     case 'ipsec':
       return Object.entries(value as object).some(
-        ([name, each]) => each === true && name !== 'rawPeerName',
+        ([name, each]) => (each === true && name !== 'rawPeerName') || ofDaemon.has(name),
       )
     case 'ciphers':
     case 'sigalgs':

@@ -59,6 +59,11 @@ const ipsecKeys = [
   'optionalPeerNameVerification',
   'allowFirstInboundPacketUnencrypted',
   'rawPeerName',
+  'viciSocket',
+  'localIdentity',
+  'authentication',
+  'ikeProposals',
+  'espProposals',
 ]
 
 const anything: Reader<unknown> = value => value
