@@ -21,6 +21,7 @@ import {
 import { SocketSecurityError } from '../../model/errors.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { ParsedSettings } from '../../model/settings.js'
+import { acceptedKey } from '../accepted-key.js'
 import { MAX_MESSAGE_BYTES, type Slot } from '../datagram-provider.js'
 import { wantsDatagramKeylog, warnOfKeylog } from '../keylog.js'
 import { ticketKeysOf } from '../ticket-keys.js'
@@ -55,7 +56,6 @@ import {
   type ProtocolList,
   type TicketRequest,
 } from './openssl.js'
-import { acceptedKey } from './psk.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
 import { recordEnd } from './records.js'

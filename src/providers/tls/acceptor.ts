@@ -8,7 +8,8 @@ import nodeTls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import { allowClearTimeout, fullHandshakeInterval } from '../../model/defaults.js'
 import { SocketSecurityError, type SocketSecurityErrorCode } from '../../model/errors.js'
 import { checkValidity } from '../../model/peer-identity.js'
-import type { AcceptedPsk, ParsedSettings } from '../../model/settings.js'
+import type { ParsedSettings } from '../../model/settings.js'
+import { acceptedKey } from '../accepted-key.js'
 import { logStream, warnOfKeylog } from '../keylog.js'
 import { following } from '../live-settings.js'
 import type { AcceptObserver, Acceptor } from '../provider.js'
@@ -117,6 +118,7 @@ function internalServer(
   const { acceptedPsk, requestCert, rejectUnauthorized } = settings
   const pskIdentities = new WeakMap<TLSSocket, string>()
   const pskFailures = new WeakMap<TLSSocket, Error>()
+  const hasCertificate = settings.cert !== undefined || settings.pfx !== undefined
   const options: TlsOptions = {
     ...contextOptions(settings),
     requestCert,
@@ -134,13 +136,15 @@ function internalServer(
       ? {}
       : {
           pskCallback: (socket: TLSSocket, identity: string) => {
-            // A peer that shows us our own identity reflects our own messages.
-            const key =
-              identity === settings.ownPsk?.identity
-                ? null
-                : lookUp(acceptedPsk, identity, error => pskFailures.set(socket, error))
-            if (key) pskIdentities.set(socket, identity)
-            return key
+            try {
+              const key = acceptedKey(settings, identity, undefined, peerOf(socket))
+              pskIdentities.set(socket, identity)
+              pskFailures.delete(socket)
+              return key
+            } catch (error) {
+              pskFailures.set(socket, error as Error)
+              return null
+            }
           },
         }),
   }
@@ -162,10 +166,9 @@ function internalServer(
   })
   server.on('tlsClientError', (error, channel) => {
     const failure = pskFailures.get(channel)
-    observer.refused(
-      failure ? lookUpFailed(failure, channel) : explainRefusal(error, channel),
-      channel,
-    )
+    // Where there is a certificate too, the handshake went on without the key, and failed by itself.
+    const isReason = failure && (failure.cause !== undefined || !hasCertificate)
+    observer.refused(isReason ? failure : explainRefusal(error, channel), channel)
     // A handshake that timed out is reported by Node, and left open.
     channel.destroy()
   })
@@ -279,32 +282,6 @@ function untrusted(channel: TLSSocket, peer: string): Error {
   const code = String(channel.authorizationError) as SocketSecurityErrorCode
   const error = Object.assign(new Error('its certificate is not trusted'), { code })
   return explainTlsError(error, peer)
-}
-
-/** The key of an identity; whatever goes wrong with it fails this one handshake. */
-function lookUp(
-  accepted: AcceptedPsk,
-  identity: string,
-  failed: (error: Error) => void,
-): Buffer | null {
-  try {
-    const key = typeof accepted === 'function' ? accepted(identity) : accepted[identity]
-    return ArrayBuffer.isView(key) && key.byteLength > 0
-      ? Buffer.from(key.buffer, key.byteOffset, key.byteLength)
-      : null
-  } catch (error) {
-    failed(error instanceof Error ? error : new Error(String(error)))
-    return null
-  }
-}
-
-function lookUpFailed(cause: Error, channel: TLSSocket): Error {
-  const peer = peerOf(channel)
-  return new SocketSecurityError(
-    'ERR_PEER_NOT_AUTHENTICATED',
-    `${peer}: security.psk threw when it was asked for a key: ${cause.message}`,
-    { peer, cause },
-  )
 }
 
 function peerOf(socket: Socket & { _parent?: Socket | null }): string {

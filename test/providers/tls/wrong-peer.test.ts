@@ -262,6 +262,28 @@ t.test('a look-up that throws is told to the server, with what it threw', async 
   await new Promise(resolve => server.close(resolve))
 })
 
+t.test(
+  'the server is told that it was the pre-shared key, and not what OpenSSL missed then',
+  async t => {
+    for (const [answer, message] of [
+      [() => null, /its pre-shared key identity "me" is not known here/],
+      [() => 'text', /security\.psk gave a string of 4 characters/],
+      [async () => psk.key, /security\.psk gave a promise/],
+    ] as const) {
+      const bare = { cert: undefined, key: undefined }
+      const { port, refused, server } = await listening(t, {
+        security: { ...bare, psk: answer as never },
+      })
+      const told = event(server, 'tlsClientError')
+      createConnection({ port, host: '127.0.0.1', security: { psk } }).on('error', () => {})
+      await told
+      t.match(refused, [
+        { code: 'ERR_PEER_NOT_AUTHENTICATED', message, peer: /^127\.0\.0\.1:\d+$/ },
+      ])
+    }
+  },
+)
+
 t.test('a server refuses its own pre-shared identity: a reflection', async t => {
   const { SecureServer } = await import('../../../src/sockets/secure-server.js')
   const both = [psk, { me: psk.key, you: Buffer.alloc(16, 3) }] as const
@@ -269,8 +291,10 @@ t.test('a server refuses its own pre-shared identity: a reflection', async t => 
   server.listen(0, '127.0.0.1')
   await event(server, 'listening')
   const { port } = server.address() as { port: number }
+  const told = event(server, 'tlsClientError')
   const socket = createConnection({ port, host: '127.0.0.1', security: { psk } })
   t.match(await event(socket, 'error'), [{ code: /ERR_SSL_/ }])
+  t.match(await told, [{ code: 'ERR_PEER_NOT_AUTHENTICATED', message: /reflects/ }])
   await new Promise(resolve => server.close(resolve))
 })
 

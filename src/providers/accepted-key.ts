@@ -1,7 +1,7 @@
 /** The server's look-up of a pre-shared key: whatever goes wrong with it fails one handshake. */
-import { kindOf, SocketSecurityError, show } from '../../model/errors.js'
-import type { ParsedSettings } from '../../model/settings.js'
-import type { TargetName } from '../../model/target-name.js'
+import { kindOf, SocketSecurityError, show } from '../model/errors.js'
+import type { ParsedSettings } from '../model/settings.js'
+import type { TargetName } from '../model/target-name.js'
 
 /**
  * The key that an identity must know.
