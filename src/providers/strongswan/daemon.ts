@@ -2,7 +2,9 @@
  * The IKE daemon of this host, as the sockets of this process see it: what it has been asked to
  * secure, whether it still does, and what secures a flow now.
  */
+
 import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+import { StrongswanDaemon } from './strongswan-daemon.js'
 
 /** One per process and path of the daemon's socket. Every promise rejects with a SocketSecurityError. */
 export interface Daemon {
@@ -84,7 +86,14 @@ export interface Listener {
   remove(): Promise<void>
 }
 
-/** The daemon that listens at this path; connects at first use, goes when nothing uses it. */
-export function daemonAt(_path: string): Daemon {
-  throw new Error('not yet')
+/** The daemon that listens at this path; connected to at first use, left when nothing uses it. */
+export function daemonAt(path: string): Daemon {
+  let daemon = daemons.get(path)
+  if (daemon === undefined) {
+    daemon = new StrongswanDaemon(path)
+    daemons.set(path, daemon)
+  }
+  return daemon
 }
+
+const daemons = new Map<string, Daemon>()

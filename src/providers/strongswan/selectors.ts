@@ -87,14 +87,3 @@ function readServices(): Map<string, number> {
   }
   return found
 }
-
-/** Whether keys for `secured` are keys for that flow. */
-export function covers(secured: FiveTuple, flow: FiveTuple): boolean {
-  return (
-    secured.transport === flow.transport &&
-    secured.localAddress === flow.localAddress &&
-    secured.remoteAddress === flow.remoteAddress &&
-    (secured.localPort === 0 || secured.localPort === flow.localPort) &&
-    (secured.remotePort === 0 || secured.remotePort === flow.remotePort)
-  )
-}

@@ -1,0 +1,125 @@
+/** What secures flows now, as list-sas says it. */
+import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
+import { covers } from './addresses.js'
+import type { Link } from './link.js'
+import type { ConnectionDescription } from './names.js'
+import type { Association, FiveTuple } from './plans.js'
+import { flowOf } from './selectors.js'
+import { listOf, type Section, sectionOf, sectionsOf, textOf } from './vici/section.js'
+
+/** Keys in the kernel, for the packets of `flow`. */
+export interface InstalledKeys {
+  readonly flow: FiveTuple
+  /** The name of the connection that the peer came in by. */
+  readonly connection: string
+  /** The name of the child. */
+  readonly child: string
+  readonly association: Association
+}
+
+/** All of them; of other programs and of the administrator, too. */
+export async function listKeys(
+  link: Link,
+  describe: (connection: string) => ConnectionDescription | undefined,
+): Promise<InstalledKeys[]> {
+  const found: InstalledKeys[] = []
+  await link.stream('list-sas', {}, 'list-sa', event => {
+    for (const [name, ike] of sectionsOf(event))
+      found.push(...keysOf(name, ike, describe(name)?.remoteId ?? '%any'))
+  })
+  return found
+}
+
+/** Of an IKE association: keys that carry packets now. */
+function keysOf(connection: string, ike: Section, demandedId: string): InstalledKeys[] {
+  return sectionsOf(sectionOf(ike, 'child-sas')).flatMap(([, child]) => {
+    const state = textOf(child, 'state')
+    // REKEYING: until the new ones are there. TRANSPORT: what else there is has other selectors.
+    if (state !== 'INSTALLED' && state !== 'REKEYING') return []
+    if (textOf(child, 'mode') !== 'TRANSPORT' || textOf(child, 'protocol') !== 'ESP') return []
+    const flow = flowOf(listOf(child, 'local-ts'), listOf(child, 'remote-ts'))
+    const remoteId = textOf(ike, 'remote-id')
+    if (flow === undefined || remoteId === undefined) return []
+    const name = textOf(child, 'name') ?? ''
+    return [{ flow, connection, child: name, association: associationOf(demandedId, ike, child) }]
+  })
+}
+
+function associationOf(demandedId: string, ike: Section, child: Section): Association {
+  const rekey = seconds(textOf(child, 'rekey-time'))
+  const life = seconds(textOf(child, 'life-time'))
+  const age = seconds(textOf(child, 'install-time')) ?? 0
+  const now = Date.now()
+  const encryption = textOf(child, 'encr-alg')
+  return {
+    remoteId: textOf(ike, 'remote-id') ?? '',
+    localId: textOf(ike, 'local-id') ?? '',
+    demandedId,
+    version: `IKEv${textOf(ike, 'version')}`,
+    cipher: cipherOf(child),
+    encrypted: encryption !== undefined && encryption !== 'NULL' && !/^NULL_/.test(encryption),
+    since: new Date(now - age * 1000),
+    ...(rekey === undefined ? {} : { rekeyAfter: new Date(now + rekey * 1000) }),
+    ...(life === undefined ? {} : { expires: new Date(now + life * 1000) }),
+    spis: { out: textOf(child, 'spi-out') ?? '', in: textOf(child, 'spi-in') ?? '' },
+    ikeId: textOf(ike, 'uniqueid') ?? '',
+    childId: textOf(child, 'uniqueid') ?? '',
+  }
+}
+
+function cipherOf(child: Section): string {
+  const algorithm = (what: 'encr' | 'integ') => {
+    const name = textOf(child, `${what}-alg`)
+    const size = textOf(child, `${what}-keysize`)
+    return name === undefined || size === undefined ? name : `${name}-${size}`
+  }
+  return [algorithm('encr'), algorithm('integ')].filter(each => each !== undefined).join('/')
+}
+
+function seconds(text: string | undefined): number | undefined {
+  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : undefined
+}
+
+/**
+ * The keys that secure that flow; null where there are none.
+ * @throws SocketSecurityError ERR_PEER_TARGET_NAME_MISMATCH where keys with several peers do: the
+ * kernel may take either
+ */
+export function associationFor(
+  keys: readonly InstalledKeys[],
+  flow: FiveTuple,
+): Association | null {
+  const matching = keys.filter(each => covers(each.flow, flow)).map(each => each.association)
+  const [first] = matching
+  if (first === undefined) return null
+  const other = matching.find(each => each.remoteId !== first.remoteId)
+  if (other !== undefined) throw severalPeers(flow, first, other)
+  // The ones that were installed last are those that carry what is sent.
+  return matching.reduce((one, each) => (each.since >= one.since ? each : one))
+}
+
+function severalPeers(flow: FiveTuple, one: Association, other: Association): SocketSecurityError {
+  const peer = peerText(flow.remoteAddress, flow.remotePort)
+  return new SocketSecurityError(
+    'ERR_PEER_TARGET_NAME_MISMATCH',
+    `${peer} is secured with keys of "${one.remoteId}" and with keys of "${other.remoteId}": which ones the kernel uses cannot be told`,
+    { peer },
+  )
+}
+
+/** An event child-updown: what has come or gone. */
+export function changesOf(event: Section): {
+  up: boolean
+  changed: { child: string; flow: FiveTuple; remoteId: string }[]
+} {
+  const up = textOf(event, 'up') === 'yes'
+  const changed = sectionsOf(event).flatMap(([, ike]) =>
+    sectionsOf(sectionOf(ike, 'child-sas')).flatMap(([, child]) => {
+      const flow = flowOf(listOf(child, 'local-ts'), listOf(child, 'remote-ts'))
+      const name = textOf(child, 'name') ?? ''
+      return flow ? [{ child: name, flow, remoteId: textOf(ike, 'remote-id') ?? '' }] : []
+    }),
+  )
+  return { up, changed }
+}

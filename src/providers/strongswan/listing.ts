@@ -1,0 +1,33 @@
+/** What the daemon knows of us: all connections and guards that this library has given it, of every process. */
+import type { Link } from './link.js'
+import { isConnection, parseGuardName } from './names.js'
+import { sectionOf, sectionsOf } from './vici/section.js'
+
+export interface Listing {
+  /** Names of connections, each with the names of its children. */
+  readonly connections: ReadonlyMap<string, ReadonlySet<string>>
+  readonly guards: ReadonlySet<string>
+}
+
+export async function list(link: Link): Promise<Listing> {
+  const connections = new Map<string, ReadonlySet<string>>()
+  const guards = new Set<string>()
+  await link.stream('list-conns', {}, 'list-conn', event => {
+    for (const [name, connection] of sectionsOf(event)) {
+      if (parseGuardName(name) !== undefined) guards.add(name)
+      if (!isConnection(name)) continue
+      const children = sectionsOf(sectionOf(connection, 'children')).map(([child]) => child)
+      connections.set(name, new Set(children))
+    }
+  })
+  return { connections, guards }
+}
+
+/** Whether the daemon says that the kernel has that guard. */
+export async function hasGuard(link: Link, name: string): Promise<boolean> {
+  let found = false
+  await link.stream('list-policies', { drop: true, ike: name }, 'list-policy', event => {
+    found ||= sectionsOf(event).length > 0
+  })
+  return found
+}
