@@ -7,10 +7,11 @@ import type { SecurityInfo } from '../../model/security-info.js'
 import type { NativeConnection } from '../provider.js'
 import { checkNotOwn, covers, plainAddress } from './addresses.js'
 import type { Daemon } from './daemon.js'
+import { provesIdentity } from './identities.js'
 import { keepLastBytes, type LastBytes } from './last-bytes.js'
 import { listeningPort } from './listener.js'
 import { exchangedPeer, peerIdentity, wrongPeer } from './peer.js'
-import type { Credential, FiveTuple } from './plans.js'
+import type { Credential, FiveTuple, ListenerPlan } from './plans.js'
 import { whenQuiet } from './quiet.js'
 import { notSecured, securityInfo } from './security-info.js'
 
@@ -22,10 +23,7 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   const tuple = addressesOf(connection)
   const peer = peerText(tuple.remoteAddress, tuple.remotePort)
   checkNotOwn(tuple.remoteAddress, tuple.localAddress, tuple.remotePort)
-  const port = listeningPort(daemon, tuple.localAddress, tuple.localPort)
-  if (!port) throw notOurs(peer)
-  // Who authenticates by a key authenticates others so.
-  const [{ credential } = { credential: unknown }] = port.plan.connections
+  const port = listeningPort(daemon, tuple.localAddress, tuple.localPort) ?? notOurs(peer)
   const letGo = port.hold()
   const handle = handleOf(connection)
   const listeners: ((error: Error) => void)[] = []
@@ -76,7 +74,7 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
       throw wrong
     }
     madeWith = remoteId
-    return securityInfo(association, peerIdentity(remoteId, credential))
+    return securityInfo(association, peerIdentity(remoteId, credentialOf(port.plan, remoteId)))
   }
 
   /** What has not left must not leave any more: the connection is reset, not closed. */
@@ -105,7 +103,12 @@ function handleOf(connection: Socket): { readonly fd?: number } | null {
   return (connection as unknown as { _handle?: { fd?: number } | null })._handle ?? null
 }
 
-const unknown: Credential = { kind: 'daemon', auth: 'pubkey' }
+/** How that peer has authenticated itself: each pre-shared key has a connection of its own. */
+function credentialOf({ connections }: ListenerPlan, remoteId: string): Credential {
+  const named = connections.find(each => provesIdentity(remoteId, each.remoteId))
+  const found = named ?? connections.find(each => each.remoteId === '%any')
+  return found?.credential ?? { kind: 'daemon', auth: 'pubkey' }
+}
 
 function addressesOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): FiveTuple {
   if (!localAddress || !localPort || !remoteAddress || !remotePort)
@@ -119,8 +122,8 @@ function addressesOf({ localAddress, localPort, remoteAddress, remotePort }: Soc
   }
 }
 
-function notOurs(peer: string): SocketSecurityError {
-  return new SocketSecurityError(
+function notOurs(peer: string): never {
+  throw new SocketSecurityError(
     'EPROTO',
     `the connection of ${peer} was not accepted by a server with protocol 'ipsec' of this process, so nothing has secured it`,
     { peer },
