@@ -2,6 +2,7 @@
 // tcpdump, as Debian has them. Nothing is installed: the packages are unpacked to .strongswan/.
 
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   cpSync,
   existsSync,
@@ -19,12 +20,6 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** Where all of it is kept. */
 export const cache = join(root, '.strongswan')
 
-/** What lies over the host's own file system in the guest. */
-export const layer = join(cache, 'layer')
-
-/** The kernel. */
-export const kernel = join(layer, 'usr/bin/linux.uml')
-
 const packages = [
   'user-mode-linux',
   // strongSwan
@@ -40,11 +35,19 @@ const packages = [
   'iputils-ping',
   'tcpdump',
   'libpcap0.8',
-  'nftables',
-  'libnftables1',
-  'libnftnl11',
-  'libjansson4',
+  'iptables',
+  'libip4tc2',
+  'libip6tc2',
 ]
+
+// Another list of packages, another folder: a guest may run on the one that is there.
+const version = createHash('sha256').update(packages.join()).digest('hex').slice(0, 8)
+
+/** What lies over the machine's own file system in the guest. */
+export const layer = join(cache, `layer-${version}`)
+
+/** The kernel. */
+export const kernel = join(layer, 'usr/bin/linux.uml')
 
 /** Fetches what is missing. Throws an Error that says what could not be had. */
 export function setUp() {
@@ -57,16 +60,10 @@ export function setUp() {
 
 function makeLayer() {
   console.log('Fetching a kernel and strongSwan …')
-  const fresh = join(cache, `layer-${process.pid}`)
+  const fresh = join(cache, `fresh-${process.pid}`)
   const debs = join(fresh, 'debs')
   mkdirSync(debs, { recursive: true })
-  // Mirrors fail now and then, and a list of packages that is older than theirs fails for good.
-  if (!run('apt-get', ['-q', 'download', ...packages], debs)) {
-    const sudo = process.getuid() === 0 ? [] : ['sudo', '-n']
-    run('env', [...sudo, 'apt-get', '-q', 'update'], debs)
-    if (!run('apt-get', ['-q', 'download', ...packages], debs))
-      throw new Error(`apt-get could not download ${packages.join(', ')}`)
-  }
+  download(debs)
   for (const name of readdirSync(debs))
     if (!run('dpkg', ['-x', join(debs, name), fresh], fresh))
       throw new Error(`dpkg could not unpack ${name}`)
@@ -92,10 +89,20 @@ function makeLayer() {
   }
 }
 
+// Mirrors fail now and then; and a list of packages that is older than theirs fails for good.
+function download(folder) {
+  const get = () => run('apt-get', ['-q', 'download', ...packages], folder)
+  if (get()) return
+  const sudo = process.getuid() === 0 ? [] : ['sudo', '-n']
+  const [program, ...args] = [...sudo, 'apt-get', '-q', 'update']
+  run(program, args, folder)
+  if (!get()) throw new Error(`apt-get could not download ${packages.join(', ')}`)
+}
+
 /** What runs have left that were killed. */
 function removeAbandoned() {
   for (const name of readdirSync(cache)) {
-    const owner = /^(?:run|layer)-(\d+)$/.exec(name)?.[1]
+    const owner = /^(?:run|fresh)-(\d+)$/.exec(name)?.[1]
     if (owner && !isAlive(Number(owner)))
       rmSync(join(cache, name), { recursive: true, force: true })
   }

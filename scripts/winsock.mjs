@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ensureInstalled } from './ensure-installed.mjs'
 import { summary } from './tap.mjs'
+import { add, showFile } from './tap-output.mjs'
 import { startForeignPrograms } from './winsock-foreign.mjs'
 import { installPackage } from './winsock-package.mjs'
 import {
@@ -80,7 +81,7 @@ process.once('exit', () => {
 
 ensureInstalled()
 // It imports what may just have been installed.
-const { mirror } = await import('./winsock-mirror.mjs')
+const { mirror } = await import('./mirror.mjs')
 
 try {
   setUp()
@@ -115,11 +116,14 @@ async function work(tasks, folder) {
     WINSOCK_PACKAGE: consumer ? windowsPath(consumer) : '',
     TAP_TIMEOUT: String(secondsPerFile),
   }
-  for (const task of tasks) show(task, await runFile(task, tree, env))
+  for (const task of tasks) {
+    const outcome = await runFile(task, tree, env)
+    add(total, showFile(`Node ${task.version} ${task.file}`, outcome))
+  }
   programs.close()
 }
 
-/** @returns {Promise<{output: string, code: number | null, late: boolean, seconds: number}>} */
+/** @returns {Promise<import('./tap-output.mjs').Outcome>} */
 function runFile({ version, file }, tree, env) {
   const started = performance.now()
   const script = join(tree, file.replace(/\.ts$/, '.js'))
@@ -130,11 +134,11 @@ function runFile({ version, file }, tree, env) {
   const child = spawn(wine, args, { stdio: ['ignore', output, output], env, cwd: tree })
   closeSync(output)
   running.add(child)
-  let late = false
+  let late
   // tap ends the file itself in time, and says where it was.
   const patience = (secondsPerFile + 10) * 1000
   const timer = setTimeout(() => {
-    late = true
+    late = secondsPerFile
     child.kill('SIGKILL')
   }, patience)
   return new Promise((resolve, reject) => {
@@ -146,64 +150,6 @@ function runFile({ version, file }, tree, env) {
       resolve({ output: readFileSync(path, 'utf8'), code, late, seconds })
     })
   })
-}
-
-/** One line for a file that passes, with what it skipped; all that it said where one fails. */
-function show({ version, file }, { output, code, late, seconds }) {
-  const counts = count(output)
-  const complaint = complaintAbout(counts, code, late)
-  if (complaint) counts.failed++
-  for (const key in total) total[key] += counts[key]
-
-  const failed = counts.failed > 0
-  const title = `${failed ? 'not ok' : 'ok'} - Node ${version} ${file}`
-  console.log(`${title} # ${seconds.toFixed(1)} s, ${summary(counts)}`)
-  for (const line of failed ? troubles(output) : lines(output).filter(isSkip))
-    console.log(`    ${line}`)
-  if (complaint) console.log(`    not ok - ${complaint}`)
-}
-
-function complaintAbout({ passed, failed, skipped }, code, late) {
-  if (late) return `it did not end within ${secondsPerFile} s`
-  if (code !== 0 && failed === 0) return `it ended with code ${code}`
-  if (passed + failed + skipped === 0) return 'it tested nothing'
-  return undefined
-}
-
-/** What TAP's last comment says, or the points themselves where the program did not get that far. */
-function count(output) {
-  const end = /^# \{ (total: .*) \}\r?$/m.exec(output)?.[1]
-  if (end) {
-    const number = key => Number(new RegExp(`\\b${key}: (\\d+)`).exec(end)?.[1] ?? 0)
-    const skipped = number('skip') + number('todo')
-    return { passed: number('pass'), failed: number('fail'), skipped }
-  }
-  const points = lines(output).filter(line => /^ *(not )?ok /.test(line))
-  const failed = points.filter(line => /^ *not ok /.test(line) && !isSkip(line)).length
-  const skipped = points.filter(isSkip).length
-  return { passed: points.length - failed - skipped, failed, skipped }
-}
-
-/** What a file has said, but of the tests that passed only the verdict. */
-function troubles(output) {
-  const shown = []
-  let start = 0
-  for (const line of lines(output)) {
-    if (line.startsWith('# Subtest: ')) start = shown.length
-    shown.push(line)
-    if (!line.startsWith('ok ')) continue
-    shown.splice(start, shown.length, line)
-    start = shown.length
-  }
-  return shown
-}
-
-function lines(output) {
-  return output.split(/\r?\n/)
-}
-
-function isSkip(line) {
-  return /^ *(not )?ok .*# (SKIP|TODO)/i.test(line)
 }
 
 function tests(folder) {

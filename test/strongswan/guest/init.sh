@@ -1,6 +1,7 @@
 #!/bin/sh
 # The first process of the guest: puts a writable layer over the machine's file system, makes that the
-# root, and runs the command there. LAYER and JOB are folders of the machine, from the kernel's command line.
+# root, and runs the command there. LAYER, RUN and JOB
+# are folders of the machine, from the kernel's command line.
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 stty -opost </dev/console 2>/dev/null
@@ -19,9 +20,9 @@ mount -t sysfs sys sys
 mount -t devtmpfs dev dev 2>/dev/null
 [ -c dev/null ] || mknod -m 666 dev/null c 1 3
 mount -t tmpfs run run
-# What the command writes here is on the machine.
-mkdir -p "./$JOB"
-mount -t hostfs -o "$JOB" none "./$JOB"
+# What is written here is on the machine.
+mkdir -p "./$RUN"
+mount -t hostfs -o "$RUN" none "./$RUN"
 mkdir -p run/old run/netns
 # And not chroot, because the kernel looks for modprobe in the root of the first process.
 pivot_root . run/old

@@ -5,8 +5,12 @@ guest=${0%/*}
   . "$guest/hosts.sh"
   sh "$JOB/command.sh"
   echo $? >"$JOB/exit-code"
-  # Without waiting for whatever else the command has left running; cat needs a moment to print the rest.
-  sleep 0.2
-  echo o >/proc/sysrq-trigger
-} 2>&1 | cat
+} 2>&1 | cat &
+# And not until that has ended, because the command may have left something running that holds the pipe.
+until [ -s "$JOB/exit-code" ]; do sleep 0.1; done
+sleep 0.1
+# Whoever started the guest ends it now.
+echo '@guest ended'
+sleep 5
+echo o >/proc/sysrq-trigger
 sleep 60

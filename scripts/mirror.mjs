@@ -1,5 +1,5 @@
-// Node for Windows finds packages for Linux here, and no loader for TypeScript. So the tests run in a
-// copy of the tree, file by file, which lies beside the packages for Windows.
+// A copy of the tree in JavaScript, for where the tests run on a system of their own: Node for Windows
+// finds packages for Linux here, and no loader for TypeScript; a guest would start that a second late.
 
 import {
   copyFileSync,
@@ -15,7 +15,7 @@ import { transformSync } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const compiled = ['src', 'lib', 'test', 'examples']
-const hidden = ['node_modules', '.git', '.winsock', '.node-versions', '.tap']
+const hidden = ['node_modules', '.git', '.strongswan', '.winsock', '.node-versions', '.tap']
 
 /**
  * Makes JavaScript of every TypeScript file, under its own path, so that imports, addresses of files
