@@ -12,6 +12,8 @@ const LINES = 20
 export class ControlLog {
   /** The last lines, oldest first, fit for printing. */
   readonly lines: string[] = []
+  /** The peer has answered something. */
+  heard = false
   #best = reasons.length
   #line: RegExpMatchArray | undefined
 
@@ -22,6 +24,7 @@ export class ControlLog {
     const line = quoted(text)
     this.lines.push(line)
     if (this.lines.length > LINES) this.lines.shift()
+    if (line.startsWith('received packet')) this.heard = true
     // The first in the table wins, and of its lines the last.
     for (let index = 0; index <= this.#best && index < reasons.length; index++) {
       const match = line.match((reasons[index] as Reason).line)

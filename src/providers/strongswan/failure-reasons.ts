@@ -8,13 +8,12 @@ import type { SocketSecurityErrorCode } from '../../model/errors.js'
 export interface Reason {
   readonly line: RegExp
   readonly code: SocketSecurityErrorCode | ((line: RegExpMatchArray) => SocketSecurityErrorCode)
-  /** What is wrong; the line itself is quoted after it. */
+  /** What is wrong; the line itself stands after it. */
   readonly what: string
   readonly remedy: string
 }
 
 const trust = 'give the authority of its certificate as ca, or load it into strongSwan (x509ca)'
-const proposals = 'compare ipsec.ikeProposals and ipsec.espProposals with what the peer has'
 const kernel =
   'load the kernel modules esp4, esp6 and xfrm_user, and those of the cipher; a container has those of its host'
 const daemonKey = 'give cert and key, or psk, or load them into strongSwan for ipsec.localIdentity'
@@ -144,10 +143,24 @@ export const reasons: readonly Reason[] = [
       'at the peer, let a socket of this library listen there, or a connection of its strongSwan cover the port, in transport mode',
   },
   {
-    line: /received NO_PROPOSAL_CHOSEN notify|no acceptable proposal found|received proposals unacceptable|DH group .* not (?:supported|contained)|received INVALID_KE_PAYLOAD notify error|no matching proposal found/,
+    // To the first request: the answer of a host without a connection for us, too.
+    line: /received NO_PROPOSAL_CHOSEN notify error/,
+    code: 'EPROTO',
+    what: 'the peer does not negotiate with this host, or the two have no common algorithms',
+    remedy:
+      'at the peer, let a socket of this library listen, or load a connection for this host into its strongSwan; compare ipsec.ikeProposals with its proposals',
+  },
+  {
+    line: /received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built/,
+    code: 'EPROTO',
+    what: 'the two have no common algorithms for packets, or the kernel of the peer does not have them',
+    remedy: 'compare ipsec.espProposals with those of the peer; see its log, and that it has ESP',
+  },
+  {
+    line: /no (?:acceptable|matching) proposal found|received proposals unacceptable|DH group .* not (?:supported|contained)|received INVALID_KE_PAYLOAD notify error/,
     code: 'EPROTO',
     what: 'the peers have no common algorithms',
-    remedy: proposals,
+    remedy: 'compare ipsec.ikeProposals and ipsec.espProposals with those of the peer',
   },
   {
     line: /mode requested by responder is unacceptable|not using transport mode|mode .* unacceptable/,

@@ -31,23 +31,28 @@ export function initiateError(
   if (!refused && !isTimeout(error)) return withPeer(error, peer)
   if (reason !== undefined && line !== undefined) {
     const code = typeof reason.code === 'function' ? reason.code(line) : reason.code
-    const message = `${peer}${as}: ${reason.what} ("${line.input}"): ${reason.remedy}`
+    const message = `${peer}${as}: ${reason.what} (strongSwan: ${line.input?.trim()}): ${reason.remedy}`
     return new SocketSecurityError(code, message, { peer, cause })
   }
-  const [code, why] = refused ? byMessage(error.errmsg ?? '') : silent
+  const late = log.heard ? unfinished : unanswered
+  const [code, why] = refused ? (byMessage(error.errmsg ?? '') ?? late) : late
   return new SocketSecurityError(code, `${peer}${as}: ${why}`, { peer, cause })
 }
 
 type Unexplained = readonly [code: SocketSecurityErrorCode, why: string]
 
-const silent: Unexplained = [
+const unanswered: Unexplained = [
+  'ETIMEDOUT',
+  'no IKE daemon answers at the peer: see that one runs there, and that its UDP ports 500 and 4500 can be reached',
+]
+const unfinished: Unexplained = [
   'ETIMEDOUT',
   'the negotiation was not completed in time: see the log of strongSwan here and at the peer',
 ]
 
-/** Where the log tells no reason, what the answer says (vici_control.c). */
-function byMessage(errmsg: string): Unexplained {
-  if (/not established after/.test(errmsg)) return silent
+/** Where the log tells no reason, what the answer says (vici_control.c); undefined for a time-out. */
+function byMessage(errmsg: string): Unexplained | undefined {
+  if (/not established after/.test(errmsg)) return undefined
   if (/due to limits/.test(errmsg))
     return ['ENOBUFS', 'strongSwan negotiates with too many peers already: try again later']
   if (/config .* not found/.test(errmsg))

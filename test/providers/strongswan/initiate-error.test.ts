@@ -92,8 +92,12 @@ const cases: [code: string, what: RegExp, ...lines: string[]][] = [
     /no trusted certificate with its name/,
     "no trusted RSA public key found for 'db.example.com'",
   ],
-  ['EPROTO', /no common algorithms/, 'received NO_PROPOSAL_CHOSEN notify error'],
-  ['EPROTO', /no common algorithms/, 'received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built'],
+  ['EPROTO', /does not negotiate with this host/, 'received NO_PROPOSAL_CHOSEN notify error'],
+  [
+    'EPROTO',
+    /no common algorithms for packets/,
+    'received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built',
+  ],
   [
     'EPROTO',
     /does not secure this traffic/,
@@ -133,14 +137,17 @@ for (const [code, what, ...lines] of cases) {
     const error = explained([...around, ...lines])
     t.match(error, { name: 'SocketSecurityError', code, peer: '10.9.0.2:5000', message: what })
     t.match(error.message, '10.9.0.2:5000 as fqdn:db.example.com: ')
-    t.match(error.message, /\("[^"]/, 'the daemon is quoted')
+    t.match(error.message, /\(strongSwan: \S/, 'the daemon is quoted')
     for (const line of lines) t.match((error.cause as Error).message, line)
   })
 }
 
 t.test('a failure of which the log says nothing', async t => {
   t.match(explained(around), { code: 'EPROTO', message: /failed \(establishing CHILD_SA 'child'/ })
-  t.match(explained(around, "CHILD_SA 'child' not established after 5000ms"), {
+  const late = "CHILD_SA 'child' not established after 5000ms"
+  t.match(explained(around, late), { code: 'ETIMEDOUT', message: /no IKE daemon answers/ })
+  const answered = 'received packet: from 10.9.0.2[500] to 10.9.0.1[500] (36 bytes)'
+  t.match(explained([...around, answered], late), {
     code: 'ETIMEDOUT',
     message: /not completed in time/,
   })
@@ -204,7 +211,7 @@ t.test(
 t.test('time that runs out is explained by what was said before', { skip: elsewhere }, async t => {
   const fake = await fakeVici(t, {
     initiate: (_request, client) => {
-      client.event('control-log', { msg: 'giving up after 5 retransmits' })
+      client.event('control-log', { msg: 'no shared key found for a - b' })
       return undefined
     },
   })
@@ -215,11 +222,11 @@ t.test('time that runs out is explained by what was said before', { skip: elsewh
     vici.stream('initiate', {}, 'control-log', event => log.add(event), { timeout: 500 }),
   )
   t.match(initiateError(late, log, negotiation), {
-    code: 'ETIMEDOUT',
-    message: /no IKE daemon answers/,
+    code: 'ENOCREDENTIAL',
+    message: /no key to prove/,
   })
   t.match(initiateError(late, new ControlLog(), { ...negotiation, remoteId: '%any' }), {
     code: 'ETIMEDOUT',
-    message: /^10\.9\.0\.2:5000: the negotiation was not completed in time/,
+    message: /^10\.9\.0\.2:5000: no IKE daemon answers/,
   })
 })
