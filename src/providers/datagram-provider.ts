@@ -58,15 +58,71 @@ export interface NativeDatagramRequest {
 /** As NativeSocket of streams, with many peers. To be asked only while the handle lives that has opened it. */
 export interface NativeDatagramSocket extends NativeDescriptor {
   /**
+   * Where the provider binds it: after Node's handle has taken it, which does not bind it then. From
+   * when this resolves nothing is sent from the port, and nothing read, that is not secured. May be
+   * called again where it has failed.
+   * @throws (rejects) where it cannot be bound, an error with syscall 'bind' and errno (-errno)
+   */
+  bind?(to: NativeBinding): Promise<void>
+  /**
    * Before the first datagram to that peer leaves; port 0: all ports of the address.
    * @param isSet the application set it; else it is the host that a message is sent to
    */
   setTargetName(address: string, port: number, name: TargetName, isSet: boolean): Promise<void>
   deleteTargetName(address: string, port: number): Promise<void>
-  /** After the first datagram to or from that peer. */
+  /**
+   * Where a peer must be known before the socket is connected to it, and its name was told: from now
+   * on what is sent to it waits for its security, or is dropped.
+   */
+  beforeConnect?(address: string, port: number): Promise<void>
+  /**
+   * Where the system can secure a peer ahead of the first datagram: after its name was told, or the
+   * peer is secured already.
+   * @throws (rejects) where it cannot be secured: nothing goes to it then
+   */
+  secure?(address: string, port: number, waiting: NativeWaiting): Promise<void>
+  /** After the first datagram to or from that peer, or after secure(). */
   query(address: string, port: number): Promise<SecurityInfo>
+  /** That peer is spoken to no longer: what was made for it goes. */
+  forget?(address: string, port: number): void
+  /**
+   * Why nothing may be sent to that peer now, and nothing be believed that has come; undefined
+   * where it may. Asked for each datagram.
+   */
+  interruption?(address: string): Error | undefined
+  /** Who is told what happens to peers that are secured. */
+  watch?(watcher: NativeWatcher): void
   /** Runs `fn`, which must be synchronous, as that peer; always reverted. */
   impersonate?<T>(address: string, port: number, fn: () => T): T
+}
+
+/** Where a socket is to be bound to. */
+export interface NativeBinding {
+  readonly address: string
+  /** 0: the system chooses one. */
+  readonly port: number
+  readonly ipv6Only: boolean
+  /** The application has bound it: whoever is trusted may speak first. */
+  readonly acceptsStrangers: boolean
+  /** Nobody waits any longer. */
+  readonly signal: AbortSignal
+}
+
+export interface NativeWaiting {
+  /** Milliseconds after which nobody waits any longer. */
+  readonly timeout: number
+  readonly signal: AbortSignal
+}
+
+/** Called at any time, also inside of interruption(). */
+export interface NativeWatcher {
+  /**
+   * Nothing secures that peer any longer, or somebody else has its address.
+   * @param error undefined where its security has only ended
+   */
+  peerLost(error: Error | undefined, address: string, port: number): void
+  /** The same of all peers. */
+  allLost(error: Error): void
 }
 
 export interface EndpointRequest {
@@ -145,7 +201,7 @@ export interface DatagramEndpoint {
 
   /**
    * Handshakes ahead of the first message. Resolves when the peer is secured, rejects when it will
-   * not be; with EOPNOTSUPP where only a message can secure it (native mode).
+   * not be; with EOPNOTSUPP where only a message can secure it (IPsec on Windows).
    */
   secure(address: string, port: number, host: string): Promise<SecurityInfo>
 

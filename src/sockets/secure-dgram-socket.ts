@@ -298,7 +298,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       state.bind = 'binding'
     }
     const { resolver } = state
-    resolver.before = beforeBind(this, state)
+    resolver.before = beforeBind(this, state, args[0])
     try {
       dgramSocket.bind.apply(this, state.reuse === 'reusePort' ? exclusively(args) : args)
     } catch (error) {

@@ -24,8 +24,9 @@ import type { QueueTotals } from '../datagrams/message-queue.js'
 import { canonicalAddress } from '../datagrams/peer-key.js'
 import { type ChooseName, checkUncommitted, TargetNames } from '../datagrams/target-names.js'
 import { Timers } from '../datagrams/timers.js'
+import type { NativePeerContext, Whereabouts } from './context.js'
 import { NativeNames } from './names.js'
-import { NativePeer, type NativePeerContext } from './peer.js'
+import { NativePeer } from './peer.js'
 
 /** Milliseconds for which no room is looked for, where there was none. */
 const FULL = 100
@@ -96,8 +97,13 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
    * can be sent; a peer whose name it does not take is told so when it is sent to.
    */
   attach(socket: NativeDatagramSocket): void {
+    if (this.#socket === socket) return
     this.#socket = socket
     this.names.attach(socket)
+    socket.watch?.({
+      peerLost: (error, address, port) => this.enter(() => this.#find(address, port)?.lost(error)),
+      allLost: error => this.enter(() => this.#allLost(error)),
+    })
     for (const [host, port, name] of this.#names)
       this.names.apply(host, port, name, true).catch(() => {})
   }
@@ -110,15 +116,16 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     const text = this.#text(address)
     const before = this.#connection
     this.#connection = { addressText: text, port }
-    if (before && (before.addressText !== text || before.port !== port)) this.#dropName(before)
+    if (before && (before.addressText !== text || before.port !== port)) this.#forgotten(before)
     const peer = this.#peers.get(peerText(text, port)) ?? this.#newPeer(text, address, port)
     await peer.nameBeforeConnect(host)
+    await this.#socket?.beforeConnect?.(text, port)
   }
 
-  /** A name that was derived for a peer which nothing is known of. */
-  #dropName({ addressText, port }: { addressText: string; port: number }): void {
+  /** A peer that nothing is known of any more: what the system was told of it, but for what the application has set. */
+  #forgotten({ addressText, port }: { addressText: string; port: number }): void {
     if (this.#closed || this.#peers.has(peerText(addressText, port))) return
-    // What the application has set stays.
+    this.#socket?.forget?.(addressText, port)
     if (this.#names.exact(addressText, port) !== undefined) return
     this.names.remove(addressText, port).catch(() => {})
   }
@@ -131,8 +138,33 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
   receive(datagram: Buffer, address: string, port: number): void {
     if (this.#closed) return
     const text = this.#text(address)
+    if (!this.isOpen(text)) {
+      this.totals.dropped.unauthenticated += 1
+      return
+    }
     const peer = this.#peers.get(peerText(text, port)) ?? this.#welcome(text, address, port)
     peer?.receive(datagram)
+  }
+
+  isOpen(addressText: string): boolean {
+    const interruption = this.#socket?.interruption?.(addressText)
+    if (interruption !== undefined) this.#allLost(interruption)
+    return interruption === undefined
+  }
+
+  #allLost(error: Error): void {
+    if (this.#closed) return
+    for (const peer of [...this.#peers.values()]) peer.lost(error)
+  }
+
+  transmit(
+    message: Buffer,
+    { addressText, where }: Whereabouts,
+    sent: (error: Error | null) => void,
+  ): void {
+    const interruption = this.#socket?.interruption?.(addressText)
+    if (interruption === undefined) this.observer.datagram(message, where.address, where.port, sent)
+    else sent(interruption)
   }
 
   #welcome(text: string, address: string, port: number): NativePeer | undefined {
@@ -180,9 +212,11 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     peer.send(message, host, callback)
   }
 
-  async secure(address: string, port: number): Promise<SecurityInfo> {
+  async secure(address: string, port: number, host: string): Promise<SecurityInfo> {
     const peer = this.#find(address, port)
-    if (peer !== undefined && (peer.isSecured || peer.isBeingSecured)) return await peer.secure()
+    const isKnown = peer !== undefined && (peer.isSecured || peer.isBeingSecured)
+    if (isKnown) return await peer.secure(host)
+    if (this.socket.secure !== undefined) return await this.#peerFor(address, port).secure(host)
     const text = peerText(address, port)
     throw new SocketSecurityError(
       'EOPNOTSUPP',
@@ -216,7 +250,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     return Promise.all(removed).then(() => true)
   }
 
-  setName(peer: NativePeer): { name: TargetName; port: number } | undefined {
+  setName(peer: Whereabouts): { name: TargetName; port: number } | undefined {
     const { port } = peer.where
     const name = this.#names.get(peer.addressText, port)
     if (name === undefined) return undefined
@@ -313,8 +347,7 @@ export class NativeEndpoint implements DatagramEndpoint, NativePeerContext {
     if (ofHost > 0) this.#hosts.set(host, ofHost)
     else this.#hosts.delete(host)
     this.idle()
-    // A name that came with the peer goes with it.
-    this.#dropName({ addressText: host, port: where.port })
+    this.#forgotten({ addressText: host, port: where.port })
   }
 
   idle(): void {

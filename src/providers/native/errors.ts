@@ -5,7 +5,7 @@ import type { ParsedSettings } from '../../model/settings.js'
 import { lacking } from './verification.js'
 
 /** What an attempt to have a peer secured waits for. */
-export type AttemptStep = 'name' | 'send' | 'query' | 'pause'
+export type AttemptStep = 'name' | 'secure' | 'send' | 'query' | 'pause'
 
 /** R14: why what the system says is not enough; undefined where it is. */
 export function insufficiency(
@@ -47,6 +47,12 @@ export function tooLate(
         `the system did not take the target name of ${peer} ${late}: nothing was sent`,
         { peer, syscall: 'WSASetSocketPeerTargetName' },
       )
+    case 'secure':
+      return new SocketSecurityError(
+        'ETIMEDOUT',
+        `${peer} was not secured ${late}: nothing was sent`,
+        { peer },
+      )
     case 'send':
       return new SocketSecurityError(
         'ETIMEDOUT',
@@ -62,6 +68,18 @@ export function tooLate(
     case 'pause':
       return new SocketSecurityError('EPROTO', `${peer} was not secured ${late}`, { peer })
   }
+}
+
+/**
+ * The system has dropped a message instead of letting it leave in clear.
+ * @param cause what it said
+ */
+export function noLongerSecured(peer: string, cause: Error): SocketSecurityError {
+  return new SocketSecurityError(
+    'ECONNRESET',
+    `nothing secures ${peer} any longer: this message was not sent, and the next one secures the peer anew`,
+    { peer, cause },
+  )
 }
 
 /**

@@ -1,34 +1,23 @@
 /**
- * One peer of a native datagram socket. The system secures its packets; what is done here is to tell
- * the system whom the peer must prove to be before the first datagram leaves, to hold what comes and
- * all else that is to leave until the system says that the peer is secured, and to give it up in time.
+ * One peer of a native datagram socket. The system secures its packets; what is done here is to hold
+ * what comes and what is to leave until the system says that the peer is secured, to see that it
+ * stays so, and to give it up in time.
  */
-import { isIP } from 'node:net'
 import { shownAsPeer, shownAsSecurity } from '../../model/at-a-glance.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
-import type { ParsedSettings } from '../../model/settings.js'
-import { parseHostTargetName, type TargetName } from '../../model/target-name.js'
 import { Counters } from '../datagram-counters.js'
-import type {
-  Clock,
-  DropReason,
-  EndpointObserver,
-  NativeDatagramSocket,
-  PeerAddress,
-  SendCallback,
-} from '../datagram-provider.js'
-import { MessageQueue, type QueueTotals, type WaitingMessage } from '../datagrams/message-queue.js'
+import type { DropReason, PeerAddress, SendCallback } from '../datagram-provider.js'
+import { MessageQueue, type WaitingMessage } from '../datagrams/message-queue.js'
 import { rethrowLater, safely } from '../datagrams/safely.js'
-import type { Sleeper, Timers } from '../datagrams/timers.js'
-import { type AttemptStep, insufficiency, otherName, tooLate } from './errors.js'
+import type { Sleeper } from '../datagrams/timers.js'
+import { Attempt, type AttemptPeer } from './attempt.js'
+import { type NativePeerContext, tellName } from './context.js'
+import { insufficiency, noLongerSecured } from './errors.js'
 import { HeldMessages } from './held-messages.js'
-import type { NativeNames } from './names.js'
+import { type Acquaintance, notMeant } from './meant.js'
 
-/** Milliseconds until the system is asked again that says "not secured" while it negotiates; doubled each time. */
-const FIRST_PAUSE = 20
-const LONGEST_PAUSE = 1000
 /** Milliseconds for which nothing is asked about a peer again that was not secured. */
 const REFUSAL = 1000
 /** Milliseconds between two notes of when a peer was last used. */
@@ -36,58 +25,16 @@ const TOUCH = 1000
 /** Milliseconds of use after which the system is asked again who a peer is, and whether it is secured. */
 const RECHECK = 60_000
 
-/** What a peer needs of its endpoint. */
-export interface NativePeerContext {
-  readonly settings: ParsedSettings
-  readonly clock: Clock
-  readonly observer: EndpointObserver
-  readonly names: NativeNames
-  readonly timers: Timers<NativePeer>
-  readonly totals: Counters
-  readonly queued: QueueTotals
-  /** What has come of peers that are not secured yet. */
-  readonly held: QueueTotals
-  /** The socket under Node's handle: there is one wherever something is sent or has come. */
-  readonly socket: NativeDatagramSocket
-  /** Runs what follows a call of the system, and does afterwards what its answer asks for. */
-  enter(call: () => void): void
-  /** The name that the application set for the peer, and the port that it was set for. */
-  setName(peer: NativePeer): { readonly name: TargetName; readonly port: number } | undefined
-  touched(peer: NativePeer): void
-  forget(peer: NativePeer): void
-  /** Nothing is under way there any more: it can make room for a stranger. */
-  idle(): void
-}
-
-/** One try to have the peer secured. */
-interface Attempt {
-  readonly endsAt: number
-  /** What the application called the peer; undefined where the peer has spoken first. */
-  readonly host: string | undefined
-  /** What is waited for. */
-  step: AttemptStep
-  /** The first message has left, or is leaving. */
-  spoken: boolean
-  pause: number
-  nextQuery: number
-  /** The name that the system checks the peer against. */
-  name: TargetName | undefined
-  /** It was set by the application. */
-  isSet: boolean
-}
-
-/** A name that the system was told, and whether the application has set it. */
-interface Told {
-  readonly name: TargetName | undefined
-  readonly isSet: boolean
-}
-
 interface Waiter {
+  /** What the application called the peer. */
+  readonly host: string
   resolve(info: SecurityInfo): void
   reject(error: Error): void
 }
 
-export class NativePeer implements Sleeper {
+const unacquainted: Acquaintance = { called: undefined, isNamed: false }
+
+export class NativePeer implements Sleeper, AttemptPeer {
   readonly where: PeerAddress
   /** One text for one address, however it is written. */
   readonly addressText: string
@@ -114,18 +61,12 @@ export class NativePeer implements Sleeper {
   #spokenTo = false
   #lastUsed = 0
   #refusedUntil = Number.NEGATIVE_INFINITY
-  /** What the application called it when it was secured; undefined where it had spoken first. */
-  #called: string | undefined
-  /** It is held to a name that the application has set. */
-  #isNamed = false
+  /** As it was secured last. */
+  #acquaintance = unacquainted
   #askedAt = 0
   #rechecking = false
-  /** Told when there is no attempt any more. */
-  #afterAttempt: (() => void)[] = []
   /** Nothing was heard for long, but it was the application that began: until then it may come back. */
   #expectedUntil = Number.NEGATIVE_INFINITY
-  /** An ICMP error that came meanwhile: perhaps why it does not answer. */
-  #unreachable: Error | undefined
 
   constructor(context: NativePeerContext, addressText: string, where: PeerAddress) {
     this.#context = context
@@ -154,10 +95,13 @@ export class NativePeer implements Sleeper {
     return this.info === undefined && this.#attempt === undefined
   }
 
-  /** Resolves when nobody is being authenticated here; at once where nothing is under way. */
+  get isHeard(): boolean {
+    return this.#held.length > 0
+  }
+
+  /** Resolves when nobody is being authenticated here; undefined where nothing is under way. */
   attemptOver(): Promise<void> | undefined {
-    if (this.#attempt === undefined || this.#attempt.step === 'name') return undefined
-    return new Promise(resolve => this.#afterAttempt.push(resolve))
+    return this.#attempt?.over()
   }
 
   /** A name was set that it has to prove, also where it has spoken already. */
@@ -177,51 +121,55 @@ export class NativePeer implements Sleeper {
       return
     }
     if (!this.#held.push(message, this.#context.settings)) this.drop('limit')
-    else if (this.#attempt === undefined) this.#begin(this.#called)
-    else if (this.#attempt.step === 'pause') this.#ask(this.#attempt)
+    else if (this.#attempt === undefined) this.#begin(this.#acquaintance.called)
+    else this.#attempt.heard()
   }
 
   send(message: Buffer, host: string, callback: SendCallback): void {
     this.#spokenTo = true
-    if (this.info !== undefined) {
+    if (this.info !== undefined && this.#context.isOpen(this.addressText)) {
       this.#touch(this.#context.clock.now())
-      const wrong = this.#wrongHost(host, this.#called, this.#isNamed)
+      const wrong = this.#notMeant(host, this.#acquaintance)
       if (wrong) safely(() => callback(wrong))
       else this.#transmit(message, callback)
       return
     }
     const full = this.#queue.push({ message, host, callback }, this.#context.settings, this.text)
     if (full) safely(() => callback(full))
-    // Whoever begins from an address is not yet whom the application means by it.
-    else if (!this.#attempt || isOfStranger(this.#attempt)) this.#begin(host)
+    else this.#beginFor(host)
   }
 
-  /**
-   * A message to a name goes only to a peer that has proved that name, and the system can have a peer
-   * prove one. An address means the peer that is there: once the application has had a message of it.
-   */
-  #wrongHost(host: string, called: string | undefined, isNamed: boolean): Error | undefined {
-    if (isNamed || host === called || isIP(host) !== 0) return undefined
-    if (this.#context.settings.ipsec?.optionalPeerNameVerification) return undefined
-    try {
-      const { text } = parseHostTargetName(host)
-      if (called !== undefined && parseHostTargetName(called).text === text) return undefined
-    } catch (error) {
-      return error as Error
-    }
-    return otherName(this.text, called, host)
+  /** Ahead of the first message where the system can do that; else when one has been sent. */
+  secure(host: string): Promise<SecurityInfo> {
+    return new Promise((resolve, reject) => {
+      const waiter = { host, resolve, reject }
+      if (this.info !== undefined && this.#context.isOpen(this.addressText)) {
+        this.#answer(waiter, this.info)
+        return
+      }
+      this.#waiters.push(waiter)
+      if (!this.#canSecureAhead) return
+      this.#spokenTo = true
+      this.#beginFor(host)
+    })
+  }
+
+  /** Whoever begins from an address is not yet whom the application means by it. */
+  #beginFor(host: string): void {
+    const attempt = this.#attempt
+    const isOurs = attempt !== undefined && !attempt.isOfStranger
+    // A peer that has spoken first may be secured or not; what we begin ourselves secures it.
+    if (!isOurs || (this.#canSecureAhead && attempt.host === undefined)) this.#begin(host)
+  }
+
+  get #canSecureAhead(): boolean {
+    return this.#context.socket.secure !== undefined
   }
 
   /** The system takes no name for a socket that is connected. */
   async nameBeforeConnect(host: string): Promise<void> {
-    if (this.#attempt === undefined && this.info === undefined) await this.#tellName(host)
-  }
-
-  secure(): Promise<SecurityInfo> {
-    if (this.info !== undefined) return Promise.resolve(this.info)
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject })
-    })
+    if (this.#attempt === undefined && this.info === undefined)
+      await tellName(this.#context, this, host)
   }
 
   /** What the system says now; undefined where the peer is not secured any more. */
@@ -260,7 +208,7 @@ export class NativePeer implements Sleeper {
   }
 
   sendFailed(error: Error): void {
-    this.#unreachable = error
+    if (this.#attempt) this.#attempt.unreachable = error
     this.drop('icmp')
   }
 
@@ -272,33 +220,48 @@ export class NativePeer implements Sleeper {
   tick(now: number): void {
     const attempt = this.#attempt
     if (attempt !== undefined) {
-      if (now >= attempt.endsAt)
-        this.#fail(tooLate(attempt.step, this.text, this.#context.settings, this.#unreachable))
-      else if (attempt.step === 'pause' && now >= attempt.nextQuery) this.#ask(attempt)
-      else this.#wakeFor(attempt)
+      attempt.tick(now)
+      if (this.#attempt === attempt) this.wake(attempt.wakeAt)
     } else if (this.info === undefined) {
       const until = Math.max(this.#refusedUntil, this.#expectedUntil)
       if (now >= until) this.#context.forget(this)
-      else this.#context.timers.wake(this, until)
+      else this.wake(until)
     } else {
       const idleAt = this.#lastUsed + this.#context.settings.idleTimeout
-      if (now >= idleAt) this.#rest(now)
-      else this.#context.timers.wake(this, idleAt)
+      if (now >= idleAt) this.#rest()
+      else this.wake(idleAt)
     }
   }
 
+  wake(at: number): void {
+    this.#context.timers.wake(this, at)
+  }
+
   /**
-   * Nothing came and nothing was sent for long. Whom the application has spoken to first may speak
-   * again, and is asked about then; a stranger can come again as one.
+   * Nothing secures it any longer, and nobody has asked for that.
+   * @param error that of whoever speaks to it; undefined where it has only ended
    */
-  #rest(now: number): void {
-    if (this.#called === undefined) {
+  lost(error: Error | undefined): void {
+    if (this.info === undefined) return
+    const { called } = this.#acquaintance
+    this.#rest()
+    if (error !== undefined && called !== undefined)
+      safely(() => this.#context.observer.peerError(error, this.where))
+  }
+
+  /**
+   * Nothing came and nothing was sent for long, or its security has ended. Whom the application has
+   * spoken to first may speak again, and is asked about then; a stranger can come again as one.
+   */
+  #rest(): void {
+    if (this.#acquaintance.called === undefined) {
       this.close(this.#canceled(`nothing came from ${this.text}`))
       return
     }
+    const { clock, settings } = this.#context
     this.info = this.targetName = undefined
-    this.#expectedUntil = now + this.#context.settings.rekeyAfter
-    this.#context.timers.wake(this, this.#expectedUntil)
+    this.#expectedUntil = clock.now() + settings.rekeyAfter
+    this.wake(this.#expectedUntil)
     this.#context.idle()
     safely(() => this.#context.observer.peerClosed(this.where))
   }
@@ -313,84 +276,32 @@ export class NativePeer implements Sleeper {
     if (info !== undefined) safely(() => this.#context.observer.peerClosed(this.where))
   }
 
-  /**
-   * First the name, then the first message, then the question.
-   * @param host what the application called it; undefined where the peer has spoken first
-   */
+  /** @param host what the application called it; undefined where the peer has spoken first */
   #begin(host: string | undefined): void {
-    const { clock, settings } = this.#context
-    const attempt: Attempt = {
-      host,
-      endsAt: clock.now() + settings.handshakeTimeout,
-      step: 'name',
-      spoken: false,
-      pause: FIRST_PAUSE,
-      nextQuery: Number.POSITIVE_INFINITY,
-      name: undefined,
-      isSet: false,
-    }
     this.#endAttempt()
+    const attempt = new Attempt(this, this.#context, host)
     this.#attempt = attempt
-    this.#unreachable = undefined
-    this.#wakeFor(attempt)
-    this.#after(attempt, this.#tellName(host), ({ name, isSet }) => {
-      // Deleted, or another one set, in this very moment.
-      const set = this.#context.setName(this)?.name
-      if (isSet ? set?.text !== name?.text : set !== undefined) {
-        this.#begin(host)
-        return
-      }
-      attempt.name = name
-      attempt.isSet = isSet
-      this.#speak(attempt)
-    })
+    this.wake(attempt.wakeAt)
+    attempt.begin()
   }
 
   #endAttempt(): void {
+    this.#attempt?.end()
     this.#attempt = undefined
-    for (const tell of this.#afterAttempt.splice(0)) tell()
   }
 
-  /**
-   * The system is told whom the peer must prove to be: the name that was set, or else the host.
-   * @returns the name; none where none was set and the peer has spoken first
-   */
-  async #tellName(host: string | undefined): Promise<Told> {
-    const { names } = this.#context
-    const { port } = this.where
-    const set = this.#context.setName(this)
-    const isSet = set !== undefined
-    const name = set?.name ?? (host === undefined ? undefined : parseHostTargetName(host))
-    if (name === undefined) return { name, isSet }
-    if (set !== undefined && set.port !== port) await names.settled(this.addressText, set.port)
-    await names.apply(this.addressText, port, name, isSet)
-    return { name, isSet }
+  again({ host }: Attempt): void {
+    this.#begin(host)
   }
 
-  /** One message leaves, since the system secures a peer with the first datagram. */
-  #speak(attempt: Attempt): void {
-    const first = this.#firstMeant(attempt.host, attempt.isSet)
-    if (first === undefined) {
-      if (this.#held.length > 0) this.#ask(attempt)
-      else this.#dismiss()
-      return
-    }
-    attempt.step = 'send'
-    attempt.spoken = true
-    const { address, port } = this.where
-    this.#context.observer.datagram(first.message, address, port, error =>
-      this.#context.enter(() => {
-        if (this.#attempt !== attempt) return
-        if (error === null) this.#ask(attempt)
-        else this.#notSent(attempt, error)
-      }),
-    )
+  firstMeant({ host, isSet }: Attempt): WaitingMessage | undefined {
+    return this.#firstMeant({ called: host, isNamed: isSet })
   }
 
   /** The first message that waits for this very peer; those for others fail. */
-  #firstMeant(called: string | undefined, isNamed: boolean): WaitingMessage | undefined {
+  #firstMeant(acquaintance: Acquaintance): WaitingMessage | undefined {
     for (let first = this.#queue.first; first; first = this.#queue.first) {
-      const wrong = this.#wrongHost(first.host, called, isNamed)
+      const wrong = this.#notMeant(first.host, acquaintance)
       if (!wrong) return first
       this.#queue.shift()
       const { callback } = first
@@ -399,49 +310,27 @@ export class NativePeer implements Sleeper {
     return undefined
   }
 
-  /** Nothing is left to be sent or delivered. */
-  #dismiss(): void {
+  #notMeant(host: string, acquaintance: Acquaintance): Error | undefined {
+    return notMeant(this.text, host, acquaintance, this.#context.settings)
+  }
+
+  dismissed(): void {
     this.#endAttempt()
     this.#spokenTo = false
     this.#context.forget(this)
     this.#giveUp(this.#canceled(`nothing is left to be sent to ${this.text}`))
   }
 
-  /** That message failed; the next one may not, and what has come waits as well. */
-  #notSent(attempt: Attempt, error: Error): void {
+  notSent(error: Error): boolean {
     const failed = this.#queue.shift()
-    attempt.spoken = false
     if (failed) safely(() => failed.callback(error))
-    if (this.#queue.length > 0 || this.#held.length > 0) this.#speak(attempt)
-    else this.#fail(error, false)
+    return this.#queue.length > 0 || this.#held.length > 0
   }
 
-  #ask(attempt: Attempt): void {
-    const { socket, clock, settings } = this.#context
-    attempt.step = 'query'
-    this.#wakeFor(attempt)
-    const asked = async () => socket.query(this.addressText, this.where.port)
-    this.#after(attempt, asked(), info => {
-      const insufficient = insufficiency(info, this.text, settings)
-      if (insufficient === undefined) {
-        this.#secured(attempt, info)
-      } else if (isUndecided(info) && attempt.spoken) {
-        // The negotiation that our datagram has begun may take its time.
-        attempt.step = 'pause'
-        attempt.nextQuery = clock.now() + attempt.pause
-        attempt.pause = Math.min(2 * attempt.pause, LONGEST_PAUSE)
-        this.#wakeFor(attempt)
-      } else {
-        this.#fail(insufficient)
-      }
-    })
-  }
-
-  #secured(attempt: Attempt, info: SecurityInfo): void {
+  secured(attempt: Attempt, info: SecurityInfo): void {
     const { clock, totals, observer } = this.#context
     this.#endAttempt()
-    this.#called = attempt.host
-    this.#isNamed = attempt.isSet
+    this.#acquaintance = { called: attempt.host, isNamed: attempt.isSet }
     this.targetName = attempt.isSet ? attempt.name?.text : undefined
     this.#askedAt = clock.now()
     this.#proved = attempt.name?.text
@@ -451,15 +340,20 @@ export class NativePeer implements Sleeper {
     this.#touch(clock.now())
     this.counters.handshakes += 1
     totals.handshakes += 1
-    const waiters = this.#waiters.splice(0)
-    for (const { resolve } of waiters) resolve(known)
+    for (const waiter of this.#waiters.splice(0)) this.#answer(waiter, known)
     // Before anybody hears of it and sends more: they come first.
     this.#flush(attempt.spoken)
-    safely(() => observer.secured(this.where, known))
+    if (this.info === known) safely(() => observer.secured(this.where, known))
     for (const message of this.#held.release()) {
       if (this.info === undefined) this.drop('unauthenticated')
       else this.#deliver(message)
     }
+  }
+
+  #answer({ host, resolve, reject }: Waiter, info: SecurityInfo): void {
+    const wrong = this.#canSecureAhead ? this.#notMeant(host, this.#acquaintance) : undefined
+    if (wrong) reject(wrong)
+    else resolve(info)
   }
 
   #flush(firstHasLeft: boolean): void {
@@ -467,7 +361,7 @@ export class NativePeer implements Sleeper {
       const first = this.#queue.shift()
       if (first) this.#sent(first.message.length, first.callback)
     }
-    const next = () => this.#firstMeant(this.#called, this.#isNamed)
+    const next = () => this.#firstMeant(this.#acquaintance)
     for (let message = next(); message; message = next()) {
       this.#queue.shift()
       this.#transmit(message.message, message.callback)
@@ -475,12 +369,19 @@ export class NativePeer implements Sleeper {
   }
 
   #transmit(message: Buffer, callback: SendCallback): void {
-    const { address, port } = this.where
     const { length } = message
-    this.#context.observer.datagram(message, address, port, error => {
-      if (error) callback(error)
-      else this.#sent(length, callback)
+    const { info } = this
+    this.#context.transmit(message, this, error => {
+      if (error === null) this.#sent(length, callback)
+      else if (this.#canSecureAhead && isRefused(error)) this.#dropped(error, info, callback)
+      else callback(error)
     })
+  }
+
+  /** The system had nothing to secure it with, and let it not leave in clear. */
+  #dropped(error: Error, info: SecurityInfo | undefined, callback: SendCallback): void {
+    if (this.info === info) this.#context.enter(() => this.lost(undefined))
+    safely(() => callback(noLongerSecured(this.text, error)))
   }
 
   #sent(bytes: number, callback: SendCallback): void {
@@ -501,8 +402,7 @@ export class NativePeer implements Sleeper {
     safely(() => observer.message(message, source))
   }
 
-  /** @param isOfPeer it is the peer's failure, and not that of one message */
-  #fail(error: Error, isOfPeer = true): void {
+  failed(error: Error, isOfPeer: boolean): void {
     const { clock, totals, observer } = this.#context
     const heard = this.#held.length > 0
     this.#endAttempt()
@@ -515,7 +415,7 @@ export class NativePeer implements Sleeper {
     if (heard) this.#refusedUntil = clock.now() + REFUSAL
     const until = Math.max(this.#refusedUntil, this.#expectedUntil)
     if (until > clock.now()) {
-      this.#context.timers.wake(this, until)
+      this.wake(until)
       this.#context.idle()
     } else {
       this.#context.forget(this)
@@ -530,31 +430,12 @@ export class NativePeer implements Sleeper {
     this.#queue.fail(error)
   }
 
-  /** What follows a call of the system, where nobody has given up meanwhile. */
-  #after<T>(attempt: Attempt, call: Promise<T>, next: (value: T) => void): void {
-    const enter = (then: () => void) =>
-      this.#context.enter(() => {
-        if (this.#attempt === attempt) then()
-      })
-    call
-      .then(
-        value => enter(() => next(value)),
-        error => enter(() => this.#fail(error as Error)),
-      )
-      .catch(rethrowLater)
-  }
-
   #touch(now: number): void {
     if (now - this.#lastUsed < TOUCH) return
     this.#lastUsed = now
     if (now - this.#askedAt >= RECHECK && !this.#rechecking) this.#recheck()
     this.#context.touched(this)
-    this.#context.timers.wake(this, now + this.#context.settings.idleTimeout)
-  }
-
-  #wakeFor(attempt: Attempt): void {
-    const at = attempt.step === 'pause' ? attempt.nextQuery : attempt.endsAt
-    this.#context.timers.wake(this, Math.min(at, attempt.endsAt))
+    this.wake(now + this.#context.settings.idleTimeout)
   }
 
   #named(info: SecurityInfo, targetName: string | undefined): SecurityInfo {
@@ -569,20 +450,16 @@ export class NativePeer implements Sleeper {
   }
 }
 
-/** The peer has begun it, and need not prove any name. */
-function isOfStranger({ host, isSet }: Attempt): boolean {
-  return host === undefined && !isSet
-}
-
-/** Is it the same peer, by the accounts that it was authenticated with? */
+/** Is it the same peer, by what it was authenticated as? */
 function isSame(one: SecurityInfo, other: SecurityInfo): boolean {
   return (
     one.peer?.user?.sid === other.peer?.user?.sid &&
-    one.peer?.machine?.sid === other.peer?.machine?.sid
+    one.peer?.machine?.sid === other.peer?.machine?.sid &&
+    String(one.peer?.names) === String(other.peer?.names)
   )
 }
 
-/** Nothing is secured, and nothing has failed: it may still be negotiated. */
-function isUndecided({ secured, ipsec }: SecurityInfo): boolean {
-  return !secured && !ipsec?.negotiationError
+/** What Linux says where a policy forbids the packet. */
+function isRefused(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EPERM'
 }

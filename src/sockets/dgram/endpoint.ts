@@ -97,7 +97,7 @@ function makeEndpoint(
   const enter = (call: () => void) => within(socket, state, call)
   const request = { settings, clock, provider, enter, chooseName }
   const endpoint = new NativeEndpoint(request, observer(socket, state))
-  state.native = { provider, endpoint }
+  state.native = { provider, endpoint, socket: null }
   return endpoint
 }
 
@@ -210,7 +210,8 @@ export function finishWhenDone(socket: Socket, state: DgramState): boolean {
     state.waiting.datagrams > 0 ||
     state.lookups > 0 ||
     (state.endpoint?.queued.datagrams ?? 0) > 0 ||
-    waitsInChannel(state)
+    waitsInChannel(state) ||
+    waitsInNode(socket, state)
   if (!waits) finish(socket, state)
   return !waits
 }
@@ -219,6 +220,12 @@ export function finishWhenDone(socket: Socket, state: DgramState): boolean {
 function waitsInChannel({ channel }: DgramState): boolean {
   channel?.flush()
   return channel !== null && channel.queued.datagrams > 0
+}
+
+/** What Node has not sent yet would be thrown away with the security of a socket of the system's. */
+function waitsInNode(socket: Socket, { native, handle }: DgramState): boolean {
+  if (native === null || handle === null || handleOf(socket) !== handle) return false
+  return Number(dgramSocket.getSendQueueCount.call(socket)) > 0
 }
 
 /** Ends all security and closes the socket under it. */
@@ -340,7 +347,7 @@ function observer(socket: Socket, state: DgramState): EndpointObserver {
       if (refused) sent?.(refused)
       // Strangers make us answer them; what is lost is asked for again.
       else if (isFull(socket, state)) sent?.(queueFull(address, port))
-      else channelOf(socket, state).send(datagram, address, port, sent)
+      else channelOf(socket, state).send(datagram, address, port, sentBy(socket, state, sent))
     },
     message(message, { address, port, peer, targetName }) {
       if (state.closing) return
@@ -356,6 +363,19 @@ function observer(socket: Socket, state: DgramState): EndpointObserver {
     peerError: (error, peer) => tell(socket, 'peerError', error, peer),
     peerClosed: peer => tell(socket, 'peerClose', peer),
     keylog: (line, peer) => tell(socket, 'keylog', line, peer),
+  }
+}
+
+/** Who closes waits for what the system has not sent yet. */
+function sentBy(
+  socket: Socket,
+  state: DgramState,
+  sent: ((error: Error | null) => void) | undefined,
+): ((error: Error | null) => void) | undefined {
+  if (state.native === null) return sent
+  return error => {
+    sent?.(error)
+    if (state.closing) process.nextTick(finishWhenDone, socket, state)
   }
 }
 

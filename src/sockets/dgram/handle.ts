@@ -9,6 +9,8 @@ export interface UdpHandle {
   /** 0, or an error number of libuv's. */
   open(descriptor: number): number
   close(...args: unknown[]): void
+  /** 0, or an error number of libuv's. */
+  bind?(address: string, port: number, flags: number): number
   /** Whether libuv reads; where these are missing, somebody else cannot read in its place. */
   recvStart?(): number
   recvStop?(): number
@@ -24,6 +26,7 @@ export interface NodeState {
   /** 1 while it is being connected, 2 where it is. */
   readonly connectState?: number
   readonly reuseAddr?: boolean
+  readonly ipv6Only?: boolean
   readonly reusePort?: boolean
   readonly sendBlockList?: unknown
   readonly receiveBlockList?: unknown

@@ -11,21 +11,24 @@ import type { NativeDatagramSocket } from '../../providers/datagram-provider.js'
 import type { NativeDescriptor } from '../../providers/provider.js'
 import { exclusiveSocket } from '../../providers/winsock/exclusive-socket.js'
 import { destination } from './addresses.js'
+import { portOf } from './binding.js'
 import { canceled } from './errors.js'
-import { handleOf } from './handle.js'
+import { handleOf, nodeStateOf, type UdpHandle } from './handle.js'
 import { openOwnSocket, usesOwnSocket } from './own-socket.js'
 import { type BeforeUse, typeOf } from './resolver.js'
 import type { DgramState, NativeMode } from './state.js'
 
 const syscall = 'WSASetSocketSecurity'
 
-/** What comes before the binding; null where nothing does. */
-export function beforeBind(socket: Socket, state: DgramState): BeforeUse | null {
+/**
+ * What comes before the binding; null where nothing does.
+ * @param options the first argument of bind()
+ */
+export function beforeBind(socket: Socket, state: DgramState, options: unknown): BeforeUse | null {
   const { native } = state
-  const isPrepared = state.handle !== null && handleOf(socket) === state.handle
-  // Node has given an address back that could not be bound: the handle keeps its socket.
   if (native !== null)
-    return isPrepared ? null : (_address, done) => openNative(socket, state, native, done)
+    return (address, done) =>
+      openNative(socket, state, native, { address, port: portOf(options) }, done)
   const open = preparation(socket, state)
   if (!open) return null
   return (_address, done) => {
@@ -98,36 +101,105 @@ function openExclusive(socket: Socket, state: DgramState): void {
   if (refused) throw refused
 }
 
+/** Where bind() is to bind the socket, as the application has said it. */
+interface Place {
+  readonly address: string
+  readonly port: unknown
+}
+
 function openNative(
   socket: Socket,
   state: DgramState,
-  { provider, endpoint }: NativeMode,
+  native: NativeMode,
+  place: Place,
   done: (error: Error | null) => void,
 ): void {
   const settings = state.settings as ParsedSettings
   const abort = new AbortController()
-  let made = false
+  const { signal } = abort
+  let isDone = false
   const settle = once(state, () => {
     clearTimeout(timer)
-    if (!made) abort.abort()
+    if (!isDone) abort.abort()
   })
+  const end = (outcome: () => void) => {
+    isDone = true
+    settle(outcome)
+  }
   const fail = (error: Error) => settle(() => done(error))
   const timer = setTimeout(
     () => fail(notOpened(settings.handshakeTimeout)),
     settings.handshakeTimeout,
   )
-  const opened = (native: NativeDatagramSocket) => {
-    made = true
-    const taken = settle(() => {
-      const refused = adopt(socket, state, native)
-      if (!refused) endpoint.attach(native)
-      if (!state.closed) done(refused ?? null)
+  const bind = async (made: NativeDatagramSocket) => {
+    if (made.bind === undefined) {
+      end(() => done(null))
+      return
+    }
+    const status = await statusOf(
+      made.bind({
+        address: place.address,
+        port: numberOf(place.port),
+        ipv6Only: Boolean(nodeStateOf(socket).ipv6Only),
+        acceptsStrangers: state.boundExplicitly,
+        signal,
+      }),
+    )
+    end(() => {
+      if (state.closed) return
+      // One that was asked for keeps its port for life, as the provider has seen to it.
+      state.chosenPort = false
+      if (state.handle) bindsNothing(state.handle, status)
+      done(null)
     })
-    if (!taken) native.discard()
   }
-  const request = { family: familyOf(socket), settings, signal: abort.signal }
-  const opening = async () => provider.openSocket(request)
-  opening().then(opened, fail)
+  const { handle } = state
+  const isPrepared = handle !== null && handleOf(socket) === handle
+  // What could not be bound before stays under its handle.
+  if (isPrepared && native.socket !== null) {
+    bind(native.socket).catch(fail)
+    return
+  }
+  const opened = (made: NativeDatagramSocket) => {
+    if (signal.aborted) {
+      made.discard()
+      return
+    }
+    const refused = adopt(socket, state, made)
+    if (refused) throw refused
+    native.socket = made
+    native.endpoint.attach(made)
+    return bind(made)
+  }
+  const opening = async () =>
+    native.provider.openSocket({ family: familyOf(socket), settings, signal })
+  opening().then(opened).catch(fail)
+}
+
+/** @returns 0, or the number of the system's error for Node to tell, in its own words */
+async function statusOf(binding: Promise<void>): Promise<number> {
+  try {
+    await binding
+    return 0
+  } catch (error) {
+    const { syscall: call, errno } = error as NodeJS.ErrnoException
+    if (call === 'bind' && typeof errno === 'number' && errno < 0) return errno
+    throw error
+  }
+}
+
+/** What the provider has bound Node's handle does not bind again: it only hears the outcome. */
+function bindsNothing(handle: UdpHandle, status: number): void {
+  const { bind } = handle
+  handle.bind = () => {
+    if (bind) handle.bind = bind
+    return status
+  }
+}
+
+/** As Node's handle reads it. */
+function numberOf(port: unknown): number {
+  return Number(port ?? 0) & 0xffff
 }
 
 /**
@@ -161,7 +233,18 @@ function adopt(socket: Socket, state: DgramState, made: NativeDescriptor): Error
   }
   state.handle = handle
   made.adopted(() => handleOf(socket) === handle)
+  if (made.closing) tellBeforeClosing(handle, made)
   return undefined
+}
+
+/** Whoever closes the handle closes the descriptor: the system gives its number to others at once. */
+function tellBeforeClosing(handle: UdpHandle, made: NativeDescriptor): void {
+  const { close } = handle
+  handle.close = function (this: UdpHandle, ...args) {
+    handle.close = close
+    made.closing?.()
+    return close.apply(this, args)
+  }
 }
 
 function familyOf(socket: Socket): 4 | 6 {

@@ -12,6 +12,7 @@ import type { SettingsSource } from '../../policy/source.js'
 import type {
   DatagramEndpoint,
   NativeDatagramProvider,
+  NativeDatagramSocket,
   PeerAddress,
 } from '../../providers/datagram-provider.js'
 import type { NativeEndpoint } from '../../providers/native/endpoint.js'
@@ -32,6 +33,8 @@ export interface EarlyName extends PeerAddress {
 export interface NativeMode {
   readonly provider: NativeDatagramProvider
   readonly endpoint: NativeEndpoint
+  /** What was made for Node's handle; null before. */
+  socket: NativeDatagramSocket | null
 }
 
 export class DgramState {

@@ -123,7 +123,7 @@ async function run(random: Random): Promise<string[]> {
     },
     (address, port) => endpoint.closePeer(address, port),
     (address, port) => void endpoint.refresh(address, port).catch(() => {}),
-    (address, port) => void endpoint.secure(address, port).catch(() => {}),
+    (address, port) => void endpoint.secure(address, port, address).catch(() => {}),
     () => {
       endpoint.acceptsStrangers = random.below(5) > 0
     },

@@ -665,10 +665,10 @@ t.test('a query asks the system; what is secured no longer is let go', async t =
 
 t.test('securing ahead is for protocols that can; a handshake under way is waited for', async t => {
   const { send, endpoint } = await world()
-  t.match(await failure(endpoint.secure(A, PORT)), { code: 'EOPNOTSUPP' })
+  t.match(await failure(endpoint.secure(A, PORT, A)), { code: 'EOPNOTSUPP' })
   const outcome = send('x')
-  t.match(await endpoint.secure(A, PORT), { secured: true })
-  t.match(await endpoint.secure(A, PORT), { secured: true })
+  t.match(await endpoint.secure(A, PORT, A), { secured: true })
+  t.match(await endpoint.secure(A, PORT, A), { secured: true })
   t.equal(await outcome, 1)
   t.throws(() => endpoint.exportKeyingMaterial(), { code: 'EOPNOTSUPP' })
 })
@@ -677,7 +677,7 @@ t.test('closing a peer, and all of them: what waits fails, and no late answer co
   const { send, endpoint, system, log } = await world()
   let answer!: (info: SecurityInfo) => void
   system.answer = () => new Promise(resolve => (answer = resolve))
-  const [first, waiting] = [send('x'), endpoint.secure(A, PORT)]
+  const [first, waiting] = [send('x'), endpoint.secure(A, PORT, A)]
   const secured = failure(waiting)
   await settled()
   endpoint.closePeer(A, PORT)
