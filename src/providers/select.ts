@@ -4,6 +4,8 @@ import type { ParsedSettings } from '../model/settings.js'
 import type { DatagramProvider } from './datagram-provider.js'
 import { dtlsProvider } from './dtls/dtls-provider.js'
 import type { NativeProvider, StreamProvider } from './provider.js'
+import { strongswanDatagramProvider } from './strongswan/datagrams.js'
+import { strongswanProvider } from './strongswan/strongswan-provider.js'
 import { tlsProvider } from './tls/tls-provider.js'
 import { winsockDatagramProvider } from './winsock/datagrams.js'
 import { winsockProvider } from './winsock/winsock-provider.js'
@@ -19,6 +21,7 @@ export function streamProvider(settings: ParsedSettings): StreamProvider {
   if (settings.protocol === 'tls') return tlsProvider
   if (ipsec) return ipsec
   if (process.platform === 'win32') return windows(winsockProvider)
+  if (process.platform === 'linux') return strongswanProvider
   throw noIpsec()
 }
 
@@ -40,6 +43,7 @@ export function datagramProvider(settings: ParsedSettings): DatagramProvider {
   if (settings.protocol === 'tls') return dtlsProvider
   if (ipsecDatagrams) return ipsecDatagrams
   if (process.platform === 'win32') return windows(winsockDatagramProvider)
+  if (process.platform === 'linux') return strongswanDatagramProvider
   throw noIpsec()
 }
 

@@ -46,6 +46,27 @@ t.test('every setting is taken as it was given', async t => {
   t.match(parse({ ...account, password: 'p' }), account)
 })
 
+t.test('what is said to the IKE daemon of a Linux host', async t => {
+  const ipsec = {
+    viciSocket: '/run/charon.vici',
+    localIdentity: 'C=CH, CN=db 1',
+    authentication: 'psk',
+    ikeProposals: ['aes128gcm16-prfsha256-ecp256'],
+    espProposals: ['aes256gcm16-ecp384-ke1_mlkem768', 'aes128gcm16'],
+  }
+  const parsed = parse(ipsec)
+  t.match(parsed, ipsec)
+  t.ok(Object.isFrozen(parsed?.espProposals), 'a copy that nobody changes')
+  for (const path of ['', 'run/charon.vici', './x', 5, `/${'x'.repeat(107)}`, '/a\0b'])
+    refused(t, { viciSocket: path }, /viciSocket is .*absolute path/)
+  for (const text of ['', 5, 'a\nb', 'x'.repeat(512)])
+    refused(t, { localIdentity: text }, /localIdentity is /)
+  refused(t, { authentication: 'eap' }, /authentication is "eap".*pubkey, psk/)
+  for (const key of ['ikeProposals', 'espProposals'])
+    for (const value of [[], 'aes128gcm16', [''], ['a b'], ['aes128!'], [5], Array(33).fill('a')])
+      refused(t, { [key]: value }, new RegExp(`${key} is .*array of 1 to 32 proposals`))
+})
+
 t.test('what is misspelt or has a wrong value is named', async t => {
   refused(t, { PASSWORD: 'hunter2' }, /^security\.ipsec\.PASSWORD \(a string of 7.*password\?$/)
   refused(t, { lifetime: 3600 }, /^security\.ipsec\.lifetime .*its settings are mainModePolicy/)

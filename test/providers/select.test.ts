@@ -30,7 +30,17 @@ t.test('on Windows of 32 bits there is no IPsec, and the error says what to do',
   t.equal(streamProvider(tls).mode, 'channel')
 })
 
-t.test('elsewhere there is none either', async t => {
+t.test('on Linux, whatever it runs on', async t => {
+  for (const arch of ['x64', 'arm64', 'riscv64']) {
+    on(t, 'linux', arch)
+    t.equal(streamProvider(ipsec).mode, 'native')
+    t.equal(datagramProvider(ipsec).mode, 'native')
+    t.equal(streamProvider(tls).mode, 'channel')
+    t.equal(datagramProvider(tls).mode, 'channel')
+  }
+})
+
+t.test('elsewhere there is none', async t => {
   on(t, 'darwin', 'arm64')
   const error = { code: 'ERR_PROVIDER_UNAVAILABLE', message: /no IPsec provider for darwin/ }
   t.throws(() => streamProvider(ipsec), error)

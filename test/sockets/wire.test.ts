@@ -206,7 +206,7 @@ t.test('settings or a name that fail: nothing is sent at all', async t => {
     'a certificate that is none': socket => socket.setSecurity({ cert: 'x', key: 'y' }),
     'no cipher suite that encrypts': socket => socket.setSecurity({ ciphers: 'NULL-SHA256' }),
     'nobody trusted': socket => socket.setSecurity({ ca: [] }),
-    // That of Windows takes no certificates.
+    // That of Windows takes no certificates, that of Linux only such as are some.
     'no IPsec here': socket => socket.setSecurity({ protocol: 'ipsec', cert: 'x', key: 'y' }),
   }
   for (const [name, prepare] of Object.entries(cases)) {

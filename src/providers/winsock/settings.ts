@@ -10,6 +10,7 @@ import {
   defaultPolicy,
 } from '../../model/defaults.js'
 import { SocketSecurityError, show } from '../../model/errors.js'
+import { linuxIpsecSettings } from '../../model/ipsec-settings.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
 
@@ -76,6 +77,10 @@ export function checkWinsockSettings(settings: ParsedSettings): void {
       key,
       "the system's IPsec policy decides how packets are protected: change it there (ipsec.mainModePolicy and ipsec.quickModePolicy name one), or use protocol 'tls'",
     )
+  }
+  const ofLinux = linuxIpsecSettings.find(each => settings.ipsec?.[each] !== undefined)
+  if (ofLinux !== undefined) {
+    throw unsupported(`ipsec.${ofLinux}`, 'it is a setting of Linux; leave it out here')
   }
   if (settings.sharePort) {
     throw unsupported('sharePort', 'the system gives a secured socket its port exclusively')

@@ -132,6 +132,13 @@ const good: readonly object[] = [
     applicationMaySet: true,
   },
   { protocol: 'ipsec', streams: { ipsec: { rawPeerName: true } }, datagrams: { ipsec: {} } },
+  {
+    protocol: 'ipsec',
+    streams: {
+      ipsec: { viciSocket: '/run/charon.vici', localIdentity: 'a', authentication: 'psk' },
+    },
+    datagrams: { ipsec: { ikeProposals: ['aes256'], espProposals: ['aes128gcm16-ecp256'] } },
+  },
 ]
 
 const values: readonly Json[] = [

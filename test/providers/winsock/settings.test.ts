@@ -101,6 +101,20 @@ t.test('how packets are protected is the policy’s', async t => {
     refused(datagram(settings), Object.keys(settings)[0] as string)
 })
 
+t.test('what is said to the IKE daemon of Linux is nothing here', async t => {
+  for (const ipsec of [
+    { viciSocket: '/run/charon.vici' },
+    { localIdentity: 'a' },
+    { authentication: 'psk' },
+    { ikeProposals: ['aes128gcm16-prfsha256-ecp256'] },
+    { espProposals: ['aes128gcm16'] },
+  ] as const)
+    t.throws(() => checkWinsockSettings(stream({ ipsec })), {
+      code: 'EOPNOTSUPP',
+      message: new RegExp(`^security\\.ipsec\\.${Object.keys(ipsec)[0]} .*a setting of Linux`),
+    })
+})
+
 // WSASetSocketSecurity sets SO_EXCLUSIVEADDRUSE itself.
 t.test('a port is not shared', async t => {
   for (const parsed of [stream({ sharePort: true }), datagram({ sharePort: true })])
