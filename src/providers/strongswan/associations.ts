@@ -1,7 +1,8 @@
 /** What secures flows now, as list-sas says it. */
-import { SocketSecurityError } from '../../model/errors.js'
+import { SocketSecurityError, show } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import { covers } from './addresses.js'
+import { isIdentity } from './identities.js'
 import type { Link } from './link.js'
 import type { ConnectionDescription } from './names.js'
 import type { Association, FiveTuple } from './plans.js'
@@ -93,17 +94,29 @@ export function associationFor(
   const matching = keys.filter(each => covers(each.flow, flow)).map(each => each.association)
   const [first] = matching
   if (first === undefined) return null
+  // What a certificate with a wildcard has let in is nobody.
+  const nobody = matching.find(each => !isIdentity(each.remoteId))
+  if (nobody !== undefined) throw nobodyKnown(flow, nobody)
   const other = matching.find(each => each.remoteId !== first.remoteId)
   if (other !== undefined) throw severalPeers(flow, first, other)
   // The ones that were installed last are those that carry what is sent.
   return matching.reduce((one, each) => (each.since >= one.since ? each : one))
 }
 
+function nobodyKnown(flow: FiveTuple, { remoteId }: Association): SocketSecurityError {
+  const peer = peerText(flow.remoteAddress, flow.remotePort)
+  return new SocketSecurityError(
+    'ERR_PEER_NOT_AUTHENTICATED',
+    `${peer} calls itself ${show(remoteId)}, which is the identity of nobody in particular`,
+    { peer },
+  )
+}
+
 function severalPeers(flow: FiveTuple, one: Association, other: Association): SocketSecurityError {
   const peer = peerText(flow.remoteAddress, flow.remotePort)
   return new SocketSecurityError(
     'ERR_PEER_TARGET_NAME_MISMATCH',
-    `${peer} is secured with keys of "${one.remoteId}" and with keys of "${other.remoteId}": which ones the kernel uses cannot be told`,
+    `${peer} is secured with keys of ${show(one.remoteId)} and with keys of ${show(other.remoteId)}: which ones the kernel uses cannot be told`,
     { peer },
   )
 }

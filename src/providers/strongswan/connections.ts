@@ -8,8 +8,9 @@
  * whoever changes one first reads what is in it, and no other process does so meanwhile.
  */
 import { createHash } from 'node:crypto'
+import { CommandError } from './errors.js'
 import type { Link } from './link.js'
-import { type Listing, list } from './listing.js'
+import { hasKeys, type Listing, list } from './listing.js'
 import { type CredentialName, loadCredential, unloadCredential } from './loaded-credentials.js'
 import { locked } from './lock.js'
 import { connectionMessage } from './messages.js'
@@ -17,15 +18,19 @@ import {
   ANY,
   type ChildDescription,
   type ConnectionDescription,
+  childName,
   connectionName,
   credentialOf,
   isOurs,
   isStale,
+  newOwnerName,
   ownerOf,
   parseChildName,
   parseConnectionName,
+  parseGuardName,
 } from './names.js'
 import type { ConnectionPlan } from './plans.js'
+import { readTcpTable, type TcpTable } from './tcp-table.js'
 
 /** A child of ours that is to be in the daemon. */
 export interface Wanted {
@@ -47,6 +52,19 @@ interface Known {
   readonly plan: ConnectionPlan
 }
 
+/** Keeps a connection that has lost its last flow. */
+interface Idle {
+  readonly child: string
+  readonly description: ChildDescription
+  /** By performance.now(). */
+  readonly until: number
+}
+
+/** Milliseconds that a connection stays without a flow: as long as a client needs for its next request. */
+const LINGER = 10_000
+/** Milliseconds that a peer has to agree that keys are deleted. */
+const FAREWELL = 1000
+
 /** A child that is on its way into the daemon. */
 interface Joining {
   readonly wanted: Wanted
@@ -59,16 +77,16 @@ export class Connections {
   readonly #placed = new Map<string, Placed>()
   readonly #known = new Map<string, Known>()
   #joining: Joining[] = []
+  /** Connections without a flow, which the next one saves authenticating. */
+  readonly #idle = new Map<string, Idle>()
+  #sweep: NodeJS.Timeout | undefined
+  #table: TcpTable | undefined
   /** What is asked for while another change is made is made in one go. */
   #next: Promise<void> | undefined
   #last: Promise<void> = Promise.resolve()
 
   constructor(link: Link) {
     this.#link = link
-  }
-
-  get size(): number {
-    return this.#placed.size + this.#joining.length
   }
 
   /** What a connection stands for; undefined for those of others that do not say it. */
@@ -93,31 +111,59 @@ export class Connections {
 
   /** Takes the child out of the daemon, and ends its keys. Never rejects. */
   async remove(placed: Placed): Promise<void> {
-    if (!this.#placed.delete(placed.child)) return
-    const { child } = placed
+    const { child, connection, description } = placed
+    if (!this.#placed.delete(child)) return
+    if (description.kind === 'flow') this.#idle.set(connection, newIdle())
     try {
       await this.#change()
-      // Not waited for: the peer may be gone.
-      await this.#link.request('terminate', { child, timeout: -1 })
+      await this.#terminate(child)
     } catch {
-      // Nothing to terminate; or the daemon is gone, and with it the child.
+      // The daemon is gone, and with it the child.
     }
+    this.#sweepLater()
+  }
+
+  /** Forgets the connections without a flow. Never rejects. */
+  async clear(): Promise<void> {
+    clearTimeout(this.#sweep)
+    this.#sweep = undefined
+    if (this.#idle.size === 0) return
+    this.#idle.clear()
+    await this.#change().catch(() => {})
   }
 
   /** Everything that should be there, there again: after the daemon was restarted. */
   async restore(): Promise<void> {
+    this.#idle.clear()
     const plans = new Map([...this.#placed.values()].map(each => [each.connection, each.plan]))
     for (const plan of plans.values()) await this.reloadCredential(plan)
     await this.#change()
   }
 
+  /** Until the kernel has no keys of it any more, or the peer does not answer. */
+  async #terminate(child: string): Promise<void> {
+    await this.#dismiss({ child })
+    const end = performance.now() + FAREWELL
+    for (let pause = 2; performance.now() < end; pause = Math.min(2 * pause, 50)) {
+      if (!(await hasKeys(this.#link, child))) return
+      await new Promise(resolve => setTimeout(resolve, pause))
+    }
+  }
+
+  /** Unloads what has been idle for long enough. */
+  #sweepLater(): void {
+    if (this.#sweep !== undefined || this.#idle.size === 0) return
+    this.#sweep = setTimeout(() => {
+      this.#sweep = undefined
+      void this.#change().catch(() => {})
+      this.#sweepLater()
+    }, LINGER).unref()
+  }
+
   /** Somebody may have told the daemon to forget it (swanctl --load-creds). */
   async reloadCredential(plan: ConnectionPlan): Promise<void> {
-    await loadCredential(
-      this.#link,
-      plan,
-      new Set([...this.#known.keys()].map(credentialOf) as string[]),
-    )
+    const inUse = new Set([...this.#known.keys()].map(credentialOf) as string[])
+    await loadCredential(this.#link, plan, inUse)
   }
 
   /** One reconciliation for all who ask before it begins. */
@@ -135,6 +181,8 @@ export class Connections {
     const joining = this.#joining
     this.#joining = []
     const listing = await list(this.#link)
+    this.#table = await readTcpTable()
+    this.#forgetIdle()
     for (const each of joining) await this.#place(each, usedCredentials(listing))
     const homes = [...this.#placed.values()].map(each => each.connection)
     const gone: string[] = []
@@ -147,6 +195,8 @@ export class Connections {
       const message = connectionMessage(name, known.plan, known.description, children)
       try {
         await this.#link.request('load-conn', message)
+        for (const each of present ?? [])
+          if (!children.has(each) && !isOurs(each)) await this.#dismiss({ child: each })
       } catch (error) {
         // It has stayed as it was. Only who has asked for the change needs to know.
         for (const each of joining) if (each.placed?.connection === name) each.error = error
@@ -154,6 +204,7 @@ export class Connections {
     }
     for (const name of gone) await this.#unload(name)
     await this.#forgetCredentials(listing, gone)
+    await this.#removeStaleGuards(listing)
   }
 
   async #place(joining: Joining, inUse: ReadonlySet<CredentialName>): Promise<void> {
@@ -195,17 +246,15 @@ export class Connections {
     }
     for (const child of connections.get(name) ?? []) {
       const described = parseChildName(child)
-      if (described?.kind === 'flow' && this.#lives(child)) add(child, described)
+      if (described === undefined || !this.#lives(child)) continue
+      if (described.kind !== 'listener') add(child, described)
       // In its own connection, or where we cannot tell what else belongs there.
-      if (
-        described?.kind === 'listener' &&
-        this.#lives(child) &&
-        (description === undefined || isHome(description))
-      )
-        add(child, described)
+      else if (description === undefined || isHome(description)) add(child, described)
     }
     for (const placed of this.#placed.values())
       if (placed.connection === name) add(placed.child, placed.description)
+    const idle = this.#idle.get(name)
+    if (idle !== undefined && children.size === 0) children.set(idle.child, idle.description)
     if (description === undefined) return children
     for (const [other, names] of connections) {
       const home = this.#known.get(other)?.description ?? parseConnectionName(other)
@@ -221,19 +270,55 @@ export class Connections {
         add(placed.child, placed.description)
     }
     // Without a flow of its own nobody needs a connection to one peer.
-    const needed = isHome(description) || [...children.values()].some(each => each.kind === 'flow')
+    const needed =
+      isHome(description) || [...children.values()].some(each => each.kind !== 'listener')
     return needed ? children : new Map()
   }
 
   #lives(child: string): boolean {
-    return isOurs(child) ? this.#placed.has(child) : !isStale(ownerOf(child))
+    if (isOurs(child)) {
+      const idle = [...this.#idle.values()].some(each => each.child === child)
+      return idle || this.#placed.has(child)
+    }
+    if (!isStale(ownerOf(child))) return true
+    // The kernel still sends what a dead process has written.
+    const described = parseChildName(child)
+    return described?.kind === 'flow' && described.transport === 'tcp'
+      ? this.#table?.connection(described) !== 'gone'
+      : false
+  }
+
+  #forgetIdle(): void {
+    const now = performance.now()
+    const used = new Set([...this.#placed.values()].map(each => each.connection))
+    for (const [name, { until }] of this.#idle)
+      if (until <= now || used.has(name)) this.#idle.delete(name)
   }
 
   /** Its IKE associations, too: what they were made for would be asked in vain for new children. */
   async #unload(name: string): Promise<void> {
     await this.#link.request('unload-conn', { name })
     this.#known.delete(name)
-    await this.#link.request('terminate', { ike: name, timeout: -1 }).catch(() => {})
+    await this.#dismiss({ ike: name })
+  }
+
+  /** Ends keys without waiting for the peer. */
+  async #dismiss(what: { ike: string } | { child: string }): Promise<void> {
+    try {
+      await this.#link.request('terminate', { ...what, timeout: -1 })
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+    }
+  }
+
+  /** Of dead processes, when the kernel has nothing more to send for them. */
+  async #removeStaleGuards({ guards }: Listing): Promise<void> {
+    for (const name of guards) {
+      const guard = parseGuardName(name)
+      if (guard === undefined || isOurs(guard.owner) || !isStale(guard.owner)) continue
+      if (guard.transport === 'tcp' && this.#table?.port(guard.localPort) !== 'gone') continue
+      await this.#link.request('unload-conn', { name }).catch(() => {})
+    }
   }
 
   async #forgetCredentials(listing: Listing, gone: readonly string[]): Promise<void> {
@@ -244,6 +329,20 @@ export class Connections {
     for (const each of unused)
       if (each !== undefined) await unloadCredential(this.#link, each).catch(() => {})
   }
+}
+
+function newIdle(): Idle {
+  // Addresses that are nobody's (RFC 5737).
+  const nobody = {
+    localAddress: '192.0.2.0',
+    remoteAddress: '192.0.2.0',
+    localPort: 9,
+    remotePort: 9,
+  }
+  const lifetimes = { rekeySeconds: 0, rekeyBytes: 0, inactivitySeconds: 0 }
+  const description = { kind: 'idle', transport: 'udp', ...nobody, ...lifetimes } as const
+  const child = childName(newOwnerName(), description)
+  return { child, description, until: performance.now() + LINGER }
 }
 
 /** A listener's own connection. */

@@ -41,8 +41,8 @@ export class Guards {
     return this.#hold(key, held)
   }
 
-  /** The same behind all others, where there is one already. */
-  addAnother(transport: Transport, localPort: number): Promise<() => Promise<void>> {
+  /** A new one behind all others, also where there is one of the port. */
+  addBehind(transport: Transport, localPort: number): Promise<() => Promise<void>> {
     const key = `${transport} ${ANY} ${localPort}`
     return this.#hold(key, this.#make(key, { transport, localAddress: ANY, localPort }))
   }

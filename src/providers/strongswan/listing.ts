@@ -1,7 +1,7 @@
 /** What the daemon knows of us: all connections and guards that this library has given it, of every process. */
 import type { Link } from './link.js'
 import { isConnection, parseGuardName } from './names.js'
-import { sectionOf, sectionsOf } from './vici/section.js'
+import { sectionOf, sectionsOf, textOf } from './vici/section.js'
 
 export interface Listing {
   /** Names of connections, each with the names of its children. */
@@ -28,6 +28,28 @@ export async function hasGuard(link: Link, name: string): Promise<boolean> {
   let found = false
   await link.stream('list-policies', { drop: true, ike: name }, 'list-policy', event => {
     found ||= sectionsOf(event).length > 0
+  })
+  return found
+}
+
+/** Whether there are keys of that child, in whatever state. */
+export async function hasKeys(link: Link, child: string): Promise<boolean> {
+  let found = false
+  await link.stream('list-sas', { child }, 'list-sa', event => {
+    for (const [, ike] of sectionsOf(event))
+      found ||= sectionsOf(sectionOf(ike, 'child-sas')).length > 0
+  })
+  return found
+}
+
+/** The numbers of the IKE associations of a connection whose peer has not answered yet. */
+export async function unanswered(link: Link, connection: string): Promise<string[]> {
+  const found: string[] = []
+  await link.stream('list-sas', { ike: connection }, 'list-sa', event => {
+    for (const [, ike] of sectionsOf(event)) {
+      const id = textOf(ike, 'uniqueid')
+      if (id !== undefined && textOf(ike, 'state') === 'CONNECTING') found.push(id)
+    }
   })
   return found
 }

@@ -93,14 +93,14 @@ function childMessage(
     mode: 'transport',
     esp_proposals: espProposals,
     local_ts: [
-      kind === 'flow'
-        ? selector(localAddress, transport, localPort)
-        : dynamicSelector(transport, localPort),
+      kind === 'listener'
+        ? dynamicSelector(transport, localPort)
+        : selector(localAddress, transport, localPort),
     ],
     remote_ts: [
-      kind === 'flow'
-        ? selector(remoteAddress, transport, remotePort)
-        : dynamicSelector(transport, 0),
+      kind === 'listener'
+        ? dynamicSelector(transport, 0)
+        : selector(remoteAddress, transport, remotePort),
     ],
     // A listener waits for its peers; what it sends without keys is dropped by its guard.
     start_action: kind === 'flow' ? 'trap' : 'none',

@@ -15,7 +15,8 @@ export const ANY = 'any'
 
 /** What a child lets through, and how long its keys live. */
 export interface ChildDescription {
-  readonly kind: 'flow' | 'listener'
+  /** `idle`: lets nothing through, and keeps a connection for the next flow. */
+  readonly kind: 'flow' | 'listener' | 'idle'
   readonly transport: Transport
   readonly localAddress: string
   readonly localPort: number
@@ -117,7 +118,7 @@ export function parseChildName(name: string): ChildDescription | undefined {
   const [, kind, transport, localAddress, localPort, remoteAddress, remotePort] = parts
   const numbers = [localPort, remotePort, ...parts.slice(7)].map(Number)
   if (parts.length !== 10 || !numbers.every(Number.isSafeInteger)) return undefined
-  if (kind !== 'flow' && kind !== 'listener') return undefined
+  if (kind !== 'flow' && kind !== 'listener' && kind !== 'idle') return undefined
   if (transport !== 'tcp' && transport !== 'udp') return undefined
   const [local = 0, remote = 0, rekeySeconds = 0, rekeyBytes = 0, inactivitySeconds = 0] = numbers
   return {

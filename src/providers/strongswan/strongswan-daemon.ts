@@ -1,44 +1,40 @@
 /** The daemon behind its interface: guards, connections and the canary, kept in step with each other. */
 import { SocketSecurityError } from '../../model/errors.js'
 import { associationFor, changesOf, type InstalledKeys, listKeys } from './associations.js'
-import { type Canary, noPolicies, openCanary } from './canary.js'
+import { noPolicies } from './canary.js'
 import { Connections, type Placed } from './connections.js'
 import type { Daemon, DaemonWatcher, Flow, Guard, Listener } from './daemon.js'
 import { Guards } from './guards.js'
 import { initiate } from './initiation.js'
 import { Link } from './link.js'
-import { hasGuard } from './listing.js'
+import { hasGuard, unanswered } from './listing.js'
 import { ANY, type ChildDescription, childName, newOwnerName } from './names.js'
-import type {
-  Association,
-  ConnectionPlan,
-  FiveTuple,
-  FlowPlan,
-  ListenerPlan,
-  Transport,
-} from './plans.js'
-import { ALARM, ALARMED, CALM, PATIENCE, RETRY } from './recovery.js'
+import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+import { Sentinel } from './sentinel.js'
+import { Users } from './users.js'
 import type { Section } from './vici/section.js'
+
+/** Milliseconds until a daemon that does not come back is given up. */
+const PATIENCE = 15_000
+/** Milliseconds between two attempts to reach it. */
+const RETRY = 250
 
 export class StrongswanDaemon implements Daemon {
   readonly #path: string
   readonly #link: Link
   readonly #guards: Guards
   readonly #connections: Connections
+  readonly #sentinel: Sentinel
+  readonly #users: Users
   readonly #watchers = new Set<DaemonWatcher>()
-  /** Whose keys' end is told. */
+  /** Whose keys' end is told, by child. */
   readonly #downs = new Map<string, Set<(error: Error) => void>>()
-  #canary: Canary | undefined
-  /** Guards the canary's port. */
-  #cage: (() => Promise<void>) | undefined
-  #caging: Promise<void> = Promise.resolve()
   #listing: Promise<InstalledKeys[]> | undefined
-  /** Guards, flows and listeners. */
-  #users = 0
-  #timer: NodeJS.Timeout | undefined
-  #alarmedUntil = 0
   #recovering: Promise<void> | undefined
+  /** The policies are gone from the kernel, and not yet there again. */
   #interrupted = false
+  /** The daemon has not come back. */
+  #lost: Error | undefined
 
   constructor(path: string) {
     this.#path = path
@@ -48,54 +44,53 @@ export class StrongswanDaemon implements Daemon {
     })
     this.#guards = new Guards(this.#link)
     this.#connections = new Connections(this.#link)
+    this.#sentinel = new Sentinel(path, this.#guards, () => this.#recover(noPolicies(path)))
+    this.#users = new Users(() => this.#stop())
   }
 
-  async guard(transport: Transport, localPort: number, localAddress?: string): Promise<Guard> {
-    return this.#using(async () => {
+  guard(transport: Transport, localPort: number, localAddress?: string): Promise<Guard> {
+    return this.#users.during(async use => {
+      await this.#ready()
       const release = await this.#guards.add(transport, localPort, localAddress)
       try {
-        await this.#cageCanary()
+        await this.#sentinel.follow()
       } catch (error) {
         await release()
         throw error
       }
-      return { release: this.#once(release) }
+      return { release: use.until(release) }
     })
   }
 
-  async addFlow(plan: FlowPlan): Promise<Flow> {
-    return this.#using(async () => {
+  addFlow(plan: FlowPlan): Promise<Flow> {
+    return this.#users.during(async use => {
+      await this.#ready()
       const { localAddress, remoteAddress, remotePort } = plan
-      const placed = await this.#connections.add(
-        this.#wanted(plan, plan.connection, {
-          kind: 'flow',
-          ...{ localAddress, remoteAddress, remotePort },
-        }),
-      )
+      const addresses = { localAddress, remoteAddress, remotePort }
+      const wanted = describe(plan, plan.connection, { kind: 'flow', ...addresses })
+      const placed = await this.#connections.add(wanted)
       return {
         initiate: options => this.#initiate(placed, plan, options),
         onDown: listener => this.#onDown(placed.child, listener),
-        remove: this.#once(() => this.#connections.remove(placed)),
+        remove: use.until(() => this.#connections.remove(placed)),
       }
     })
   }
 
-  async addListener(plan: ListenerPlan): Promise<Listener> {
-    return this.#using(async () => {
+  addListener(plan: ListenerPlan): Promise<Listener> {
+    return this.#users.during(async use => {
+      await this.#ready()
       const every = ['0.0.0.0', '::'].includes(plan.localAddress)
       const localAddress = every ? ANY : plan.localAddress
+      const addresses = { localAddress, remoteAddress: ANY, remotePort: 0 }
       const adding = plan.connections.map(connection =>
-        this.#connections.add(
-          this.#wanted(plan, connection, {
-            kind: 'listener',
-            ...{ localAddress, remoteAddress: ANY, remotePort: 0 },
-          }),
-        ),
+        this.#connections.add(describe(plan, connection, { kind: 'listener', ...addresses })),
       )
-      const placed = await all(adding, each => this.#connections.remove(each))
+      const remove = (placed: Placed) => this.#connections.remove(placed)
+      const placed = await all(adding, remove)
       return {
-        remove: this.#once(async () => {
-          await Promise.all(placed.map(each => this.#connections.remove(each)))
+        remove: use.until(async () => {
+          await Promise.all(placed.map(remove))
         }),
       }
     })
@@ -110,9 +105,8 @@ export class StrongswanDaemon implements Daemon {
   }
 
   holds(remoteAddress?: string): boolean {
-    if (this.#interrupted) return false
-    if (this.#canary === undefined || this.#cage === undefined) return false
-    if (this.#canary.lives(remoteAddress)) return true
+    if (this.#interrupted || !this.#sentinel.watches) return false
+    if (this.#sentinel.lives(remoteAddress)) return true
     this.#recover(noPolicies(this.#path))
     return false
   }
@@ -120,17 +114,6 @@ export class StrongswanDaemon implements Daemon {
   watch(watcher: DaemonWatcher): () => void {
     this.#watchers.add(watcher)
     return () => this.#watchers.delete(watcher)
-  }
-
-  #wanted(
-    { transport, localPort }: FlowPlan | ListenerPlan,
-    plan: ConnectionPlan,
-    rest: Pick<ChildDescription, 'kind' | 'localAddress' | 'remoteAddress' | 'remotePort'>,
-  ) {
-    const { rekeySeconds = 0, rekeyBytes = 0, inactivitySeconds = 0 } = plan.lifetimes
-    const lifetimes = { rekeySeconds, rekeyBytes, inactivitySeconds }
-    const description = { ...rest, transport, localPort, ...lifetimes }
-    return { child: childName(newOwnerName(), description), description, plan }
   }
 
   async #initiate(
@@ -141,9 +124,24 @@ export class StrongswanDaemon implements Daemon {
     const present = await this.#keys()
     if (present.some(each => each.child === placed.child)) return
     await this.#connections.reloadCredential(placed.plan)
-    await initiate(this.#path, placed, options)
+    try {
+      await initiate(this.#path, placed, options)
+    } catch (error) {
+      await this.#giveUp(placed.connection)
+      throw error
+    }
     // The daemon says so when it has given the keys to the kernel; policies are another matter.
     if (!this.holds(flow.remoteAddress)) throw noPolicies(this.#path)
+  }
+
+  /** Else the daemon would go on asking the peer for minutes, and the next attempt would wait for that. */
+  async #giveUp(connection: string): Promise<void> {
+    try {
+      for (const id of await unanswered(this.#link, connection))
+        await this.#link.request('terminate', { 'ike-id': id, force: true, timeout: -1 })
+    } catch {
+      // It has ended by itself, or the daemon has.
+    }
   }
 
   /** One listing for all who ask before it is asked for. */
@@ -153,6 +151,18 @@ export class StrongswanDaemon implements Daemon {
       return listKeys(this.#link, name => this.#connections.describe(name))
     })
     return this.#listing
+  }
+
+  // --- What the daemon tells
+
+  #event(section: Section): void {
+    const { up, changed } = changesOf(section)
+    // A daemon that is being stopped ends all keys first.
+    if (!up) this.#sentinel.alarm()
+    for (const { child, flow, remoteId } of changed) {
+      this.#tell(watcher => watcher.changed?.({ flow, remoteId, up }))
+      if (!up && this.#downs.has(child)) void this.#tellDown(child)
+    }
   }
 
   #onDown(child: string, listener: (error: Error) => void): () => void {
@@ -165,145 +175,93 @@ export class StrongswanDaemon implements Daemon {
     }
   }
 
-  #event(section: Section): void {
-    const { up, changed } = changesOf(section)
-    // A daemon that is being stopped first ends all keys.
-    if (!up) this.#alarm()
-    for (const { child, flow, remoteId } of changed) {
-      for (const watcher of [...this.#watchers]) watcher.changed?.({ flow, remoteId, up })
-      if (!up && this.#downs.has(child)) void this.#tellDown(child)
-    }
-  }
-
   async #tellDown(child: string): Promise<void> {
     // Others may have come instead.
     const left = await this.#keys().catch(() => [])
     if (left.some(each => each.child === child)) return
     const error = new SocketSecurityError(
       'ECONNRESET',
-      "the keys with the peer have ended: the peer has deleted them, or does not answer any more; see strongSwan's log",
+      "the keys with the peer have ended: it has deleted them, or does not answer any more; see strongSwan's log",
     )
     for (const listener of [...(this.#downs.get(child) ?? [])]) listener(error)
   }
 
-  // --- The canary
-
-  /** Puts the canary behind all guards, one at a time. */
-  #cageCanary(): Promise<void> {
-    this.#caging = this.#caging.catch(() => {}).then(() => this.#moveCanary())
-    return this.#caging
+  #tell(what: (watcher: DaemonWatcher) => void): void {
+    for (const watcher of [...this.#watchers]) what(watcher)
   }
 
-  async #moveCanary(): Promise<void> {
-    this.#canary ??= openCanary()
-    const before = this.#cage
-    this.#cage = await this.#guards.addAnother('udp', this.#canary.port)
-    this.#interrupted = false
-    await before?.()
-    this.#watchCanary()
-    if (!this.#canary.lives()) throw noPolicies(this.#path)
-  }
+  // --- When it is gone
 
-  #watchCanary(): void {
-    if (this.#timer !== undefined || this.#canary === undefined) return
-    const pause = performance.now() < this.#alarmedUntil ? ALARMED : CALM
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.holds()
-      this.#watchCanary()
-    }, pause).unref()
+  /** What was asked for meanwhile waits until it is back. */
+  async #ready(): Promise<void> {
+    await this.#recovering
+    if (this.#lost !== undefined) throw this.#lost
   }
-
-  #alarm(): void {
-    this.#alarmedUntil = performance.now() + ALARM
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    this.#watchCanary()
-  }
-
-  // --- The daemon's end
 
   #recover(error: Error): void {
-    if (this.#users === 0 && this.#cage === undefined) return
-    this.#alarm()
-    this.#lookForPolicies(error)
+    if (!this.#sentinel.watches) return
+    this.#sentinel.alarm()
+    this.#noticePolicies(error)
     this.#recovering ??= this.#comeBack(error).finally(() => {
       this.#recovering = undefined
     })
   }
 
   /** Tells, once, that they are gone. */
-  #lookForPolicies(error: Error): void {
-    if (this.#interrupted || this.#canary === undefined || this.#canary.lives()) return
+  #noticePolicies(error: Error): void {
+    if (this.#interrupted || this.#sentinel.lives()) return
     this.#interrupted = true
-    for (const watcher of [...this.#watchers]) watcher.interrupted?.(error)
+    this.#tell(watcher => watcher.interrupted?.(error))
   }
 
   async #comeBack(error: Error): Promise<void> {
     const end = performance.now() + PATIENCE
     let last: unknown = error
-    while (performance.now() < end && this.#users > 0) {
-      this.#lookForPolicies(error)
+    while (performance.now() < end && this.#users.count > 0) {
       try {
         await this.#link.connect()
         await this.#guards.restore()
         await this.#connections.restore()
-        await this.#cageCanary()
-        for (const watcher of [...this.#watchers]) watcher.restored?.()
+        await this.#sentinel.follow()
+        this.#interrupted = false
+        this.#tell(watcher => watcher.restored?.())
         return
       } catch (cause) {
         last = cause
+        this.#noticePolicies(error)
         await new Promise(resolve => setTimeout(resolve, RETRY))
       }
     }
-    if (this.#users === 0) return
+    if (this.#users.count === 0) return this.#stop()
+    this.#interrupted = true
     const lost = new SocketSecurityError(
       'ECONNRESET',
       `strongSwan at ${this.#path} has gone and was not back within ${PATIENCE / 1000} s: what it secured is closed`,
       { cause: last },
     )
-    this.#interrupted = true
-    for (const watcher of [...this.#watchers]) watcher.lost?.(lost)
+    this.#lost = lost
+    this.#tell(watcher => watcher.lost?.(lost))
   }
 
-  // --- Who uses it
-
-  async #using<T>(work: () => Promise<T>): Promise<T> {
-    this.#users++
-    try {
-      return await work()
-    } catch (error) {
-      await this.#leave()
-      throw error
-    }
-  }
-
-  /** Ends a use, whoever calls it however often. Never rejects. */
-  #once(end: () => Promise<void>): () => Promise<void> {
-    let ended: Promise<void> | undefined
-    return () => {
-      ended ??= end()
-        .catch(() => {})
-        .then(() => this.#leave())
-      return ended
-    }
-  }
-
-  async #leave(): Promise<void> {
-    if (--this.#users > 0) return
-    await this.#caging.catch(() => {})
-    if (this.#users > 0) return
-    const cage = this.#cage
-    const canary = this.#canary
-    this.#cage = undefined
-    this.#canary = undefined
+  /** Nothing uses it any more. */
+  async #stop(): Promise<void> {
+    await this.#connections.clear()
+    await this.#sentinel.stop()
     this.#interrupted = false
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    await cage?.()
-    canary?.close()
-    if (this.#users === 0) this.#link.close()
+    this.#lost = undefined
+    if (this.#users.count === 0) this.#link.close()
   }
+}
+
+function describe(
+  { transport, localPort }: FlowPlan | ListenerPlan,
+  plan: FlowPlan['connection'],
+  rest: Pick<ChildDescription, 'kind' | 'localAddress' | 'remoteAddress' | 'remotePort'>,
+) {
+  const { rekeySeconds = 0, rekeyBytes = 0, inactivitySeconds = 0 } = plan.lifetimes
+  const lifetimes = { rekeySeconds, rekeyBytes, inactivitySeconds }
+  const description = { ...rest, transport, localPort, ...lifetimes }
+  return { child: childName(newOwnerName(), description), description, plan }
 }
 
 /** All of them, or none. */
