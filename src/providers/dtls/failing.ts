@@ -10,10 +10,15 @@ import { tell, tellFailed } from './story.js'
 export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
   const { clock, totals } = peer.context
   abandon(peer, link)
+  const isClient = link.role === 'client'
+  if (isClient && isOpensslsLimit(error)) {
+    tell(peer.text, 'still has time: begins again')
+    startClient(peer, link.startedAt)
+    return
+  }
   peer.counters.handshakesFailed += 1
   totals.handshakesFailed += 1
   tellFailed(peer.where, peer.text, error)
-  const isClient = link.role === 'client'
   if (isClient && link.offered !== undefined)
     dropSession(sessionKeyOf(peer, link.expectation, link.settings))
   if (isClient && link.offered !== undefined && mayBeOfSession(peer, link, error)) {
@@ -34,6 +39,11 @@ export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
   if ((isClient && !isRekey) || peer.isAwaited) peer.fail(error)
 }
 
+/** It sends a flight 12 times, which is less than a long handshakeTimeout allows. */
+function isOpensslsLimit(error: Error & { code?: string }): boolean {
+  return error.code === 'ERR_SSL_READ_TIMEOUT_EXPIRED'
+}
+
 /** Nothing authentic has come, and there is time left: some servers refuse what they cannot resume. */
 function mayBeOfSession(peer: Peer, link: Link, error: Error & { code?: string }): boolean {
   const isLate = peer.context.clock.now() >= link.startedAt + peer.context.settings.handshakeTimeout
@@ -51,21 +61,25 @@ export function tickHandshake(peer: Peer, now: number): void {
     if (peer.inFlight !== link) return
   }
   if (now >= endOfHandshake(peer, link)) timeOut(peer, link)
-  else if (now >= association.deadline) {
-    if (hasServedInVain(peer, link)) {
-      // And not with one more flight of the old one, which the peer would go on with.
-      abandon(peer, link)
-      startClient(peer)
-    } else association.tick()
+  // And not after one more flight of the old one: its answer would come to the handshake that follows.
+  else if (now >= association.deadline && !goesAnotherWay(peer, link)) association.tick()
+  if (peer.inFlight === link) peer.countRetransmissions(link)
+}
+
+/** A timer has run out. Is it time for something else than to send the flight again? */
+function goesAnotherWay(peer: Peer, link: Link): boolean {
+  const { association } = link
+  if (link.role === 'server') {
+    if (!hasServedInVain(peer, link)) return false
+    abandon(peer, link)
+    startClient(peer)
+    return true
   }
-  if (peer.inFlight !== link) return
-  peer.countRetransmissions(link)
-  if (link.role === 'server' || association.retransmissions < PATIENCE) return
-  if (!association.heardServerHello) {
-    tryAnotherWay(peer, link)
-  } else if (link.offered !== undefined && !link.readsProtected) {
-    beginWithoutSession(peer, link)
-  }
+  if (association.retransmissions + 1 < PATIENCE) return false
+  if (!association.heardServerHello) return triesAnotherWay(peer, link)
+  if (link.offered === undefined || link.readsProtected) return false
+  beginWithoutSession(peer, link)
+  return true
 }
 
 /** Both may have yielded, where packets were lost: the one that has something to say begins again. */
@@ -75,14 +89,12 @@ function hasServedInVain(peer: Peer, link: Link): boolean {
 }
 
 /** Our ClientHello stays without an answer. */
-function tryAnotherWay(peer: Peer, link: Link): void {
+function triesAnotherWay(peer: Peer, link: Link): boolean {
   const held = peer.heldHello
   const current = peer.current
   if (held !== undefined) {
-    // It may only just have seen ours.
-    if (link.association.retransmissions === held.retransmissions) return
     tell(peer.text, 'does not answer ours: its own hello is served')
-    startServer(peer, held.record)
+    startServer(peer, held)
   } else if (current !== undefined && current.role === 'client') {
     // Many servers take no ClientHello from a peer that they have an association with.
     tell(peer.text, 'does not answer while the old association lives: it is ended')
@@ -91,7 +103,8 @@ function tryAnotherWay(peer: Peer, link: Link): void {
     startClient(peer)
   } else if (link.offered !== undefined) {
     beginWithoutSession(peer, link)
-  }
+  } else return false
+  return true
 }
 
 function beginWithoutSession(peer: Peer, link: Link): void {

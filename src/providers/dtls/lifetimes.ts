@@ -9,7 +9,7 @@ export const ALERT_DELAY = 1000
 export const HELLO_INTERVAL = 1000
 /** Milliseconds in which a stranger must go on with the handshake that it began: four retransmissions of ours. */
 export const STRANGER_PATIENCE = 15_000
-/** Retransmissions without an answer after which a handshake tries another way. */
+/** Timers that run out without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
 /**
  * Milliseconds until a handshake is begun again that somebody may have spoilt: the answers to the

@@ -83,6 +83,8 @@ export class Link implements AssociationListener {
   unreachable = false
   /** Server: both had begun, and ours was the larger random: were the peer a server too, it would be its turn. */
   yieldedUnasked = false
+  /** Client: a HelloVerifyRequest has come, and our hello went again with its cookie. */
+  hasCookie = false
   /** Client: ServerHello.random of the answer. */
   serverRandom: Buffer | undefined
   /** Client: when the peer answered our ClientHello; Infinity: not yet. */

@@ -61,7 +61,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   announced: PeerIdentity | true | undefined
   startWaits = false
   /** A verified hello that waits for whether the peer answers ours. */
-  heldHello: { readonly record: Buffer; readonly retransmissions: number } | undefined
+  heldHello: Buffer | undefined
   heldAlert: { readonly record: Buffer; readonly due: number } | undefined
   /** The randoms, of both ends, of handshakes that were given up. */
   over: Buffer[] = []

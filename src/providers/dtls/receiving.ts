@@ -9,6 +9,7 @@ import { type ClientHello, isLaterFragment, parseClientHello } from './client-he
 import {
   CLIENT_HELLO,
   followsServerHello,
+  HELLO_VERIFY_REQUEST,
   handshakeType,
   isForRole,
   messageOfOurRole,
@@ -111,6 +112,10 @@ function isForHandshake(peer: Peer, datagram: Buffer): boolean {
   if (random === undefined) return true
   // An answer to a handshake that was given up would be taken for the answer to this one.
   if (peer.over.some(each => each.equals(random))) return false
+  if (isAnswerToAnother(link, datagram)) {
+    giveUp(peer, random)
+    return false
+  }
   link.serverRandom ??= Buffer.from(random)
   return true
 }
@@ -164,7 +169,7 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
     return
   }
   const link = peer.inFlight
-  if (link === undefined || !isForRole(type, link.role)) {
+  if (link === undefined || !isForRole(type, link.role) || isAnswerToAnother(link, record)) {
     peer.drop('unauthenticated')
   } else if (link.role === 'server' || !followsServerHello(type) || isAnswered(link)) {
     receiveForHandshake(peer, record)
@@ -173,6 +178,15 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
     // ServerHello itself waits for its turn, this waits behind it.
     peer.drop('unauthenticated')
   }
+}
+
+/**
+ * A ServerHello is message 0, or 1 after a HelloVerifyRequest. One that comes late, for a hello that
+ * was given up, OpenSSL would keep until it is message 1's turn, and all that follows would not fit it.
+ */
+function isAnswerToAnother(link: Link, record: Buffer): boolean {
+  if (handshakeType(record) !== SERVER_HELLO || record.length < HEADER_LENGTH + 6) return false
+  return record.readUInt16BE(HEADER_LENGTH + 4) !== (link.hasCookie ? 1 : 0)
 }
 
 function receiveForHandshake(peer: Peer, record: Buffer): void {
@@ -245,10 +259,7 @@ function receiveNewHello(peer: Peer, hello: ClientHello, record: Buffer): void {
     else if (peer.context.mayWork(record, peer.address, peer.port)) serve(peer, record)
   } else if (what === 'hold') {
     tell(peer.text, 'it began too, with the smaller random: held until it answers ours')
-    peer.heldHello ??= {
-      record: Buffer.from(record),
-      retransmissions: peer.inFlight?.association.retransmissions ?? 0,
-    }
+    peer.heldHello ??= Buffer.from(record)
   } else {
     giveUp(peer, hello.random)
   }
@@ -272,6 +283,7 @@ function feed(peer: Peer, link: Link, records: Buffer): boolean {
     if (retiring !== undefined) retiring.endsAt = Math.min(retiring.endsAt, now + OVERLAP)
     if (link.isWorn(now)) wear(peer, now)
   } else if (link === peer.inFlight) {
+    if (handshakeType(records) === HELLO_VERIFY_REQUEST) link.hasCookie = true
     // Its hello can come again for nothing.
     if (handshakeType(records) !== CLIENT_HELLO) link.progressed = true
     peer.heldAlert = undefined
@@ -285,7 +297,7 @@ function answered(peer: Peer, link: Link, now: number): void {
   link.answeredAt = Math.min(link.answeredAt, now)
   if (peer.heldHello === undefined) return
   tell(peer.text, 'it answers ours: its own hello is dropped')
-  giveUp(peer, parseClientHello(peer.heldHello.record)?.random)
+  giveUp(peer, parseClientHello(peer.heldHello)?.random)
   peer.heldHello = undefined
 }
 

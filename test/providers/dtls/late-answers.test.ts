@@ -1,0 +1,88 @@
+/**
+ * What a server still answers to a hello that the client has given up comes to the handshake that
+ * follows. It must not be taken for an answer to that one: its keys and signatures would fit nothing.
+ */
+import t from 'tap'
+import { seededRandom } from '../../model/random.js'
+import { testIdentity } from '../../support/identities.js'
+import { messageOf, messageType } from './hellos.js'
+import { Network, type Station } from './network.js'
+
+const { ca } = await testIdentity()
+const { cert, key } = await testIdentity(['a.example'])
+const ofA = { cert, key, ca }
+const other = await testIdentity(['b.example'])
+const ofB = { cert: other.cert, key: other.key, ca }
+
+const HELLO = 1
+const SERVER_HELLO = 2
+const HELLO_VERIFY_REQUEST = 3
+
+t.test('a ServerHello that comes before its turn is not kept for it', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(ofA, { address: '198.18.20.1' })
+  const server = network.station(ofB, { address: '198.18.20.2' })
+  const late = await resumedInVain(network, client, server)
+  // It overtakes the HelloVerifyRequest, which is message 0: OpenSSL would keep message 1 for later.
+  network.passage = (datagram, from) => {
+    if (from === server && messageType(datagram) === HELLO_VERIFY_REQUEST)
+      for (const each of late.splice(0)) client.endpoint.receive(each, server.address, server.port)
+    return datagram
+  }
+  t.ok(late.length > 0)
+  t.ok(network.until(() => server.messages.includes('second'), 10_000))
+  t.equal(late.length, 0)
+  t.match(client.endpoint.stats, { handshakesFailed: 0 })
+  t.same([client.errors, server.errors], [[], []])
+})
+
+t.test('a hello is not sent again in the moment in which it is given up', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(ofA, { address: '198.18.20.3' })
+  const server = network.station(ofB, { address: '198.18.20.4' })
+  client.sentDatagrams = []
+  await resumedInVain(network, client, server)
+  const hellos = client.sentDatagrams.filter(each => messageType(each) === HELLO)
+  const randoms = hellos.map(each => each.toString('hex', 27, 59))
+  const [first, last] = [randoms[0], randoms.at(-1)]
+  t.not(first, last, 'it has begun anew')
+  // With and without a cookie, and again after a second; then, after two more, the next handshake.
+  t.equal(randoms.filter(each => each === first).length, 3, `${randoms}`)
+})
+
+t.test('a handshake that may take long is not ended by the limit of OpenSSL', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(
+    { ...ofA, handshakeTimeout: 1_200_000 },
+    { address: '198.18.20.5' },
+  )
+  const sending = client.send('x', { address: '198.18.20.6', port: 5000 }, 'b.example')
+  network.pass(1_199_000)
+  t.equal(sending.calls, 0)
+  network.pass(2000)
+  t.match(sending, { calls: 1, error: { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' } })
+  t.match(client.endpoint.stats, { handshakesFailed: 1 })
+})
+
+/**
+ * The client resumes, and hears no ServerHello until it gives the session up and begins anew: the
+ * answers that it has not heard. Its next hello is under way.
+ */
+async function resumedInVain(network: Network, client: Station, server: Station) {
+  client.send('first', server, 'b.example')
+  network.until(() => server.messages.length === 1)
+  client.endpoint.closePeer(server.address, server.port)
+  network.pass(1000)
+  client.sentDatagrams = []
+  const associations = client.associations.length
+  const late: Buffer[] = []
+  network.passage = (datagram, from) => {
+    if (from !== server || !messageOf(datagram, SERVER_HELLO)) return datagram
+    late.push(Buffer.from(datagram))
+    return undefined
+  }
+  client.send('second', server, 'b.example')
+  if (!network.until(() => client.associations.length === associations + 2, 10_000))
+    throw new Error('the client has not begun anew')
+  return late
+}
