@@ -147,7 +147,7 @@ async function connect({ proof, address, port, targetName, text }: ConnectOrder)
   const security = securityOf(host, proof)
   const to = { host: address, port }
   const socket = security
-    ? net.connect({ ...to, security, ...(targetName && { targetName }) })
+    ? net.connect({ ...to, security, ...(targetName && { peerTargetName: targetName }) })
     : plainNet.connect(to)
   await once(socket, 'connect')
   socket.end(text)
