@@ -4,8 +4,8 @@
  * section 4.2.4), and what is said afterwards arrives, once.
  */
 import t from 'tap'
-import { seededRandom } from '../model/random.js'
-import type { Station } from '../providers/dtls/network.js'
+import { seededRandom } from '../../model/random.js'
+import type { Station } from '../../providers/dtls/network.js'
 import {
   begin,
   bothSecured,

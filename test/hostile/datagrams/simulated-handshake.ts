@@ -1,8 +1,8 @@
 /** The kinds of DTLS handshakes, each between two endpoints in memory with a clock of their own. */
-import type { DatagramSecuritySettings } from '../../src/model/settings.js'
-import type { Random } from '../model/random.js'
-import { Network, type Station, type Weather } from '../providers/dtls/network.js'
-import { testIdentity } from '../support/identities.js'
+import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import type { Random } from '../../model/random.js'
+import { Network, type Station, type Weather } from '../../providers/dtls/network.js'
+import { testIdentity } from '../../support/identities.js'
 
 /** The name that the server must prove. */
 export const SERVER_NAME = 'server.example'
