@@ -34,6 +34,12 @@ const remedies: Record<string, string> = {
     'the pre-shared keys of the two ends differ, or a signature is wrong',
   ERR_SSL_SSLV3_ALERT_ILLEGAL_PARAMETER:
     'the pre-shared keys of the two ends differ, or the handshake was changed on the way',
+  ERR_SSL_BAD_SIGNATURE:
+    'a signature of its handshake is wrong: it shows a certificate whose key it does not have, or the handshake was changed on the way',
+  ERR_SSL_INAPPROPRIATE_FALLBACK:
+    'somebody on the way wants an older version of TLS than both ends speak',
+  ERR_SSL_BAD_RECORD_TYPE:
+    'what arrived in the middle of the handshake is no TLS: it is not what the peer sent, or the peer speaks something else',
   ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL:
     'the peer supports none of our application protocols: compare alpn',
   ERR_SSL_NO_APPLICATION_PROTOCOL:

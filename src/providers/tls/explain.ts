@@ -39,9 +39,13 @@ export function isNotTls(error: Error): boolean {
 export function tlsCode(error: Error & { code?: string }): string | undefined {
   const { code } = error
   if (code === undefined) return undefined
+  if (code.startsWith('ERR_SSL_') && verifying.test(error.message)) return 'ERR_SSL_BAD_SIGNATURE'
   if (code.startsWith('ERR_SSL_') || certificateCodes.test(code)) return oneSpelling(code)
   if (code !== 'EPROTO') return undefined
   const reason = /:SSL routines:[^:]*:([^:\n]+)/.exec(error.message)?.[1]
   if (reason === undefined) return undefined
   return codeOfReason(reason)
 }
+
+/** Of a signature that is wrong Node tells what OpenSSL saw first, below TLS: another thing for each kind of key and version. */
+const verifying = /:error:[0-9A-F]+:(?!SSL )[\w ]+ routines:\w*verify\w*:/i

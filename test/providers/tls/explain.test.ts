@@ -38,6 +38,24 @@ t.test('one spelling of an alert, whichever OpenSSL is inside Node', async t => 
   }
 })
 
+t.test('a wrong signature of the handshake, whichever key and OpenSSL', async t => {
+  for (const [code, library] of [
+    ['BAD_SIGNATURE', 'SSL routines:tls_process_cert_verify:bad signature'],
+    ['PROVIDER_SIGNATURE_FAILURE', 'digital envelope routines:EVP_DigestVerifyFinal:provider sig'],
+    ['LAST_OCTET_INVALID', 'rsa routines:RSA_verify_PKCS1_PSS_mgf1:last octet invalid'],
+  ] as const) {
+    const given = error(`ERR_SSL_${code}`, `00D3:error:0A00007B:${library}:../x.c:1:`)
+    t.match(explainTlsError(given, 'db:5432'), {
+      code: 'ERR_SSL_BAD_SIGNATURE',
+      message: /^db:5432: a signature .* whose key it does not have/,
+    })
+  }
+  const ours = error('ERR_SSL_X', '00D3:error:1:rsa routines:RSA_sign:x:../x.c:1:')
+  t.equal(tlsCode(ours), 'ERR_SSL_X', 'one that we could not make is something else')
+  const refused = error('ERR_SSL_X', '00D3:error:1:SSL routines:tls_verify_x:x:../x.c:1:')
+  t.equal(tlsCode(refused), 'ERR_SSL_X')
+})
+
 t.test('explained: the code, the peer, what to do, and the cause', async t => {
   const cause = error('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
   const explained = explainTlsError(cause, 'db:5432')
