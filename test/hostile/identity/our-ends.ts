@@ -18,6 +18,7 @@ export interface Security {
   readonly ca?: string
   readonly crl?: string
   readonly psk?: object
+  readonly ticketKeys?: Buffer
   readonly handshakeTimeout?: number
 }
 
