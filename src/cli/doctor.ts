@@ -45,7 +45,7 @@ export const doctor = defineCommand({
       await examineDtls(),
       examineBatch(),
       examineWinsock(),
-      examineStrongswan(),
+      await examineStrongswan(),
       examinePolicy(),
     ]
     const ok = findings.every(({ status }) => status !== 'fails')

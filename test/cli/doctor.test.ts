@@ -24,7 +24,8 @@ t.test('machines get every finding, with what was looked at', async t => {
     dtls: { status: 'works', details: { versions: ['DTLSv1.2'], missing: [], koffi: /^\d/ } },
     batch: { status: process.platform === 'linux' ? 'works' : 'elsewhere' },
     winsock: { status: process.platform === 'win32' ? 'works' : 'elsewhere' },
-    strongswan: { status: process.platform === 'linux' ? 'missing' : 'elsewhere' },
+    // A daemon of this machine may work, or not.
+    strongswan: { status: process.platform === 'linux' ? /works|missing/ : 'elsewhere' },
   })
 })
 
