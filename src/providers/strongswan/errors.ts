@@ -10,7 +10,7 @@ export function connectFailed(cause: Error, path: string): SocketSecurityError {
   if (code === 'EACCES' || code === 'EPERM')
     return new SocketSecurityError(
       'EACCES',
-      `this process may not use strongSwan's socket ${path}: let it run in the group that owns the socket (charon.group in strongswan.conf)`,
+      `this process may not use strongSwan's socket ${path}: let it run in the group that owns the socket, which the setting group in strongswan.conf names`,
       { cause, syscall: 'connect' },
     )
   return new SocketSecurityError(
