@@ -35,3 +35,12 @@ const common = {
   espProposals: ['aes128gcm16-ecp256'],
   lifetimes: { rekeySeconds: 3600, ikeRekeySeconds: 7200 },
 }
+
+/** By name, so that another process can be told. */
+export type PlanName =
+  | readonly ['certified', host: string, remoteId: string]
+  | readonly ['shared', localId: string, remoteId: string, secret: string]
+
+export function planOf(name: PlanName): ConnectionPlan {
+  return name[0] === 'certified' ? certified(name[1], name[2]) : shared(name[1], name[2], name[3])
+}

@@ -3,8 +3,8 @@
  * connect(2) of a datagram socket asks for a route, and the kernel refuses one with EPERM where a
  * guard drops what would go there. Nothing is ever sent.
  *
- * strongSwan takes guards away in the reverse of the order in which they came when it is stopped. So
- * the canary is put behind each new guard again, and is the first one that dies.
+ * Each guard covers the port of a canary, too, and loses that part first. So a canary that lives
+ * says that the guard is there, and that it was there when what has been received came in.
  */
 import { networkInterfaces } from 'node:os'
 import {
@@ -32,46 +32,64 @@ import { systemError } from '../../channels/batch/system-error.js'
 import { SocketSecurityError } from '../../model/errors.js'
 
 const EPERM = -1
+const ENETUNREACH = -101
 /** ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL: nothing could go there anyway. */
-const nowhere = new Set([-100, -101, -113, -99, -22])
+const nowhere = new Set([-100, ENETUNREACH, -113, -99, -22])
+/** The port of no service that matters (RFC 863); nothing is sent there. */
+const DISCARD = 9
 
 export interface Canary {
   readonly port: number
-  /** Whether a guard of its port is in the kernel. */
+  /**
+   * Whether its guard is in the kernel.
+   * @param remoteAddress whom something is about to be sent to; absent: as before
+   */
   lives(remoteAddress?: string): boolean
   close(): void
 }
 
-export function openCanary(): Canary {
-  const { fd, family } = openSocket()
-  const port = bindSomewhere(fd, family)
+/**
+ * @param localAddress the one that the guard is for; absent: every one
+ * @throws SocketSecurityError ERR_PROVIDER_UNAVAILABLE where it could not tell
+ */
+export function openCanary(localAddress?: string): Canary {
+  const { fd, family } = openSocket(localAddress)
   const bytes = sockaddrBytes(family)
   let last: string | undefined
   let words: Uint32Array | undefined
-  return {
-    port,
-    lives(remoteAddress = last ?? neighbour()) {
-      if (remoteAddress === undefined) return true
-      if (remoteAddress !== last) {
-        words = sockaddr(family, remoteAddress, 9)
-        last = remoteAddress
-      }
-      // An address that the socket cannot even name: nothing can be sent there by such a socket.
-      if (words === undefined) return true
-      const status = connect(fd, words, bytes)
-      return status === EPERM || nowhere.has(status) || isOwn(remoteAddress)
-    },
-    close: () => {
-      close(fd)
-    },
+  const ask = (remoteAddress: string | undefined): number => {
+    if (remoteAddress !== last) {
+      words = remoteAddress === undefined ? undefined : sockaddr(family, remoteAddress, DISCARD)
+      last = remoteAddress
+    }
+    // What the socket cannot even name, nothing can be sent to.
+    return words === undefined ? ENETUNREACH : connect(fd, words, bytes)
+  }
+  try {
+    const port = bindSomewhere(fd, family, localAddress)
+    if (ask(neighbour(localAddress)) === EPERM) throw blocked()
+    return {
+      port,
+      lives(remoteAddress = last) {
+        const status = ask(remoteAddress)
+        if (status === EPERM || nowhere.has(status)) return true
+        return remoteAddress !== undefined && isOwn(remoteAddress)
+      },
+      close: () => {
+        close(fd)
+      },
+    }
+  } catch (error) {
+    close(fd)
+    throw error
   }
 }
 
-function openSocket(): { fd: number; family: 4 | 6 } {
+function openSocket(localAddress: string | undefined): { fd: number; family: 4 | 6 } {
   const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-  const dual = socket(AF_INET6, type, 0)
+  const dual = localAddress?.includes(':') === false ? -1 : socket(AF_INET6, type, 0)
   if (dual >= 0) {
-    setsockopt(dual, IPPROTO_IPV6, IPV6_V6ONLY, 0)
+    setsockopt(dual, IPPROTO_IPV6, IPV6_V6ONLY, localAddress === undefined ? 0 : 1)
     return { fd: dual, family: 6 }
   }
   const fd = socket(AF_INET, type, 0)
@@ -79,37 +97,50 @@ function openSocket(): { fd: number; family: 4 | 6 } {
   return { fd, family: 4 }
 }
 
-function bindSomewhere(fd: number, family: 4 | 6): number {
-  const any = sockaddr(family, family === 6 ? '::' : '0.0.0.0', 0) as Uint32Array
+function bindSomewhere(fd: number, family: 4 | 6, localAddress: string | undefined): number {
+  const address = localAddress ?? (family === 6 ? '::' : '0.0.0.0')
+  const any = sockaddr(family, address, 0) as Uint32Array
   const name = new Uint32Array(SOCKADDR_WORDS)
   const status = bind(fd, any, sockaddrBytes(family)) || getsockname(fd, name)
-  if (status < 0) {
-    close(fd)
-    throw systemError(status, 'bind')
-  }
+  if (status < 0) throw systemError(status, 'bind', { address, port: 0 })
   return readSource(name, 0).port
 }
 
-/**
- * Some address that the host has a route to: next to one of its own. Nothing is sent there.
- */
-function neighbour(): string | undefined {
-  for (const { address, family, internal } of Object.values(networkInterfaces()).flatMap(
-    each => each ?? [],
-  )) {
-    if (internal || family !== 'IPv4') continue
-    const bytes = address.split('.').map(Number)
-    bytes[3] = (bytes[3] as number) ^ 1
-    const next = bytes.join('.')
-    if (!isOwn(next)) return next
+/** Some address that the host has a route to: next to one of its own. */
+function neighbour(localAddress: string | undefined): string | undefined {
+  for (const { address, family, internal } of ownAddresses()) {
+    if (internal || (localAddress ?? address) !== address) continue
+    const next = family === 'IPv4' ? beside(address, '.', 10) : beside(address, ':', 16)
+    if (next !== undefined && !isOwn(next)) return next
   }
   return undefined
+}
+
+/** With another last bit. */
+function beside(address: string, separator: string, base: number): string | undefined {
+  const end = address.lastIndexOf(separator) + 1
+  const last = Number.parseInt(address.slice(end) || '0', base)
+  // Of the link only: it means nothing without its interface.
+  if (Number.isNaN(last) || /^fe80/i.test(address)) return undefined
+  return address.slice(0, end) + (last ^ 1).toString(base)
+}
+
+function ownAddresses() {
+  return Object.values(networkInterfaces()).flatMap(each => each ?? [])
 }
 
 /** Linux applies no policy to what goes to its own addresses: that tells nothing. */
 function isOwn(address: string): boolean {
   if (address.startsWith('127.') || address === '::1') return true
-  return Object.values(networkInterfaces()).some(each => each?.some(own => own.address === address))
+  return ownAddresses().some(own => own.address === address)
+}
+
+/** Something else forbids it, so that the canary would seem to live whatever happens. */
+function blocked(): SocketSecurityError {
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    'a filter of the system (BPF, seccomp) forbids this process to connect datagram sockets: so it cannot see whether the IPsec policies of strongSwan are in the kernel',
+  )
 }
 
 /** The daemon has a guard, and the kernel does not know of it. */

@@ -11,7 +11,13 @@ import { createHash } from 'node:crypto'
 import { CommandError } from './errors.js'
 import type { Link } from './link.js'
 import { hasKeys, type Listing, list } from './listing.js'
-import { type CredentialName, loadCredential, unloadCredential } from './loaded-credentials.js'
+import {
+  anotherSecret,
+  type CredentialName,
+  loadCredential,
+  rivalsOf,
+  unloadCredential,
+} from './loaded-credentials.js'
 import { locked } from './lock.js'
 import { connectionMessage } from './messages.js'
 import {
@@ -132,6 +138,11 @@ export class Connections {
     await this.#change().catch(() => {})
   }
 
+  /** The daemon has gone, and with it what was kept for later. */
+  forget(): void {
+    this.#idle.clear()
+  }
+
   /** Everything that should be there, there again: after the daemon was restarted. */
   async restore(): Promise<void> {
     this.#idle.clear()
@@ -183,7 +194,7 @@ export class Connections {
     const listing = await list(this.#link)
     this.#table = await readTcpTable()
     this.#forgetIdle()
-    for (const each of joining) await this.#place(each, usedCredentials(listing))
+    for (const each of joining) await this.#place(each, listing)
     const homes = [...this.#placed.values()].map(each => each.connection)
     const gone: string[] = []
     for (const name of new Set([...listing.connections.keys(), ...homes])) {
@@ -207,9 +218,12 @@ export class Connections {
     await this.#removeStaleGuards(listing)
   }
 
-  async #place(joining: Joining, inUse: ReadonlySet<CredentialName>): Promise<void> {
+  async #place(joining: Joining, listing: Listing): Promise<void> {
     const { wanted } = joining
     try {
+      for (const each of rivalsOf(wanted.plan, usedCredentials(listing)))
+        await this.#oust(each, listing, wanted.plan.remoteId)
+      const inUse = usedCredentials(listing)
       const credential = await loadCredential(this.#link, wanted.plan, inUse)
       const description = describe(wanted, credential)
       const connection = connectionName(description)
@@ -219,6 +233,21 @@ export class Connections {
     } catch (error) {
       joining.error = error
     }
+  }
+
+  /** Makes way for another secret, where nobody uses this one any more. */
+  async #oust(rival: CredentialName, listing: Listing, remoteId: string): Promise<void> {
+    const users = [...listing.connections].filter(([name]) => credentialOf(name) === rival)
+    const used = ([name, children]: [string, ReadonlySet<string>]) =>
+      [...this.#placed.values()].some(each => each.connection === name) ||
+      [...children].some(each => parseChildName(each)?.kind !== 'idle' && this.#lives(each))
+    if (users.some(used)) throw anotherSecret(remoteId)
+    for (const [name] of users) {
+      this.#idle.delete(name)
+      await this.#unload(name)
+      listing.connections.delete(name)
+    }
+    await unloadCredential(this.#link, rival).catch(() => {})
   }
 
   /** A connection of another process, if one of ours differs from it in nothing but what its name says. */

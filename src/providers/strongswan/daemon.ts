@@ -27,11 +27,7 @@ export interface Daemon {
    * @throws (rejects) SocketSecurityError ERR_PEER_TARGET_NAME_MISMATCH where two peers claim the flow
    */
   find(flow: FiveTuple): Promise<Association | null>
-  /**
-   * Whether the policies are still in the kernel, by asking the kernel: one system call. Where not,
-   * nothing may be sent and nothing that has come may be believed until `restored`.
-   * @param remoteAddress whom something is about to be sent to; absent: whoever was asked about last
-   */
+  /** Whether all guards of this process are in the kernel: one system call each. See Guard.holds(). */
   holds(remoteAddress?: string): boolean
   /** @returns stops watching */
   watch(watcher: DaemonWatcher): () => void
@@ -60,6 +56,13 @@ export interface FlowChange {
 }
 
 export interface Guard {
+  /**
+   * Whether it is in the kernel, by asking the kernel: one system call. What has been received before
+   * that came in under the guard. Where not, nothing may be sent and nothing that has come may be
+   * believed until the watcher's `restored`.
+   * @param remoteAddress whom something is about to be sent to; absent: whoever was asked about last
+   */
+  holds(remoteAddress?: string): boolean
   /** To be called when the kernel has nothing more to send for the port. Idempotent; never rejects. */
   release(): Promise<void>
 }

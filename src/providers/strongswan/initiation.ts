@@ -1,98 +1,82 @@
 /** Has the daemon negotiate, and finds out why it could not. */
-import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { Placed } from './connections.js'
 import { ControlLog } from './control-log.js'
 import { initiateError } from './initiate-error.js'
+import { takeTurn } from './turns.js'
 import { connectVici } from './vici/connect.js'
 
-interface InitiateOptions {
+export interface InitiateOptions {
   /** Milliseconds. */
   readonly timeout: number
   readonly signal?: AbortSignal | undefined
+  /** Whether the kernel has the keys. */
+  readonly installed: () => Promise<boolean>
 }
 
-/**
- * The daemon keeps a thread for each negotiation that is waited for, and needs some for the packets
- * of the peers: it has 16 altogether.
- */
-const MOST = 6
-/** What the daemon needs beyond the time that it was given, to say that it was too short. */
+/** Milliseconds that the daemon needs beyond the time that it was given, to say that it was too short. */
 const ANSWER = 2000
-
-let running = 0
-const waiting: (() => void)[] = []
+/** Milliseconds until keys are asked for again that should be there. */
+const PATIENCE = 1000
 
 /**
- * On a connection of its own: other requests must not wait for a peer.
+ * Resolves when the kernel has the keys.
  * @throws (rejects) SocketSecurityError
  */
 export async function initiate(
   path: string,
   placed: Placed,
-  { timeout, signal }: InitiateOptions,
+  { timeout, signal, installed }: InitiateOptions,
 ): Promise<void> {
+  const { connection, description, plan } = placed
   const end = performance.now() + timeout
-  const { child, connection, description, plan } = placed
+  const left = () => Math.max(1, Math.round(end - performance.now()))
   const log = new ControlLog()
-  const peer = peerText(description.remoteAddress, description.remotePort)
   try {
-    await turn(timeout, signal)
+    const endTurn = await takeTurn(connection, { timeout, signal })
     try {
-      const left = Math.max(1, Math.round(end - performance.now()))
-      const vici = await connectVici(path, { timeout: left, signal })
-      try {
-        await vici.stream(
-          'initiate',
-          { child, ike: connection, timeout: left, loglevel: 1 },
-          'control-log',
-          section => log.add(section),
-          { timeout: left + ANSWER, signal },
-        )
-      } finally {
-        vici.close()
-      }
+      // Whoever has made the peer's keys of another child arrive has made the daemon say yes.
+      do await ask(path, placed, log, { timeout: left(), signal })
+      while (!(await arrives(installed, left())))
     } finally {
-      running--
-      waiting.shift()?.()
+      endTurn()
     }
   } catch (error) {
-    throw initiateError(error, log, { peer, remoteId: plan.remoteId })
+    const peer = peerText(description.remoteAddress, description.remotePort)
+    const why = initiateError(error, log, { peer, remoteId: plan.remoteId })
+    // The same with a no.
+    if (!(await installed().catch(() => false))) throw why
   }
 }
 
-/** Waits until fewer are waited for. */
-function turn(timeout: number, signal: AbortSignal | undefined): Promise<void> {
-  if (running < MOST) {
-    running++
-    return Promise.resolve()
+/** On a connection of its own: other requests must not wait for a peer. */
+async function ask(
+  path: string,
+  { child, connection }: Placed,
+  log: ControlLog,
+  limits: { timeout: number; signal: AbortSignal | undefined },
+): Promise<void> {
+  const { timeout, signal } = limits
+  const vici = await connectVici(path, limits)
+  try {
+    await vici.stream(
+      'initiate',
+      { child, ike: connection, timeout, loglevel: 1 },
+      'control-log',
+      section => log.add(section),
+      { timeout: timeout + ANSWER, signal },
+    )
+  } finally {
+    vici.close()
   }
-  return new Promise((resolve, reject) => {
-    const go = () => {
-      settle()
-      running++
-      resolve()
-    }
-    const give = (error: Error) => {
-      settle()
-      waiting.splice(waiting.indexOf(go), 1)
-      reject(error)
-    }
-    const aborted = () =>
-      give(new SocketSecurityError('ECANCELED', 'the negotiation was given up before it began'))
-    const timer = setTimeout(() => give(tooBusy(timeout)), timeout)
-    const settle = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', aborted)
-    }
-    waiting.push(go)
-    signal?.addEventListener('abort', aborted)
-  })
 }
 
-function tooBusy(timeout: number): SocketSecurityError {
-  return new SocketSecurityError(
-    'ETIMEDOUT',
-    `the negotiation did not begin within ${timeout} ms: ${MOST} others, whose peers do not answer, were waited for`,
-  )
+/** @param left milliseconds; when they are over, the next attempt fails at once */
+async function arrives(installed: () => Promise<boolean>, left: number): Promise<boolean> {
+  const end = performance.now() + Math.min(left, PATIENCE)
+  for (let pause = 5; ; pause *= 2) {
+    if (await installed()) return true
+    if (performance.now() >= end) return false
+    await new Promise(resolve => setTimeout(resolve, pause))
+  }
 }

@@ -5,7 +5,7 @@ import { sectionOf, sectionsOf, textOf } from './vici/section.js'
 
 export interface Listing {
   /** Names of connections, each with the names of its children. */
-  readonly connections: ReadonlyMap<string, ReadonlySet<string>>
+  readonly connections: Map<string, ReadonlySet<string>>
   readonly guards: ReadonlySet<string>
 }
 

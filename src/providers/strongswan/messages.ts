@@ -1,7 +1,7 @@
 /** What load-conn is told: our plans in the daemon's words. */
 import { createHash } from 'node:crypto'
 import { ANY, type ChildDescription, type GuardDescription, guardName } from './names.js'
-import type { ConnectionPlan, Credential } from './plans.js'
+import type { ConnectionPlan, Credential, Transport } from './plans.js'
 import { dynamicSelector, everySelector, selector } from './selectors.js'
 import type { Message } from './vici/section.js'
 
@@ -10,24 +10,26 @@ const DPD_SECONDS = 20
 
 /**
  * Drops whatever has no keys, in both directions, below all policies that ask for keys. A connection
- * of its own, so that no reloading of others can ever touch it.
+ * of its own, so that no reloading of others can ever touch it. The canary's port stands first:
+ * strongSwan takes the policies of a child away in that order.
  */
-export function guardMessage(guard: GuardDescription): Message {
+export function guardMessage(guard: GuardDescription, canaryPort: number): Message {
   const { owner, transport, localAddress, localPort } = guard
   const name = guardName(owner, transport, localAddress, localPort)
+  const every = localAddress === ANY
+  const own = (transport: Transport, port: number) =>
+    every ? everySelector(transport, port) : [selector(localAddress, transport, port)]
+  const peers = (transport: Transport) =>
+    everySelector(transport, 0).filter(
+      each => every || each.startsWith(':') === localAddress.includes(':'),
+    )
   const child = {
     mode: 'drop',
     start_action: 'trap',
-    local_ts:
-      localAddress === ANY
-        ? everySelector(transport, localPort)
-        : [selector(localAddress, transport, localPort)],
-    remote_ts:
-      localAddress === ANY
-        ? everySelector(transport, 0)
-        : everySelector(transport, 0).filter(each => each.startsWith(':') === isIPv6(localAddress)),
+    local_ts: [...own('udp', canaryPort), ...own(transport, localPort)],
+    remote_ts: transport === 'udp' ? peers('udp') : [...peers('udp'), ...peers(transport)],
   }
-  // No peer can be let in by it: its own address is one that nobody has.
+  // No peer can be let in by it: its own address is one that nobody has (RFC 5737).
   const nobody = { local_addrs: ['192.0.2.0'], remote_addrs: ['192.0.2.0'] }
   const auth = { auth: 'pubkey' }
   return {
@@ -118,8 +120,4 @@ function childMessage(
 function distinction(name: string): number {
   const digest = createHash('sha256').update(name).digest()
   return 2 ** 50 + digest.readUIntBE(0, 6)
-}
-
-function isIPv6(address: string): boolean {
-  return address.includes(':')
 }

@@ -4,7 +4,7 @@ import { associationFor, changesOf, type InstalledKeys, listKeys } from './assoc
 import { noPolicies } from './canary.js'
 import { Connections, type Placed } from './connections.js'
 import type { Daemon, DaemonWatcher, Flow, Guard, Listener } from './daemon.js'
-import { Guards } from './guards.js'
+import { Guards, type HeldGuard } from './guards.js'
 import { initiate } from './initiation.js'
 import { Link } from './link.js'
 import { hasGuard, unanswered } from './listing.js'
@@ -44,21 +44,19 @@ export class StrongswanDaemon implements Daemon {
     })
     this.#guards = new Guards(this.#link)
     this.#connections = new Connections(this.#link)
-    this.#sentinel = new Sentinel(path, this.#guards, () => this.#recover(noPolicies(path)))
+    this.#sentinel = new Sentinel(this.#guards, () => this.#recover(noPolicies(path)))
     this.#users = new Users(() => this.#stop())
   }
 
   guard(transport: Transport, localPort: number, localAddress?: string): Promise<Guard> {
     return this.#users.during(async use => {
       await this.#ready()
-      const release = await this.#guards.add(transport, localPort, localAddress)
-      try {
-        await this.#sentinel.follow()
-      } catch (error) {
-        await release()
-        throw error
+      const { guard, release } = await this.#guards.add(transport, localPort, localAddress)
+      this.#sentinel.watch()
+      return {
+        holds: remoteAddress => this.#holds(guard, remoteAddress),
+        release: use.until(release),
       }
-      return { release: use.until(release) }
     })
   }
 
@@ -97,16 +95,24 @@ export class StrongswanDaemon implements Daemon {
   }
 
   async find(flow: FiveTuple): Promise<Association | null> {
-    const guard = this.#guards.nameFor(flow.transport, flow.localAddress, flow.localPort)
+    const { transport, localAddress, localPort, remoteAddress } = flow
+    const guard = this.#guards.of(transport, localAddress, localPort)
     // Without it, what has no keys could come and go in clear.
-    if (guard === undefined || !this.holds(flow.remoteAddress)) return null
-    const [keys, guarded] = await Promise.all([this.#keys(), hasGuard(this.#link, guard)])
-    return guarded && this.holds(flow.remoteAddress) ? associationFor(keys, flow) : null
+    if (guard === undefined || !this.#holds(guard, remoteAddress)) return null
+    const [keys, guarded] = await Promise.all([this.#keys(), hasGuard(this.#link, guard.name)])
+    return guarded && this.#holds(guard, remoteAddress) ? associationFor(keys, flow) : null
   }
 
   holds(remoteAddress?: string): boolean {
-    if (this.#interrupted || !this.#sentinel.watches) return false
-    if (this.#sentinel.lives(remoteAddress)) return true
+    if (this.#interrupted) return false
+    if (this.#guards.hold(Number.POSITIVE_INFINITY, remoteAddress)) return true
+    this.#recover(noPolicies(this.#path))
+    return false
+  }
+
+  #holds(guard: HeldGuard, remoteAddress: string | undefined): boolean {
+    if (this.#interrupted) return false
+    if (guard.holds(remoteAddress)) return true
     this.#recover(noPolicies(this.#path))
     return false
   }
@@ -121,17 +127,18 @@ export class StrongswanDaemon implements Daemon {
     flow: FiveTuple,
     options: { timeout: number; signal?: AbortSignal },
   ): Promise<void> {
-    const present = await this.#keys()
-    if (present.some(each => each.child === placed.child)) return
+    const installed = async () => (await this.#keys()).some(({ child }) => child === placed.child)
+    if (await installed()) return
     await this.#connections.reloadCredential(placed.plan)
     try {
-      await initiate(this.#path, placed, options)
+      await initiate(this.#path, placed, { ...options, installed })
     } catch (error) {
       await this.#giveUp(placed.connection)
       throw error
     }
     // The daemon says so when it has given the keys to the kernel; policies are another matter.
-    if (!this.holds(flow.remoteAddress)) throw noPolicies(this.#path)
+    const guard = this.#guards.of(flow.transport, flow.localAddress, flow.localPort)
+    if (guard === undefined || !this.#holds(guard, flow.remoteAddress)) throw noPolicies(this.#path)
   }
 
   /** Else the daemon would go on asking the peer for minutes, and the next attempt would wait for that. */
@@ -199,7 +206,7 @@ export class StrongswanDaemon implements Daemon {
   }
 
   #recover(error: Error): void {
-    if (!this.#sentinel.watches) return
+    if (this.#users.count === 0) return void this.#connections.forget()
     this.#sentinel.alarm()
     this.#noticePolicies(error)
     this.#recovering ??= this.#comeBack(error).finally(() => {
@@ -209,7 +216,7 @@ export class StrongswanDaemon implements Daemon {
 
   /** Tells, once, that they are gone. */
   #noticePolicies(error: Error): void {
-    if (this.#interrupted || this.#sentinel.lives()) return
+    if (this.#interrupted || this.#guards.hold(Number.POSITIVE_INFINITY)) return
     this.#interrupted = true
     this.#tell(watcher => watcher.interrupted?.(error))
   }
@@ -222,7 +229,6 @@ export class StrongswanDaemon implements Daemon {
         await this.#link.connect()
         await this.#guards.restore()
         await this.#connections.restore()
-        await this.#sentinel.follow()
         this.#interrupted = false
         this.#tell(watcher => watcher.restored?.())
         return
@@ -246,7 +252,6 @@ export class StrongswanDaemon implements Daemon {
   /** Nothing uses it any more. */
   async #stop(): Promise<void> {
     await this.#connections.clear()
-    await this.#sentinel.stop()
     this.#interrupted = false
     this.#lost = undefined
     if (this.#users.count === 0) this.#link.close()
