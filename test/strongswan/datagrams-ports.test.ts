@@ -3,9 +3,7 @@ import t from 'tap'
 import { createSocket } from '../../src/dgram.js'
 import { event, failure } from '../support/events.js'
 import { inbox, sent } from '../support/secured-datagrams.js'
-import { until } from '../support/until.js'
-import { nothingInClear, socketOf } from './datagrams-support.js'
-import { swanctl } from './support/administrator.js'
+import { nothingInClear, nothingLeft, socketOf } from './datagrams-support.js'
 import { addressOf, nameOf, needsGuest, securityOf } from './support/hosts.js'
 import { type Peer, startPeer } from './support/peer.js'
 import { type Wire, watchWire } from './support/wire.js'
@@ -96,8 +94,7 @@ if (needsGuest(t)) {
   })
 
   t.test('nothing of us is left in the daemon when all is closed', async t => {
-    const left = () => swanctl('a', ['--list-conns']) + swanctl('a', ['--list-sas'])
-    await until('all is gone', () => left() === '', 30_000).catch(() => t.equal(left(), ''))
+    await nothingLeft(t, 'a')
     t.same(b.complaints, [])
   })
 }

@@ -104,7 +104,7 @@ export class DatagramSocket implements NativeDatagramSocket {
       this.#checkWanted(to.signal)
       this.#guard = guard
       this.#listener = listener
-      this.#stillness.watch()
+      this.#stillness.watch(guard)
       this.#unwatch = this.#daemon.watch({
         changed: change => {
           const { transport, localPort } = change.flow
@@ -189,15 +189,19 @@ export class DatagramSocket implements NativeDatagramSocket {
     const remaining = () => Math.max(1, end - performance.now())
     for (;;) {
       await this.#stillness.over(remaining(), signal)
+      const plan = this.#plan(address, port)
+      if (await this.#isSecured(plan)) return
       try {
-        const plan = this.#plan(address, port)
-        if (await this.#isSecured(plan)) return
         const flow = await this.#flows.get(peerText(address, port), plan)
         await flow.initiate({ timeout: remaining(), signal })
         return
       } catch (error) {
+        if (signal.aborted) throw error
         // Where the daemon went away in the middle of it: again, when it is back.
-        if (signal.aborted || this.#stillness.reason() === undefined) throw error
+        if (this.#stillness.reason() !== undefined) continue
+        // The peer has begun it too, or a packet of ours: then that is what counts.
+        if (await this.#isSecured(plan)) return
+        throw error
       }
     }
   }
@@ -224,7 +228,8 @@ export class DatagramSocket implements NativeDatagramSocket {
 
   /** @throws a system error where there is no route; SocketSecurityError EOPNOTSUPP to this host itself */
   #flowTo(address: string, port: number): FiveTuple {
-    const localAddress = this.#ownAddress() ?? sourceAddress(address)
+    const source = routeTo(address, port)
+    const localAddress = this.#ownAddress() ?? source
     const remoteAddress = plainAddress(address)
     checkNotOwn(remoteAddress, localAddress, port)
     const localPort = (this.#bound as PeerAddress).port
@@ -287,5 +292,20 @@ export class DatagramSocket implements NativeDatagramSocket {
     await Promise.all([this.#flows.close(), this.#listener?.remove()])
     if (kept >= 0) linux.close(kept)
     await this.#guard?.release()
+  }
+}
+
+/** @throws SocketSecurityError EOPNOTSUPP for a broadcast address; a system error where there is no route */
+function routeTo(address: string, port: number): string {
+  try {
+    return sourceAddress(address)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    const peer = peerText(address, port)
+    throw new SocketSecurityError(
+      'EOPNOTSUPP',
+      `${peer} is a broadcast address: a secured datagram goes to one peer that has been authenticated`,
+      { peer, cause: error },
+    )
   }
 }

@@ -3,7 +3,7 @@
  * leave in clear, and what comes may have come in clear.
  */
 import { SocketSecurityError } from '../../model/errors.js'
-import type { Daemon } from './daemon.js'
+import type { Daemon, Guard } from './daemon.js'
 
 /** Milliseconds between two looks at the kernel, where the daemon has told nothing. */
 const LOOK = 200
@@ -19,6 +19,7 @@ export class Stillness {
   readonly #daemon: Daemon
   readonly #observer: StillnessObserver
   readonly #waiting = new Set<() => void>()
+  #guard: Guard | undefined
   #interruption: Error | undefined
   #isOver = false
   #unwatch: (() => void) | undefined
@@ -29,7 +30,8 @@ export class Stillness {
   }
 
   /** From when the port is guarded. */
-  watch(): void {
+  watch(guard: Guard): void {
+    this.#guard = guard
     this.#unwatch ??= this.#daemon.watch({
       interrupted: error => this.#begin(error),
       restored: () => this.#end(),
@@ -55,7 +57,7 @@ export class Stillness {
    */
   reason(remoteAddress?: string): Error | undefined {
     if (this.#interruption !== undefined) return this.#interruption
-    return this.#daemon.holds(remoteAddress) ? undefined : policiesGone()
+    return this.#guard?.holds(remoteAddress) === false ? policiesGone() : undefined
   }
 
   /**
