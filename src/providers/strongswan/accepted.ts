@@ -1,14 +1,13 @@
 /** What secures a connection that a listening socket has accepted, and with whom. */
 import type { Socket } from 'node:net'
-import * as linux from '../../../lib/linux-sockets.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { NativeConnection } from '../provider.js'
-import { checkNotOwn, covers, plainAddress } from './addresses.js'
+import { checkNotOwn, plainAddress } from './addresses.js'
 import type { Daemon } from './daemon.js'
+import { watchFlow } from './flow-watch.js'
 import { provesIdentity } from './identities.js'
-import { keepLastBytes, type LastBytes } from './last-bytes.js'
 import { listeningPort } from './listener.js'
 import { exchangedPeer, peerIdentity, wrongPeer } from './peer.js'
 import type { Credential, FiveTuple, ListenerPlan } from './plans.js'
@@ -26,33 +25,27 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   const port = listeningPort(daemon, tuple.localAddress, tuple.localPort) ?? notOurs(peer)
   const letGo = port.hold()
   const handle = handleOf(connection)
-  const listeners: ((error: Error) => void)[] = []
   let madeWith: string | undefined
-  let failure: Error | undefined
-  let lastBytes: LastBytes | undefined
-  const unwatch = daemon.watch({
-    interrupted: lost,
-    lost,
-    changed({ flow, remoteId, up }) {
-      if (up && madeWith !== undefined && remoteId !== madeWith && covers(flow, tuple))
-        lost(exchangedPeer(remoteId, madeWith, peer))
+  const watch = watchFlow({
+    daemon,
+    tuple,
+    descriptor() {
+      const now = handleOf(connection)
+      return now !== null && now === handle && Number(now.fd) >= 0 ? now.fd : undefined
     },
+    objection,
   })
   return {
     query,
-    onLost(listener) {
-      listeners.push(listener)
-    },
+    onLost: watch.onLost,
     closing() {
-      const descriptor = descriptorNow()
-      if (descriptor !== undefined) lastBytes = keepLastBytes(descriptor)
-      if (!lastBytes) {
+      if (!watch.closing()) {
         setImmediate(end)
         return
       }
       whenQuiet({
         look(table) {
-          lastBytes?.look()
+          watch.look()
           return table.connection(tuple)
         },
         gone: async () => end(),
@@ -61,39 +54,28 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   }
 
   async function query(): Promise<SecurityInfo> {
-    const association = failure ? null : await daemon.find(tuple)
-    if (failure) throw failure
+    const association = watch.failure ? null : await daemon.find(tuple)
+    if (watch.failure) throw watch.failure
     if (!association) return notSecured
     const { remoteId } = association
-    const wrong =
-      madeWith !== undefined && remoteId !== madeWith
-        ? exchangedPeer(remoteId, madeWith, peer)
-        : wrongPeer(remoteId, '%any', peer)
-    if (wrong) {
-      lost(wrong)
-      throw wrong
+    const error = wrongPeer(remoteId, '%any', peer) ?? objection(remoteId)
+    if (error) {
+      watch.fail(error)
+      throw error
     }
     madeWith = remoteId
     return securityInfo(association, peerIdentity(remoteId, credentialOf(port.plan, remoteId)))
   }
 
-  /** What has not left must not leave any more: the connection is reset, not closed. */
-  function lost(error: Error): void {
-    lastBytes?.abandon()
-    if (failure) return
-    failure = error
-    const descriptor = descriptorNow()
-    if (descriptor !== undefined) linux.setLinger(descriptor, 0)
-    for (const each of listeners.splice(0)) each(error)
-  }
-
-  function descriptorNow(): number | undefined {
-    const now = handleOf(connection)
-    return now !== null && now === handle && Number(now.fd) >= 0 ? now.fd : undefined
+  /** Another peer may be trusted as well, but the connection is not its own. */
+  function objection(remoteId: string): Error | undefined {
+    return madeWith === undefined || remoteId === madeWith
+      ? undefined
+      : exchangedPeer(remoteId, madeWith, peer)
   }
 
   function end(): void {
-    unwatch()
+    watch.stop()
     letGo()
   }
 }

@@ -3,16 +3,15 @@
  * before a handle of Node's opens it and connects.
  */
 import { isIP } from 'node:net'
-import * as linux from '../../../lib/linux-sockets.js'
 import { systemError } from '../../channels/batch/system-error.js'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { NativeRequest, NativeSocket } from '../provider.js'
-import { checkNotOwn, covers, isUnspecified, plainAddress } from './addresses.js'
+import { checkNotOwn, isUnspecified, plainAddress } from './addresses.js'
 import { flowConnection } from './connection-plan.js'
 import type { Daemon, Flow, Guard } from './daemon.js'
-import { keepLastBytes, type LastBytes } from './last-bytes.js'
+import { watchFlow } from './flow-watch.js'
 import { bindSocket, type LinuxSocket, makeSocket } from './linux-socket.js'
 import { exchangedPeer, peerIdentity, wrongPeer } from './peer.js'
 import type { FlowPlan } from './plans.js'
@@ -81,53 +80,49 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
   const { settings, targetName } = request
   const { remoteId, credential } = plan.connection
   const peer = peerText(request.address, request.port)
-  const listeners: ((error: Error) => void)[] = []
-  let failure: Error | undefined
-  let lastBytes: LastBytes | undefined
-  const unwatch = daemon.watch({
-    interrupted: lost,
-    lost,
-    changed({ flow: changed, remoteId: other, up }) {
-      if (up && covers(changed, plan) && wrongPeer(other, remoteId, peer))
-        lost(exchangedPeer(other, remoteId, peer))
-    },
+  const watch = watchFlow({
+    daemon,
+    tuple: plan,
+    descriptor: () => (socket.alive() ? socket.descriptor : undefined),
+    objection: other => wrongPeer(other, remoteId, peer) && exchangedPeer(other, remoteId, peer),
   })
   const ignore = flow.onDown(() => void renew())
   const release = async () => {
-    unwatch()
+    watch.stop()
     ignore()
     await undone([() => guard.release(), () => flow.remove()])
   }
   return {
     descriptor: socket.descriptor,
     adopted: socket.adopted,
+    onLost: watch.onLost,
+    query,
     discard() {
       socket.discard()
       void release()
     },
-    closing,
-    query,
-    onLost(listener) {
-      listeners.push(listener)
+    closing() {
+      watch.closing()
+      socket.closing()
+      ignore()
+      whenQuiet({
+        look(table) {
+          watch.look()
+          return table.connection(plan)
+        },
+        settled: () => flow.remove(),
+        gone: release,
+      })
     },
   }
 
   async function query(): Promise<SecurityInfo> {
-    const association = failure ? null : await daemon.find(plan)
-    if (failure) throw failure
+    const association = watch.failure ? null : await daemon.find(plan)
+    if (watch.failure) throw watch.failure
     if (!association) return notSecured
     const wrong = wrongPeer(association.remoteId, remoteId, peer)
     if (wrong) throw wrong
     return securityInfo(association, peerIdentity(association.remoteId, credential, targetName))
-  }
-
-  /** What has not left must not leave any more: the connection is reset, not closed. */
-  function lost(error: Error): void {
-    lastBytes?.abandon()
-    if (failure) return
-    failure = error
-    if (socket.alive()) linux.setLinger(socket.descriptor, 0)
-    for (const each of listeners.splice(0)) each(error)
   }
 
   /**
@@ -136,22 +131,8 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
    * peer that is out of reach: each packet of it makes the daemon try again.
    */
   async function renew(): Promise<void> {
-    if (!socket.alive() || failure) return
+    if (!socket.alive() || watch.failure) return
     await flow.initiate({ timeout: settings.handshakeTimeout }).catch(() => {})
-  }
-
-  function closing(): void {
-    lastBytes = keepLastBytes(socket.descriptor)
-    socket.closing()
-    ignore()
-    whenQuiet({
-      look(table) {
-        lastBytes?.look()
-        return table.connection(plan)
-      },
-      settled: () => flow.remove(),
-      gone: release,
-    })
   }
 }
 
