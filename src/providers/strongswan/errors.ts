@@ -13,6 +13,12 @@ export function connectFailed(cause: Error, path: string): SocketSecurityError {
       `this process may not use strongSwan's socket ${path}: let it run in the group that owns the socket, which the setting group in strongswan.conf names`,
       { cause, syscall: 'connect' },
     )
+  if (code === 'ERR_ACCESS_DENIED')
+    return new SocketSecurityError(
+      'EACCES',
+      `Node's permission model forbids strongSwan's socket ${path}: start Node with --allow-net beside --permission`,
+      { cause, syscall: 'connect' },
+    )
   return new SocketSecurityError(
     'ERR_PROVIDER_UNAVAILABLE',
     `strongSwan with its vici plugin does not listen at ${path} (${code ?? cause.message}): start it (systemctl start strongswan; Debian: charon-systemd and strongswan-swanctl), or give its path as ipsec.viciSocket`,

@@ -43,9 +43,13 @@ function connect(path: string, options: RequestOptions): Promise<Vici> {
     () => socket.off('error', onError),
     () => socket.destroy(),
   )
-  socket.connect({ path }, () => {
-    // Not later: its end must not pass unseen.
-    if (!waiting.settled) waiting.succeed(new ViciConnection(socket, path))
-  })
+  try {
+    socket.connect({ path }, () => {
+      // Not later: its end must not pass unseen.
+      if (!waiting.settled) waiting.succeed(new ViciConnection(socket, path))
+    })
+  } catch (error) {
+    onError(error as Error)
+  }
   return waiting.done
 }
