@@ -136,10 +136,11 @@ if (needsGuest(t)) {
   t.test('a host without a daemon: the error says so, and nothing leaves', async t => {
     await run('charon', ['stop', 'a'])
     const socket = await socketOf(t)
-    const unbound = event(socket, 'error')
+    const unbound = event(socket, 'error', 60_000)
     const unsent = failure(sent(socket, 'x', 5150, addressOf('b', 4)))
-    t.match(await unbound, [{ code: 'ERR_PROVIDER_UNAVAILABLE', message: /ECONNREFUSED|ENOENT/ }])
-    t.match(await unsent, { code: 'ERR_PROVIDER_UNAVAILABLE' })
+    const gone = { code: /ERR_PROVIDER_UNAVAILABLE|ECONNRESET/, message: /strongSwan/ }
+    t.match(await unbound, [gone])
+    t.match(await unsent, gone)
     await nothingInClear(t, wire, 5150)
     await run('charon', ['start', 'a'])
     await run('charon', ['wait', 'a'])
