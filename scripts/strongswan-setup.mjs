@@ -38,6 +38,10 @@ const packages = [
   'iptables',
   'libip4tc2',
   'libip6tc2',
+  'libxtables12',
+  // What a bare Debian lacks of their libraries.
+  'libcap2',
+  'libdbus-1-3',
 ]
 
 // Another list of packages, another folder: a guest may run on the one that is there.
