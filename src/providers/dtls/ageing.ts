@@ -42,7 +42,8 @@ export function nextWake(peer: Peer): number {
   const inFlight = peer.inFlight
   if (inFlight !== undefined) {
     const end = endOfHandshake(peer, inFlight)
-    at = Math.min(inFlight.association.deadline, end, peer.heldAlert?.due ?? end)
+    const due = Math.min(inFlight.restartAt, peer.heldAlert?.due ?? end)
+    at = Math.min(inFlight.association.deadline, end, due)
   }
   const current = peer.current
   if (current !== undefined) {

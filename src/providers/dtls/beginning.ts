@@ -46,6 +46,7 @@ function wants(peer: Peer, now: number): boolean {
 /** @param since when the attempt began that this one goes on with */
 export function startClient(peer: Peer, since?: number): void {
   peer.retryAt = Number.POSITIVE_INFINITY
+  peer.retrySince = undefined
   const { clock } = peer.context
   let link: Link
   try {

@@ -26,11 +26,14 @@ export function handshakeFailed(peer: Peer, link: Link, error: Error): void {
     startClient(peer, link.startedAt)
     return
   }
-  const again = isClient ? isForgeable(error) : peer.isAwaited
-  if (again && !peer.retried) {
+  const hasTime = !isClient || clock.now() + SECOND_ATTEMPT < endOfHandshake(peer, link)
+  const again = isClient ? isForgeable(link, error) : peer.isAwaited
+  if (hasTime && again && (!peer.retried || link.isForgotten)) {
     tell(peer.text, 'will try once more')
     peer.retried = true
     peer.retryAt = clock.now() + SECOND_ATTEMPT
+    // Whoever waits for it waits no longer than handshakeTimeout in all.
+    if (isClient) peer.retrySince = link.startedAt
     return
   }
   peer.retried = false
@@ -61,6 +64,11 @@ export function tickHandshake(peer: Peer, now: number): void {
     if (peer.inFlight !== link) return
   }
   if (now >= endOfHandshake(peer, link)) timeOut(peer, link)
+  else if (now >= link.restartAt) {
+    tell(peer.text, 'has forgotten the handshake: begins again')
+    abandon(peer, link)
+    startClient(peer, link.startedAt)
+  }
   // And not after one more flight of the old one: its answer would come to the handshake that follows.
   else if (now >= association.deadline && !goesAnotherWay(peer, link)) association.tick()
   if (peer.inFlight === link) peer.countRetransmissions(link)
@@ -117,10 +125,9 @@ function beginWithoutSession(peer: Peer, link: Link): void {
 export function endOfHandshake(peer: Peer, link: Link): number {
   const { handshakeTimeout } = peer.context.settings
   const isIdleStranger = link.role === 'server' && !link.progressed && !peer.isAwaited
-  return (
-    link.startedAt +
-    (isIdleStranger ? Math.min(handshakeTimeout, STRANGER_PATIENCE) : handshakeTimeout)
-  )
+  const end = link.startedAt + handshakeTimeout
+  // Whoever repeats its hello would fail by the two halves of two answers, were it forgotten.
+  return isIdleStranger ? Math.min(end, link.helloAt + STRANGER_PATIENCE) : end
 }
 
 function timeOut(peer: Peer, link: Link): void {
@@ -140,8 +147,10 @@ function timeOut(peer: Peer, link: Link): void {
  * Could anybody have caused it, by one forged clear record, here or there? A refusal of the peer's
  * identity is no such thing, nor are most alerts.
  */
-function isForgeable(error: Error & { code?: string }): boolean {
+function isForgeable({ settings }: Link, error: Error & { code?: string }): boolean {
   const { code = '' } = error
   if (/_ALERT_(UNEXPECTED_MESSAGE|DECODE_ERROR)$/.test(code)) return true
+  // It is what a changed handshake ends with, too, but of a pre-shared key the key is wrong.
+  if (/_ALERT_DECRYPT_ERROR$/.test(code)) return settings.ownPsk === undefined
   return code.startsWith('ERR_SSL_') && !/_ALERT_|CERT|PSK|NO_SHARED_CIPHER/.test(code)
 }

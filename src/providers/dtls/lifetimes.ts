@@ -7,8 +7,11 @@ export const OVERLAP = 10_000
 export const ALERT_DELAY = 1000
 /** Milliseconds for which a peer that we serve cannot begin anew: one that was started again repeats its hello. */
 export const HELLO_INTERVAL = 1000
-/** Milliseconds in which a stranger must go on with the handshake that it began: four retransmissions of ours. */
-export const STRANGER_PATIENCE = 15_000
+/**
+ * Milliseconds in which a stranger must go on with the handshake that it began, or repeat its hello:
+ * longer than the 16 s that it waits after it has repeated it four times.
+ */
+export const STRANGER_PATIENCE = 20_000
 /** Timers that run out without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
 /**

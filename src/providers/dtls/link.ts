@@ -87,6 +87,12 @@ export class Link implements AssociationListener {
   hasCookie = false
   /** Client: ServerHello.random of the answer. */
   serverRandom: Buffer | undefined
+  /** Client: the server has begun anew with our hello, and knows this handshake no more. */
+  isForgotten = false
+  /** Client: when it begins anew because of that, unless it goes on: anybody can send what says so. */
+  restartAt = Number.POSITIVE_INFINITY
+  /** Server: when the hello came last. */
+  helloAt: number
   /** Client: when the peer answered our ClientHello; Infinity: not yet. */
   answeredAt = Number.POSITIVE_INFINITY
   /** The keys to read what the peer protects are there. */
@@ -124,6 +130,7 @@ export class Link implements AssociationListener {
     this.settings = settings
     this.#clock = clock
     this.startedAt = clock.now()
+    this.helloAt = this.startedAt
     this.heardAt = this.startedAt
     this.sentAt = this.startedAt
     association.listener = this

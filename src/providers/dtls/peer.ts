@@ -69,6 +69,8 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   retried = false
   /** When it is begun again; Infinity: not. */
   retryAt = Number.POSITIVE_INFINITY
+  /** When the attempt began that is then gone on with; undefined: it is a new one. */
+  retrySince: number | undefined
   rekeyNotBefore = 0
   wakeNotBefore = Number.NEGATIVE_INFINITY
   gone = false
@@ -301,7 +303,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   /** Does what is due. */
   tick(now: number): void {
     if (this.gone) return
-    if (now >= this.retryAt) startClient(this)
+    if (now >= this.retryAt) startClient(this, this.retrySince)
     else tickHandshake(this, now)
     tickCurrent(this, now)
     if (this.retiring !== undefined && now >= this.retiring.endsAt) this.endRetiring()

@@ -117,7 +117,12 @@ function isForHandshake(peer: Peer, datagram: Buffer): boolean {
     return false
   }
   link.serverRandom ??= Buffer.from(random)
-  return true
+  if (link.serverRandom.equals(random)) return true
+  // It took our repeated hello for a new one. What it says now does not fit what it said before.
+  giveUp(peer, random)
+  link.isForgotten = true
+  link.restartAt = Math.min(link.restartAt, peer.context.clock.now() + ALERT_DELAY)
+  return false
 }
 
 /**
@@ -233,8 +238,13 @@ function receiveHello(peer: Peer, record: Buffer): void {
   const known = [peer.current?.random, peer.retiring?.random]
   const look = firstLook(hello.random, peer.inFlight, [...known, ...peer.over])
   if (look === 'new') receiveNewHello(peer, hello, record)
-  else if (look === 'retransmission') receiveForHandshake(peer, record)
+  else if (look === 'retransmission') receiveHelloAgain(peer, record)
   else peer.drop(look === 'reflected' ? 'reflected' : 'unauthenticated')
+}
+
+function receiveHelloAgain(peer: Peer, record: Buffer): void {
+  if (peer.inFlight !== undefined) peer.inFlight.helloAt = peer.context.clock.now()
+  receiveForHandshake(peer, record)
 }
 
 function receiveNewHello(peer: Peer, hello: ClientHello, record: Buffer): void {
@@ -287,6 +297,7 @@ function feed(peer: Peer, link: Link, records: Buffer): boolean {
     // Its hello can come again for nothing.
     if (handshakeType(records) !== CLIENT_HELLO) link.progressed = true
     peer.heldAlert = undefined
+    link.restartAt = Number.POSITIVE_INFINITY
     if (link.association.heardServerHello) answered(peer, link, now)
   }
   return true

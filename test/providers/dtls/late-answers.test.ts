@@ -17,6 +17,7 @@ const ofB = { cert: other.cert, key: other.key, ca }
 const HELLO = 1
 const SERVER_HELLO = 2
 const HELLO_VERIFY_REQUEST = 3
+const SERVER_KEY_EXCHANGE = 12
 
 t.test('a ServerHello that comes before its turn is not kept for it', async t => {
   const network = new Network(seededRandom(t))
@@ -62,6 +63,49 @@ t.test('a handshake that may take long is not ended by the limit of OpenSSL', as
   network.pass(2000)
   t.match(sending, { calls: 1, error: { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' } })
   t.match(client.endpoint.stats, { handshakesFailed: 1 })
+})
+
+t.test('a server that has forgotten the handshake answers the same hello anew', async t => {
+  // The halves of the two answers meet and fit nothing; or the first half is all that comes.
+  for (const both of [true, false]) {
+    const network = new Network(seededRandom(t))
+    // Small datagrams: the first has the ServerHello, and another what the server signs.
+    const host = both ? 7 : 8
+    const client = network.station({ ...ofA, mtu: 256 }, { address: `198.18.21.${host}` })
+    const server = network.station({ ...ofB, mtu: 256 }, { address: `198.18.22.${host}` })
+    let cookies = 0
+    network.passage = (datagram, from) => {
+      const isLate = network.clock.time > 25_000
+      if (from === server) {
+        const passes = client.associations.length > 1 || (isLate && both)
+        return messageOf(datagram, SERVER_KEY_EXCHANGE) && !passes ? undefined : datagram
+      }
+      if (messageType(datagram) === HELLO && datagram.readUInt16BE(17) === 1) cookies += 1
+      return cookies > 1 && !isLate ? undefined : datagram
+    }
+    const sending = client.send('x', server, 'b.example')
+    t.ok(
+      network.until(() => client.associations.length === 2, 35_000),
+      'it has begun anew',
+    )
+    t.equal(server.associations.length, 2)
+    t.ok(network.until(() => server.messages.length === 1, 5000))
+    t.match(sending, { calls: 1, error: null })
+    t.same(client.errors, [])
+  }
+})
+
+t.test('who repeats a hello is not forgotten', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(ofA, { address: '198.18.20.9' })
+  const server = network.station(ofB, { address: '198.18.20.10' })
+  network.passage = (datagram, from) =>
+    from === server && network.clock.time < 31_000 && messageType(datagram) !== HELLO_VERIFY_REQUEST
+      ? undefined
+      : datagram
+  client.send('x', server, 'b.example')
+  t.ok(network.until(() => server.messages.length === 1, 40_000))
+  t.equal(server.associations.length, 1)
 })
 
 /**
