@@ -25,7 +25,10 @@ export class StreamsHost extends EventEmitter {
   #hear(line: Record<string, unknown>): void {
     const { id, event } = line
     if (typeof id === 'number') this.#waiting.get(id)?.(line)
-    else this.emit(String(event), line)
+    else {
+      if (event === 'refused' || event === 'failed') console.error(JSON.stringify(line))
+      this.emit(String(event), line)
+    }
   }
 
   async ask(verb: string, what: object = {}): Promise<Record<string, unknown>> {

@@ -1,0 +1,131 @@
+/**
+ * Streams whose daemon is stopped, killed, or told to load something else, and a process that ends:
+ * no byte leaves in clear, and what can go on does.
+ */
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import type { SecureSocket } from '../../src/index.js'
+import { connect } from '../../src/net.js'
+import { closed, event, text } from '../support/events.js'
+import { until } from '../support/until.js'
+import { StreamsHost, swanctl } from './streams-support.js'
+import { addressOf, charon, needsGuest, securityOf } from './support/hosts.js'
+import { inClear, inWords, type Wire, watchWire } from './support/wire.js'
+
+if (!needsGuest(t)) process.exit()
+
+const run = promisify(execFile)
+const host = addressOf('b', 4)
+const port = 5000
+let b: StreamsHost
+let wire: Wire
+
+t.before(async () => {
+  b = new StreamsHost('b')
+  await event(b, 'ready', 60_000)
+  wire = await watchWire(t)
+  await b.ask('listen', { port, proof: 'certificate' })
+})
+t.teardown(() => b.end())
+
+async function connected(): Promise<SecureSocket> {
+  const security = securityOf('a', 'certificate')
+  const options = { security, host, port, peerTargetName: 'b.example' }
+  const socket = connect(options as never) as SecureSocket
+  await event(socket, 'connect', 30_000)
+  return socket
+}
+
+/** It says something and hears the echo. */
+async function echo(socket: SecureSocket, words: string): Promise<void> {
+  socket.write(words)
+  let heard = ''
+  while (heard.length < words.length) heard += (await event(socket, 'data', 30_000))[0]
+  t.equal(heard, words)
+}
+
+/** Writes until it is stopped. */
+function chatter(socket: SecureSocket): () => void {
+  socket.on('data', () => {})
+  const timer = setInterval(() => socket.write('x'.repeat(1000)), 2)
+  socket.once('close', () => clearInterval(timer))
+  return () => clearInterval(timer)
+}
+
+t.test('a daemon that is killed: the connection goes on, and so does a new one', async t => {
+  const socket = await connected()
+  wire.forget()
+  charon('kill', 'a')
+  await echo(socket, 'nobody has noticed')
+  charon('start', 'a')
+  charon('wait', 'a')
+  await echo(socket, 'back again')
+  const second = await connected()
+  await echo(second, 'another')
+  t.match(await second.querySecurity(), { secured: true })
+  second.destroy()
+  socket.destroy()
+  await Promise.all([closed(second), closed(socket)])
+  t.same(inWords(inClear(await wire.packets(), port)), [])
+})
+
+t.test('an administrator loads his own connections: it goes on', async t => {
+  const socket = await connected()
+  wire.forget()
+  const stop = chatter(socket)
+  const folder = mkdtempSync(join(tmpdir(), 'swanctl-'))
+  const conf = join(folder, 'swanctl.conf')
+  writeFileSync(conf, 'connections {}\n')
+  await swanctl('a', '--load-conns', '--file', conf)
+  await until('ours are there again', async () =>
+    (await swanctl('a', '--list-conns')).includes('secure-socket'),
+  )
+  stop()
+  socket.end('good bye')
+  t.match(await text(socket), /good byebye$/)
+  await closed(socket)
+  t.same(inWords(inClear(await wire.packets(), port)), [])
+})
+
+t.test('a daemon that is stopped: the connection is reset, and a new one waits for it', async t => {
+  const socket = await connected()
+  const stop = chatter(socket)
+  wire.forget()
+  const failed = once(socket, 'close')
+  let reason: Error & { code?: string } = new Error()
+  socket.on('error', error => {
+    reason = error
+  })
+  charon('stop', 'a')
+  await failed
+  stop()
+  t.equal(reason.code, 'ERR_PROVIDER_UNAVAILABLE', reason.message)
+  charon('start', 'a')
+  charon('wait', 'a')
+  const second = await connected()
+  await echo(second, 'as before')
+  second.destroy()
+  await closed(second)
+  // A segment without data can come from the moment between the loss and the reset.
+  const payloads = inClear(await wire.packets(), port).filter(({ bytes }) =>
+    bytes.includes('x'.repeat(100)),
+  )
+  t.same(inWords(payloads), [], 'no data in clear')
+})
+
+const program = fileURLToPath(new URL('./streams-client.ts', import.meta.url))
+
+t.test('a process that ends takes away what is its own', async t => {
+  await until('nothing is left', async () => (await swanctl('a', '--list-conns')) === '', 90_000)
+  const began = performance.now()
+  const { stdout } = await run(process.execPath, ['--enable-source-maps', program, host, `${port}`])
+  t.equal(stdout, 'hello bye')
+  t.comment(`${Math.round(performance.now() - began)} ms`)
+  t.equal(await swanctl('a', '--list-conns'), '')
+})
