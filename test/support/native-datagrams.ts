@@ -4,6 +4,7 @@
  */
 import type { SecurityInfo } from '../../src/model/security-info.js'
 import type {
+  NativeBinding,
   NativeDatagramProvider,
   NativeDatagramRequest,
   NativeDatagramSocket,
@@ -32,6 +33,8 @@ export class NativeStandIn implements NativeDatagramProvider {
   /** How it takes names, and lets them go. */
   named: (peer: string, name: string) => void | Promise<void> = () => {}
   deleted: (peer: string) => void | Promise<void> = () => {}
+  /** How it binds its sockets itself, where it does. */
+  binding: ((socket: StandInSocket, to: NativeBinding) => Promise<void>) | undefined
   /** What opening waits for. */
   opening: () => void | Promise<void> = () => {}
 
@@ -57,6 +60,8 @@ export class StandInSocket implements NativeDatagramSocket {
   discarded = 0
   /** How to ask whether the handle lives that has taken it. */
   alive: (() => boolean) | undefined
+  bind?: (to: NativeBinding) => Promise<void>
+  closing?: () => void
   readonly #system: NativeStandIn
   readonly #close: (descriptor: number) => void
 
@@ -67,6 +72,10 @@ export class StandInSocket implements NativeDatagramSocket {
   ) {
     this.#system = system
     this.#close = close
+    const { binding } = system
+    if (!binding) return
+    this.bind = to => binding(this, to)
+    this.closing = () => this.#note('closing')
   }
 
   discard(): void {

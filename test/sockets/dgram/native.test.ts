@@ -6,7 +6,10 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import t from 'tap'
+import { sockaddr, sockaddrBytes } from '../../../src/channels/batch/sockaddr.js'
+import { systemError } from '../../../src/channels/batch/system-error.js'
 import { createSocket } from '../../../src/promises.js'
+import type { NativeBinding } from '../../../src/providers/datagram-provider.js'
 import { setIpsecDatagramProvider } from '../../../src/providers/select.js'
 import type { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
 import { closed, event, failure } from '../../support/events.js'
@@ -209,7 +212,7 @@ t.test('a descriptor that Node does not take', async t => {
   const socket = datagramSocket(t, { security })
   socket.bind(0, LOOPBACK)
   t.match(await event(socket, 'error'), [{ code: 'EPROTO', message: /did not take/ }])
-  t.throws(() => socket.address())
+  t.equal(socket.address().port, 0)
 })
 
 t.test('closed, or aborted, while it is being opened: nothing is bound, nothing leaks', async t => {
@@ -499,4 +502,114 @@ t.test('nothing is held open by a socket that is unreferenced, bound and idle', 
   const socket = datagramSocket(t, { security })
   await boundTo(socket)
   t.equal(timers(), before)
+})
+
+/** Binds as Linux does, and logs it. */
+function bindItself(descriptor: number, { address, port, ipv6Only }: NativeBinding): void {
+  const at = port === 0 ? '' : ` ${port}`
+  system.log.push(`bind ${address}${at}${ipv6Only ? ' only' : ''}`)
+  const family = address.includes(':') ? 6 : 4
+  const status = linux.bind(
+    descriptor,
+    sockaddr(family, address, port) as Uint32Array,
+    sockaddrBytes(family),
+  )
+  if (status < 0) throw systemError(status, 'bind', { address, port })
+}
+
+t.test(
+  'a provider that binds: after Node’s handle has the socket, which binds nothing',
+  async t => {
+    const bindings: NativeBinding[] = []
+    system.binding = async ({ descriptor }, to) => {
+      bindings.push(to)
+      bindItself(descriptor, to)
+    }
+    const socket = datagramSocket(t, { security })
+    const port = await boundTo(socket)
+    t.ok(port > 0)
+    t.same(system.log, ['secure', 'adopted', `bind ${LOOPBACK}`])
+    t.match(bindings, [{ acceptsStrangers: true, ipv6Only: false }])
+    const peer = await bound()
+    t.teardown(() => peer.close())
+    const client = datagramSocket(t, { security })
+    t.equal(await sent(client, 'x', peer.address().port), 1)
+    t.match(bindings[1], { address: '0.0.0.0', port: 0, acceptsStrangers: false })
+    const six = datagramSocket(t, { type: 'udp6', ipv6Only: true, security })
+    six.bind(0, '::1')
+    await event(six, 'listening')
+    t.equal(system.log.at(-1), 'bind ::1 only')
+  },
+)
+
+t.test(
+  'what it cannot be bound to is told in Node’s words; another port is tried by the same socket',
+  async t => {
+    system.binding = async ({ descriptor }, to) => bindItself(descriptor, to)
+    const taken = await bound()
+    t.teardown(() => taken.close())
+    const { port } = taken.address()
+    const plain = dgram.createSocket('udp4')
+    plain.bind(port, LOOPBACK)
+    const [theirs] = (await once(plain, 'error')) as [Error]
+    plain.close()
+    const socket = datagramSocket(t, { security })
+    socket.bind(port, LOOPBACK)
+    const [ours] = (await event(socket, 'error')) as [Error]
+    t.equal(ours.message, theirs.message)
+    t.same({ ...ours }, { ...theirs })
+    await boundTo(socket)
+    t.equal(system.sockets.length, 1)
+    t.ok(isPrepared(descriptors[0]))
+  },
+)
+
+t.test('what it cannot secure is told as it says it, and nothing is bound or read', async t => {
+  system.binding = async () => {
+    throw Object.assign(new Error('no daemon'), { code: 'ERR_PROVIDER_UNAVAILABLE' })
+  }
+  const socket = datagramSocket(t, { security })
+  socket.bind(0, LOOPBACK)
+  t.match(await event(socket, 'error'), [{ code: 'ERR_PROVIDER_UNAVAILABLE' }])
+  t.equal(socket.address().port, 0)
+})
+
+t.test('a socket that is closed while it is bound: the provider hears of both', async t => {
+  const aborted: boolean[] = []
+  let binds = () => {}
+  const begun = new Promise<void>(resolve => {
+    binds = resolve
+  })
+  let go = () => {}
+  system.binding = async (_socket, { signal }) => {
+    binds()
+    await new Promise<void>(resolve => {
+      go = resolve
+    })
+    aborted.push(signal.aborted)
+  }
+  const socket = datagramSocket(t, { security })
+  socket.bind(0, LOOPBACK)
+  await begun
+  const end = closed(socket)
+  socket.close()
+  await end
+  t.equal(system.log.at(-1), 'closing', 'before the descriptor is closed')
+  go()
+  await until('it has heard', () => aborted.length > 0)
+  t.same(aborted, [true])
+  t.notOk(isOpen(descriptors[0]))
+})
+
+t.test('the provider is told just before the socket closes, after the last message', async t => {
+  system.binding = async ({ descriptor }, to) => bindItself(descriptor, to)
+  const peer = await bound()
+  t.teardown(() => peer.close())
+  const socket = datagramSocket(t, { security })
+  const heard = once(peer, 'message')
+  socket.send('last words', peer.address().port, LOOPBACK)
+  socket.close()
+  await closed(socket)
+  t.equal(system.log.at(-1), 'closing')
+  t.equal(String((await heard)[0]), 'last words')
 })
