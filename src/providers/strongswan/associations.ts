@@ -48,10 +48,6 @@ function keysOf(connection: string, ike: Section, demandedId: string): Installed
 }
 
 function associationOf(demandedId: string, ike: Section, child: Section): Association {
-  const rekey = seconds(textOf(child, 'rekey-time'))
-  const life = seconds(textOf(child, 'life-time'))
-  const age = seconds(textOf(child, 'install-time')) ?? 0
-  const now = Date.now()
   const encryption = textOf(child, 'encr-alg')
   return {
     remoteId: textOf(ike, 'remote-id') ?? '',
@@ -60,13 +56,35 @@ function associationOf(demandedId: string, ike: Section, child: Section): Associ
     version: `IKEv${textOf(ike, 'version')}`,
     cipher: cipherOf(child),
     encrypted: encryption !== undefined && encryption !== 'NULL' && !/^NULL_/.test(encryption),
-    since: new Date(now - age * 1000),
-    ...(rekey === undefined ? {} : { rekeyAfter: new Date(now + rekey * 1000) }),
-    ...(life === undefined ? {} : { expires: new Date(now + life * 1000) }),
+    ...timesOf(child),
     spis: { out: textOf(child, 'spi-out') ?? '', in: textOf(child, 'spi-in') ?? '' },
     ikeId: textOf(ike, 'uniqueid') ?? '',
     childId: textOf(child, 'uniqueid') ?? '',
   }
+}
+
+type Times = Pick<Association, 'since' | 'rekeyAfter' | 'expires'>
+
+/** As they were told first: the daemon counts in whole seconds from now, so the next answer differs. */
+const known = new Map<string, Times>()
+const knownLimit = 1000
+
+function timesOf(child: Section): Times {
+  const key = ['uniqueid', 'spi-in', 'spi-out'].map(each => textOf(child, each)).join('/')
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const now = Date.now()
+  const inSeconds = (count: number) => new Date(now + count * 1000)
+  const rekey = seconds(textOf(child, 'rekey-time'))
+  const life = seconds(textOf(child, 'life-time'))
+  const times = {
+    since: inSeconds(-(seconds(textOf(child, 'install-time')) ?? 0)),
+    ...(rekey === undefined ? {} : { rekeyAfter: inSeconds(rekey) }),
+    ...(life === undefined ? {} : { expires: inSeconds(life) }),
+  }
+  known.set(key, times)
+  if (known.size > knownLimit) known.delete(known.keys().next().value as string)
+  return times
 }
 
 function cipherOf(child: Section): string {

@@ -32,9 +32,14 @@ import { systemError } from '../../channels/batch/system-error.js'
 import { SocketSecurityError } from '../../model/errors.js'
 
 const EPERM = -1
+const EADDRINUSE = -98
 const ENETUNREACH = -101
 /** ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL: nothing could go there anyway. */
 const nowhere = new Set([-100, ENETUNREACH, -113, -99, -22])
+/** Ports that others may take before us. */
+const TRIES = 20
+/** AF_UNSPEC: undoes a connect(2). */
+const unspecified = new Uint32Array(SOCKADDR_WORDS)
 /** The port of no service that matters (RFC 863); nothing is sent there. */
 const DISCARD = 9
 
@@ -63,7 +68,11 @@ export function openCanary(localAddress?: string): Canary {
       last = remoteAddress
     }
     // What the socket cannot even name, nothing can be sent to.
-    return words === undefined ? ENETUNREACH : connect(fd, words, bytes)
+    if (words === undefined) return ENETUNREACH
+    const status = connect(fd, words, bytes)
+    // The source that it has chosen would be wrong for the next address.
+    if (status === 0) connect(fd, unspecified, bytes)
+    return status
   }
   try {
     const port = bindSomewhere(fd, family, localAddress)
@@ -97,13 +106,32 @@ function openSocket(localAddress: string | undefined): { fd: number; family: 4 |
   return { fd, family: 4 }
 }
 
+/** By its number: what the system has chosen by itself it takes away when a connect(2) is undone. */
 function bindSomewhere(fd: number, family: 4 | 6, localAddress: string | undefined): number {
   const address = localAddress ?? (family === 6 ? '::' : '0.0.0.0')
-  const any = sockaddr(family, address, 0) as Uint32Array
+  for (let tries = 1; ; tries++) {
+    const port = freePort(localAddress, address)
+    const status = bindTo(fd, family, address, port)
+    if (status === 0) return port
+    if (status !== EADDRINUSE || tries >= TRIES)
+      throw systemError(status, 'bind', { address, port })
+  }
+}
+
+function freePort(localAddress: string | undefined, address: string): number {
+  const { fd, family } = openSocket(localAddress)
   const name = new Uint32Array(SOCKADDR_WORDS)
-  const status = bind(fd, any, sockaddrBytes(family)) || getsockname(fd, name)
-  if (status < 0) throw systemError(status, 'bind', { address, port: 0 })
-  return readSource(name, 0).port
+  try {
+    const status = bindTo(fd, family, address, 0) || getsockname(fd, name)
+    if (status < 0) throw systemError(status, 'bind', { address, port: 0 })
+    return readSource(name, 0).port
+  } finally {
+    close(fd)
+  }
+}
+
+function bindTo(fd: number, family: 4 | 6, address: string, port: number): number {
+  return bind(fd, sockaddr(family, address, port) as Uint32Array, sockaddrBytes(family))
 }
 
 /** Some address that the host has a route to: next to one of its own. */

@@ -44,7 +44,7 @@ export interface DaemonWatcher {
   restored?(): void
   /** Keys of that flow have come (other than by replacing them) or gone, whoever asked for them. */
   changed?(change: FlowChange): void
-  /** The daemon has not come back in time, or refuses what it has accepted before: it is over. */
+  /** The daemon has not come back in time. It is looked for further on: `restored` may still come. */
   lost?(error: Error): void
 }
 

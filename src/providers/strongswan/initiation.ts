@@ -3,8 +3,11 @@ import { peerText } from '../../model/peer-text.js'
 import type { Placed } from './connections.js'
 import { ControlLog } from './control-log.js'
 import { initiateError } from './initiate-error.js'
+import type { Link } from './link.js'
+import { endIke, type IkeAssociation, ikeAssociations } from './listing.js'
 import { takeTurn } from './turns.js'
 import { connectVici } from './vici/connect.js'
+import { type Section, textOf } from './vici/section.js'
 
 export interface InitiateOptions {
   /** Milliseconds. */
@@ -18,26 +21,31 @@ export interface InitiateOptions {
 const ANSWER = 2000
 /** Milliseconds until keys are asked for again that should be there. */
 const PATIENCE = 1000
+/** Milliseconds that a peer has to answer what was sent to it twice. */
+const SECOND_CHANCE = 1000
 
 /**
  * Resolves when the kernel has the keys.
  * @throws (rejects) SocketSecurityError
  */
 export async function initiate(
-  path: string,
+  link: Link,
   placed: Placed,
   { timeout, signal, installed }: InitiateOptions,
 ): Promise<void> {
   const { connection, description, plan } = placed
   const end = performance.now() + timeout
-  const left = () => Math.max(1, Math.round(end - performance.now()))
-  const log = new ControlLog()
+  const limits = () => ({ signal, timeout: Math.max(1, Math.round(end - performance.now())) })
+  let log = new ControlLog()
   try {
-    const endTurn = await takeTurn(connection, { timeout, signal })
+    const endTurn = await takeTurn(connection, limits())
     try {
-      // Whoever has made the peer's keys of another child arrive has made the daemon say yes.
-      do await ask(path, placed, log, { timeout: left(), signal })
-      while (!(await arrives(installed, left())))
+      // Whoever has made keys of another child arrive has made the daemon say yes.
+      do {
+        const old = (await ikeAssociations(link, connection)).filter(isEstablished)
+        const answered = await ask(link, placed, log, old, limits())
+        if (!answered) log = new ControlLog()
+      } while (!(await arrives(installed, limits().timeout)))
     } finally {
       endTurn()
     }
@@ -45,28 +53,54 @@ export async function initiate(
     const peer = peerText(description.remoteAddress, description.remotePort)
     const why = initiateError(error, log, { peer, remoteId: plan.remoteId })
     // The same with a no.
-    if (!(await installed().catch(() => false))) throw why
+    if (await installed().catch(() => false)) return
+    await giveUp(link, connection)
+    throw why
   }
 }
 
-/** On a connection of its own: other requests must not wait for a peer. */
+function isEstablished({ state }: IkeAssociation): boolean {
+  return state === 'ESTABLISHED'
+}
+
+/**
+ * On a connection of its own: other requests must not wait for a peer.
+ * @param old what the daemon will use to ask the peer. A peer that was started anew knows nothing of
+ * it, and does not answer; then it is ended.
+ * @returns false where it was
+ */
 async function ask(
-  path: string,
+  link: Link,
   { child, connection }: Placed,
   log: ControlLog,
+  old: readonly IkeAssociation[],
   limits: { timeout: number; signal: AbortSignal | undefined },
-): Promise<void> {
+): Promise<boolean> {
   const { timeout, signal } = limits
-  const vici = await connectVici(path, limits)
+  const vici = await connectVici(link.path, limits)
+  let silent = false
+  let timer: NodeJS.Timeout | undefined
+  const listen = (event: Section) => {
+    log.add(event)
+    const text = textOf(event, 'msg') ?? ''
+    if (text.startsWith('received packet')) clearTimeout(timer)
+    if (!/^retransmit \d+ of /.test(text) || old.length === 0) return
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      silent = true
+      for (const each of old) void endIke(link, each).catch(() => {})
+    }, SECOND_CHANCE)
+  }
   try {
-    await vici.stream(
-      'initiate',
-      { child, ike: connection, timeout, loglevel: 1 },
-      'control-log',
-      section => log.add(section),
-      { timeout: timeout + ANSWER, signal },
-    )
+    const message = { child, ike: connection, timeout, loglevel: 1 }
+    const options = { timeout: timeout + ANSWER, signal }
+    await vici.stream('initiate', message, 'control-log', listen, options)
+    return true
+  } catch (error) {
+    if (silent) return false
+    throw error
   } finally {
+    clearTimeout(timer)
     vici.close()
   }
 }
@@ -78,5 +112,15 @@ async function arrives(installed: () => Promise<boolean>, left: number): Promise
     if (await installed()) return true
     if (performance.now() >= end) return false
     await new Promise(resolve => setTimeout(resolve, pause))
+  }
+}
+
+/** Else the daemon would go on asking the peer for minutes, and the next attempt would wait for that. */
+async function giveUp(link: Link, connection: string): Promise<void> {
+  try {
+    const left = await ikeAssociations(link, connection)
+    for (const each of left) if (each.state === 'CONNECTING') await endIke(link, each)
+  } catch {
+    // The daemon has ended, and with it all of them.
   }
 }

@@ -1,4 +1,5 @@
 /** What the daemon knows of us: all connections and guards that this library has given it, of every process. */
+import { CommandError } from './errors.js'
 import type { Link } from './link.js'
 import { isConnection, parseGuardName } from './names.js'
 import { sectionOf, sectionsOf, textOf } from './vici/section.js'
@@ -42,14 +43,31 @@ export async function hasKeys(link: Link, child: string): Promise<boolean> {
   return found
 }
 
-/** The numbers of the IKE associations of a connection whose peer has not answered yet. */
-export async function unanswered(link: Link, connection: string): Promise<string[]> {
-  const found: string[] = []
-  await link.stream('list-sas', { ike: connection }, 'list-sa', event => {
+export interface IkeAssociation {
+  /** The daemon's number of it. */
+  readonly id: string
+  /** As strongSwan calls it: CONNECTING, ESTABLISHED…. */
+  readonly state: string
+}
+
+/** The IKE associations of a connection. */
+export async function ikeAssociations(link: Link, connection: string): Promise<IkeAssociation[]> {
+  const found: IkeAssociation[] = []
+  await link.stream('list-sas', { ike: connection, noblock: true }, 'list-sa', event => {
     for (const [, ike] of sectionsOf(event)) {
       const id = textOf(ike, 'uniqueid')
-      if (id !== undefined && textOf(ike, 'state') === 'CONNECTING') found.push(id)
+      if (id !== undefined) found.push({ id, state: textOf(ike, 'state') ?? '' })
     }
   })
   return found
+}
+
+/** Ends an IKE association whose peer does not answer, without waiting for it. */
+export async function endIke(link: Link, { id }: IkeAssociation): Promise<void> {
+  try {
+    await link.request('terminate', { 'ike-id': id, force: true, timeout: -1 })
+  } catch (error) {
+    // It has ended by itself.
+    if (!(error instanceof CommandError)) throw error
+  }
 }

@@ -1,5 +1,5 @@
 /** What load-conn is told: our plans in the daemon's words. */
-import { createHash } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { ANY, type ChildDescription, type GuardDescription, guardName } from './names.js'
 import type { ConnectionPlan, Credential, Transport } from './plans.js'
 import { dynamicSelector, everySelector, selector } from './selectors.js'
@@ -70,8 +70,15 @@ export function connectionMessage(
 }
 
 function localMessage({ credential, localId }: ConnectionPlan): Message {
-  const certs = credential.kind === 'certificate' ? credential.chain.slice(0, 1) : undefined
+  const certs = credential.kind === 'certificate' ? credential.chain.filter(isNoRoot) : undefined
   return { auth: authOf(credential), id: localId === '%any' ? undefined : localId, certs }
+}
+
+/** strongSwan trusts whatever signs itself, wherever it got it from. */
+function isNoRoot(der: Buffer, index: number): boolean {
+  if (index === 0) return true
+  const certificate = new X509Certificate(der)
+  return !certificate.checkIssued(certificate)
 }
 
 function remoteMessage({ credential, remoteId, trust }: ConnectionPlan): Message {

@@ -59,12 +59,17 @@ let counter = 0
 
 /** This process. */
 export function ownOwner(): Owner {
-  own ??= {
-    namespace: /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0',
-    pid: process.pid,
-    startTime: startTimeOf('self') ?? '0',
-  }
+  own ??= { namespace: ownNamespace(), pid: process.pid, startTime: startTimeOf('self') ?? '0' }
   return own
+}
+
+function ownNamespace(): string {
+  try {
+    return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] as string
+  } catch {
+    // One of its own: nobody can then tell that we are dead, and we cannot of anybody.
+    return `r${randomBytes(6).toString('hex')}`
+  }
 }
 
 /** A name that no other thread, process or copy of this library has: `namespace-pid-start-random-n`. */
@@ -83,10 +88,19 @@ export function isOurs(name: string): boolean {
 /** Whether the process that made it has certainly ended. */
 export function isStale(name: string): boolean {
   const [namespace, pid, startTime] = name.split('-')
-  const { namespace: ours } = ownOwner()
   // Numbers of another namespace say nothing here.
-  if (namespace !== ours || pid === undefined || !/^\d+$/.test(pid)) return false
-  return startTimeOf(pid) !== startTime
+  if (namespace !== ownOwner().namespace || pid === undefined || !/^\d+$/.test(pid)) return false
+  const started = startTimeOf(pid)
+  // What belongs to others may be hidden (proc(5), hidepid).
+  return started === undefined ? !exists(Number(pid)) : started !== startTime
+}
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
 }
 
 /** Field 22 of proc(5)'s stat; the name in field 2 may hold anything. */

@@ -2,7 +2,7 @@
 import type { Guards } from './guards.js'
 
 /** Milliseconds between two looks while all is well. */
-const CALM = 500
+const CALM = 50
 /** The same while the daemon seems to end. */
 const ALARMED = 4
 /** Milliseconds that an alarm lasts. */

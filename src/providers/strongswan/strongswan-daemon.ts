@@ -7,17 +7,13 @@ import type { Daemon, DaemonWatcher, Flow, Guard, Listener } from './daemon.js'
 import { Guards, type HeldGuard } from './guards.js'
 import { initiate } from './initiation.js'
 import { Link } from './link.js'
-import { hasGuard, unanswered } from './listing.js'
+import { hasGuard } from './listing.js'
 import { ANY, type ChildDescription, childName, newOwnerName } from './names.js'
 import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+import { Recovery } from './recovery.js'
 import { Sentinel } from './sentinel.js'
 import { Users } from './users.js'
 import type { Section } from './vici/section.js'
-
-/** Milliseconds until a daemon that does not come back is given up. */
-const PATIENCE = 15_000
-/** Milliseconds between two attempts to reach it. */
-const RETRY = 250
 
 export class StrongswanDaemon implements Daemon {
   readonly #path: string
@@ -30,11 +26,11 @@ export class StrongswanDaemon implements Daemon {
   /** Whose keys' end is told, by child. */
   readonly #downs = new Map<string, Set<(error: Error) => void>>()
   #listing: Promise<InstalledKeys[]> | undefined
-  #recovering: Promise<void> | undefined
+  /** Whether the daemon knows a guard. */
+  readonly #asked = new Map<string, Promise<boolean>>()
+  readonly #recovery: Recovery
   /** The policies are gone from the kernel, and not yet there again. */
   #interrupted = false
-  /** The daemon has not come back. */
-  #lost: Error | undefined
 
   constructor(path: string) {
     this.#path = path
@@ -46,11 +42,19 @@ export class StrongswanDaemon implements Daemon {
     this.#connections = new Connections(this.#link)
     this.#sentinel = new Sentinel(this.#guards, () => this.#recover(noPolicies(path)))
     this.#users = new Users(() => this.#stop())
+    this.#recovery = new Recovery({
+      path,
+      needed: () => this.#users.count > 0,
+      restore: () => this.#restore(),
+      restored: () => this.#tell(watcher => watcher.restored?.()),
+      lost: error => this.#tell(watcher => watcher.lost?.(error)),
+      abandoned: () => void this.#stop(),
+    })
   }
 
   guard(transport: Transport, localPort: number, localAddress?: string): Promise<Guard> {
     return this.#users.during(async use => {
-      await this.#ready()
+      await this.#recovery.ready()
       const { guard, release } = await this.#guards.add(transport, localPort, localAddress)
       this.#sentinel.watch()
       return {
@@ -62,7 +66,7 @@ export class StrongswanDaemon implements Daemon {
 
   addFlow(plan: FlowPlan): Promise<Flow> {
     return this.#users.during(async use => {
-      await this.#ready()
+      await this.#recovery.ready()
       const { localAddress, remoteAddress, remotePort } = plan
       const addresses = { localAddress, remoteAddress, remotePort }
       const wanted = describe(plan, plan.connection, { kind: 'flow', ...addresses })
@@ -77,7 +81,7 @@ export class StrongswanDaemon implements Daemon {
 
   addListener(plan: ListenerPlan): Promise<Listener> {
     return this.#users.during(async use => {
-      await this.#ready()
+      await this.#recovery.ready()
       const every = ['0.0.0.0', '::'].includes(plan.localAddress)
       const localAddress = every ? ANY : plan.localAddress
       const addresses = { localAddress, remoteAddress: ANY, remotePort: 0 }
@@ -99,7 +103,7 @@ export class StrongswanDaemon implements Daemon {
     const guard = this.#guards.of(transport, localAddress, localPort)
     // Without it, what has no keys could come and go in clear.
     if (guard === undefined || !this.#holds(guard, remoteAddress)) return null
-    const [keys, guarded] = await Promise.all([this.#keys(), hasGuard(this.#link, guard.name)])
+    const [keys, guarded] = await Promise.all([this.#keys(), this.#knowsGuard(guard.name)])
     return guarded && this.#holds(guard, remoteAddress) ? associationFor(keys, flow) : null
   }
 
@@ -130,25 +134,10 @@ export class StrongswanDaemon implements Daemon {
     const installed = async () => (await this.#keys()).some(({ child }) => child === placed.child)
     if (await installed()) return
     await this.#connections.reloadCredential(placed.plan)
-    try {
-      await initiate(this.#path, placed, { ...options, installed })
-    } catch (error) {
-      await this.#giveUp(placed.connection)
-      throw error
-    }
+    await initiate(this.#link, placed, { ...options, installed })
     // The daemon says so when it has given the keys to the kernel; policies are another matter.
     const guard = this.#guards.of(flow.transport, flow.localAddress, flow.localPort)
     if (guard === undefined || !this.#holds(guard, flow.remoteAddress)) throw noPolicies(this.#path)
-  }
-
-  /** Else the daemon would go on asking the peer for minutes, and the next attempt would wait for that. */
-  async #giveUp(connection: string): Promise<void> {
-    try {
-      for (const id of await unanswered(this.#link, connection))
-        await this.#link.request('terminate', { 'ike-id': id, force: true, timeout: -1 })
-    } catch {
-      // It has ended by itself, or the daemon has.
-    }
   }
 
   /** One listing for all who ask before it is asked for. */
@@ -158,6 +147,17 @@ export class StrongswanDaemon implements Daemon {
       return listKeys(this.#link, name => this.#connections.describe(name))
     })
     return this.#listing
+  }
+
+  #knowsGuard(name: string): Promise<boolean> {
+    const asked =
+      this.#asked.get(name) ??
+      Promise.resolve().then(() => {
+        this.#asked.delete(name)
+        return hasGuard(this.#link, name)
+      })
+    this.#asked.set(name, asked)
+    return asked
   }
 
   // --- What the daemon tells
@@ -199,19 +199,14 @@ export class StrongswanDaemon implements Daemon {
 
   // --- When it is gone
 
-  /** What was asked for meanwhile waits until it is back. */
-  async #ready(): Promise<void> {
-    await this.#recovering
-    if (this.#lost !== undefined) throw this.#lost
-  }
-
   #recover(error: Error): void {
-    if (this.#users.count === 0) return void this.#connections.forget()
+    if (this.#users.count === 0) {
+      this.#connections.forget()
+      return
+    }
     this.#sentinel.alarm()
     this.#noticePolicies(error)
-    this.#recovering ??= this.#comeBack(error).finally(() => {
-      this.#recovering = undefined
-    })
+    this.#recovery.begin(error)
   }
 
   /** Tells, once, that they are gone. */
@@ -221,39 +216,22 @@ export class StrongswanDaemon implements Daemon {
     this.#tell(watcher => watcher.interrupted?.(error))
   }
 
-  async #comeBack(error: Error): Promise<void> {
-    const end = performance.now() + PATIENCE
-    let last: unknown = error
-    while (performance.now() < end && this.#users.count > 0) {
-      try {
-        await this.#link.connect()
-        await this.#guards.restore()
-        await this.#connections.restore()
-        this.#interrupted = false
-        this.#tell(watcher => watcher.restored?.())
-        return
-      } catch (cause) {
-        last = cause
-        this.#noticePolicies(error)
-        await new Promise(resolve => setTimeout(resolve, RETRY))
-      }
+  async #restore(): Promise<void> {
+    try {
+      await this.#link.connect()
+      await this.#guards.restore()
+      await this.#connections.restore()
+    } catch (error) {
+      this.#noticePolicies(error as Error)
+      throw error
     }
-    if (this.#users.count === 0) return this.#stop()
-    this.#interrupted = true
-    const lost = new SocketSecurityError(
-      'ECONNRESET',
-      `strongSwan at ${this.#path} has gone and was not back within ${PATIENCE / 1000} s: what it secured is closed`,
-      { cause: last },
-    )
-    this.#lost = lost
-    this.#tell(watcher => watcher.lost?.(lost))
+    this.#interrupted = false
   }
 
   /** Nothing uses it any more. */
   async #stop(): Promise<void> {
     await this.#connections.clear()
     this.#interrupted = false
-    this.#lost = undefined
     if (this.#users.count === 0) this.#link.close()
   }
 }
