@@ -70,6 +70,8 @@ export class DatagramSocket implements NativeDatagramSocket {
       // What came meanwhile may have come in clear.
       ends: () => {
         if (this.#socket.alive()) drain(this.descriptor)
+        // A daemon that was killed and started again knows of no keys, and tells of the end of none.
+        this.#proofs.doubt()
       },
     })
   }

@@ -59,6 +59,12 @@ export class Proofs {
     }
   }
 
+  /** Looks at all of them again: something may have happened that nobody has told. */
+  doubt(): void {
+    for (const [key, proof] of [...this.#proofs])
+      this.#find(key, proof).catch(error => this.#lost(key, proof, error as Error))
+  }
+
   #concerned(address: string, port: number): [string, Proof][] {
     const exact = peerText(address, port)
     const proof = this.#proofs.get(exact)

@@ -65,6 +65,17 @@ t.test(
   },
 )
 
+t.test('in doubt all are looked at: what has gone unseen is the end', async t => {
+  const { proofs, log, daemon } = world()
+  proofs.doubt()
+  await settled()
+  t.same(log, [])
+  daemon.association = null
+  proofs.doubt()
+  await settled()
+  t.same(log, ['192.0.2.2:5000 ended'])
+})
+
 t.test('keys for all ports concern each peer of the address, with whatever zone', t => {
   const { proofs, log } = world()
   proofs.set('[fe80::2%eth0]:7', { address: 'fe80::2%eth0', port: 7 }, associationOf('b.example'))
