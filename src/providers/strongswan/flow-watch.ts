@@ -15,6 +15,8 @@ export interface WatchRequest {
   descriptor(): number | undefined
   /** Why a peer of this identity must not go on; undefined where it may. */
   objection(remoteId: string): Error | undefined
+  /** The daemon has come back and knows nothing of its keys, which the kernel may still have. */
+  forgotten?(): void
 }
 
 export interface FlowWatch {
@@ -30,33 +32,19 @@ export interface FlowWatch {
   stop(): void
 }
 
-export function watchFlow({ daemon, tuple, descriptor, objection }: WatchRequest): FlowWatch {
+export function watchFlow(request: WatchRequest): FlowWatch {
+  const { daemon, tuple, descriptor, objection, forgotten } = request
   const listeners: ((error: Error) => void)[] = []
   let failure: Error | undefined
   let lastBytes: LastBytes | undefined
-  let hasKeys = true
-  let interruption: Error | undefined
   const stop = daemon.watch({
-    /*
-     * The guards and traps are gone. Keys bring policies of their own, which stay as long as they do:
-     * they outlive a daemon that was told to load other connections. One that is stopped ends all
-     * keys before it takes the guards away, and says so.
-     */
-    interrupted(error) {
-      interruption = error
-      if (!hasKeys) fail(error)
-    },
+    // Keys may have policies left in the kernel, or not: nobody says so in time.
+    interrupted: fail,
     changed({ flow, remoteId, up }) {
-      if (!covers(flow, tuple)) return
-      hasKeys = up
-      const error = up ? objection(remoteId) : interruption
+      const error = up && covers(flow, tuple) ? objection(remoteId) : undefined
       if (error) fail(error)
     },
-    restored() {
-      const error = interruption
-      interruption = undefined
-      if (error) void confirm(error)
-    },
+    restored: () => void confirm(),
     lost: fail,
   })
   return {
@@ -78,10 +66,17 @@ export function watchFlow({ daemon, tuple, descriptor, objection }: WatchRequest
     stop,
   }
 
-  /** Whoever has not heard that its keys have gone hears it now. */
-  async function confirm(error: Error): Promise<void> {
-    const association = await daemon.find(tuple).catch(() => null)
-    if (!association) fail(error)
+  /** The daemon was away, and the kernel went on by itself: it knows of what has been negotiated since, or of nothing. */
+  async function confirm(): Promise<void> {
+    if (failure) return
+    try {
+      const association = await daemon.find(tuple)
+      const error = association && objection(association.remoteId)
+      if (error) fail(error)
+      else if (!association) forgotten?.()
+    } catch (error) {
+      fail(error as Error)
+    }
   }
 
   /** What has not left must not leave any more: the connection is reset, not closed. */

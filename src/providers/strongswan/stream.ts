@@ -85,6 +85,7 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
     tuple: plan,
     descriptor: () => (socket.alive() ? socket.descriptor : undefined),
     objection: other => wrongPeer(other, remoteId, peer) && exchangedPeer(other, remoteId, peer),
+    forgotten: () => void renew(),
   })
   const ignore = flow.onDown(() => void renew())
   const release = async () => {

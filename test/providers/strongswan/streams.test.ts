@@ -128,52 +128,45 @@ async function watched(daemon: FakeDaemon) {
 }
 const gone = new SocketSecurityError('EPROTO', 'the policies are gone')
 
-t.test('the keys have gone before the policies: reset, and told once', { skip }, async t => {
-  const daemon = new FakeDaemon()
-  const { socket, errors, resets, flow } = await watched(daemon)
-  daemon.tell(each => each.changed?.({ flow, remoteId: 'b.example', up: false }))
-  t.same(errors, [], 'the guard holds')
-  t.equal(resets(), false)
-  daemon.tell(each => each.interrupted?.(gone))
-  t.same(errors, [gone])
-  t.equal(resets(), true)
-  daemon.tell(each => each.lost?.(new Error('again')))
-  t.same(errors, [gone])
-  t.equal(await failure(socket.query()), gone)
-  socket.discard()
+t.test('the policies are gone: reset, and told once', { skip }, async t => {
+  for (const what of ['interrupted', 'lost'] as const) {
+    const daemon = new FakeDaemon()
+    const { socket, errors, resets, flow } = await watched(daemon)
+    daemon.tell(each => each.changed?.({ flow, remoteId: 'b.example', up: false }))
+    t.same(errors, [], 'the guard holds')
+    t.equal(resets(), false)
+    daemon.tell(each => each[what]?.(gone))
+    t.same(errors, [gone])
+    t.equal(resets(), true)
+    daemon.tell(each => each.lost?.(new Error('again')))
+    daemon.tell(each => each.restored?.())
+    t.same(errors, [gone])
+    t.equal(await failure(socket.query()), gone)
+    socket.discard()
+  }
 })
 
-t.test('the policies have gone before the keys: the same', { skip }, async t => {
-  const daemon = new FakeDaemon()
-  const { socket, errors, flow } = await watched(daemon)
-  daemon.tell(each => each.interrupted?.(gone))
-  t.same(errors, [], 'keys have policies of their own')
-  daemon.tell(each =>
-    each.changed?.({ flow: { ...flow, remotePort: 1 }, remoteId: 'b.example', up: false }),
-  )
-  t.same(errors, [], "somebody else's")
-  daemon.tell(each =>
-    each.changed?.({ flow: { ...flow, remotePort: 0 }, remoteId: 'b.example', up: false }),
-  )
-  t.same(errors, [gone])
-  socket.discard()
-})
-
-t.test('the daemon has loaded its connections again: who has keys goes on', { skip }, async t => {
-  const daemon = new FakeDaemon()
-  const { socket, errors } = await watched(daemon)
-  daemon.tell(each => each.interrupted?.(gone))
-  daemon.tell(each => each.restored?.())
-  await setImmediate()
-  t.same(errors, [])
-  t.match(await socket.query(), { secured: true })
-  daemon.tell(each => each.interrupted?.(gone))
-  daemon.found = null
-  daemon.tell(each => each.restored?.())
-  await until('it is found to have none', () => errors.length > 0)
-  t.same(errors, [gone])
-  socket.discard()
-})
+t.test(
+  'the daemon was killed, and is back: it knows the keys, or gets new ones',
+  { skip },
+  async t => {
+    const daemon = new FakeDaemon()
+    const { socket, errors } = await watched(daemon)
+    daemon.tell(each => each.restored?.())
+    await setImmediate()
+    t.equal(daemon.record.length, 3)
+    daemon.found = null
+    daemon.tell(each => each.restored?.())
+    await until('it negotiates anew', () => daemon.record.length > 3)
+    t.same(daemon.record.slice(3), ['initiated'])
+    t.same(errors, [])
+    daemon.found = association('c.example')
+    daemon.tell(each => each.restored?.())
+    await until('somebody else has come meanwhile', () => errors.length > 0)
+    t.match(errors, [{ code: 'ERR_PEER_TARGET_NAME_MISMATCH' }])
+    socket.discard()
+  },
+)
 
 t.test('somebody else in its place', { skip }, async t => {
   const daemon = new FakeDaemon()
