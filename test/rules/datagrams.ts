@@ -16,9 +16,14 @@ import {
 import { event } from '../support/events.js'
 import { udpTap } from '../support/udp-tap.js'
 import { clearClient, clearPeer } from './raw-udp.js'
-import type { Endpoint, ServerEndpoint, ServerOptions, SocketOptions, Subject } from './subject.js'
-
-const HOST = '127.0.0.1'
+import {
+  type Endpoint,
+  HOST,
+  type ServerEndpoint,
+  type ServerOptions,
+  type SocketOptions,
+  type Subject,
+} from './subject.js'
 
 /** Where a system negotiates when a datagram is sent, one is; nobody counts it as the test's own. */
 export const HELLO = '\0'

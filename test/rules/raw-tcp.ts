@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import net from 'node:net'
 import type { Test } from 'tap'
 import { event } from '../support/events.js'
-import type { ClearBehaviour, ClearClient, ClearPeer } from './subject.js'
+import { type ClearBehaviour, type ClearClient, type ClearPeer, HOST } from './subject.js'
 
 /** A server in clear. A Buffer is what it answers; `'answers'` is a greeting before the client says anything. */
 export async function clearPeer(t: Test, behaviour: ClearBehaviour): Promise<ClearPeer> {
@@ -22,7 +22,7 @@ export async function clearPeer(t: Test, behaviour: ClearBehaviour): Promise<Cle
     if (behaviour === 'answers') socket.write('220 a service in clear\r\n')
     if (behaviour === 'closes') socket.end()
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(0, HOST)
   await event(server, 'listening')
   const close = async () => {
     for (const socket of open) socket.destroy()
@@ -50,7 +50,7 @@ export async function clearPeer(t: Test, behaviour: ClearBehaviour): Promise<Cle
 
 /** A client in clear. */
 export async function clearClient(t: Test, port: number): Promise<ClearClient> {
-  const socket = net.connect(port, '127.0.0.1')
+  const socket = net.connect(port, HOST)
   let heard = ''
   const ends = new EventEmitter()
   socket.on('error', () => {})

@@ -3,11 +3,11 @@ import { EventEmitter } from 'node:events'
 import type { Test } from 'tap'
 import { event } from '../support/events.js'
 import { bound } from '../support/udp-tap.js'
-import type { ClearBehaviour, ClearClient, ClearPeer } from './subject.js'
+import { type ClearBehaviour, type ClearClient, type ClearPeer, HOST } from './subject.js'
 
 /** A socket in clear. `'answers'` is a text for every datagram, a Buffer the answer itself. */
 export async function clearPeer(t: Test, behaviour: ClearBehaviour): Promise<ClearPeer> {
-  const socket = await bound()
+  const socket = await bound(HOST)
   const datagrams: Buffer[] = []
   const arrivals = new EventEmitter()
   let open = true
@@ -44,14 +44,15 @@ export async function clearPeer(t: Test, behaviour: ClearBehaviour): Promise<Cle
 
 /** A socket in clear that speaks first. */
 export async function clearClient(t: Test, port: number): Promise<ClearClient> {
-  const socket = await bound()
+  // From loopback nothing reaches another host.
+  const socket = await bound(HOST === '127.0.0.1' ? HOST : '0.0.0.0')
   let heard = ''
   t.teardown(() => socket.close())
   socket.on('message', datagram => {
     heard += datagram.toString('latin1')
   })
   return {
-    send: bytes => socket.send(Buffer.from(bytes, 'latin1'), port, '127.0.0.1'),
+    send: bytes => socket.send(Buffer.from(bytes, 'latin1'), port, HOST),
     get heard() {
       return heard
     },

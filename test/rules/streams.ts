@@ -12,13 +12,14 @@ import { SecureSocket } from '../../src/sockets/secure-socket.js'
 import { event } from '../support/events.js'
 import { wireTap } from '../support/wire-tap.js'
 import { clearClient, clearPeer } from './raw-tcp.js'
-import type {
-  Endpoint,
-  ForeignPeer,
-  ServerEndpoint,
-  ServerOptions,
-  SocketOptions,
-  Subject,
+import {
+  type Endpoint,
+  type ForeignPeer,
+  HOST,
+  type ServerEndpoint,
+  type ServerOptions,
+  type SocketOptions,
+  type Subject,
 } from './subject.js'
 
 export const streams = {
@@ -88,7 +89,7 @@ function endpoint(socket: SecureSocket): Endpoint {
     },
     connect(port) {
       open = true
-      socket.connect(port, '127.0.0.1')
+      socket.connect(port, HOST)
       return connected()
     },
     connectForeign(path) {
@@ -153,7 +154,7 @@ function server(t: Test, { greeting, ...options }: ServerOptions = {}): ServerEn
   return {
     setSecurity: settings => server.setSecurity(settings as never),
     async listen(options) {
-      server.listen({ port: 0, host: '127.0.0.1', ...options })
+      server.listen({ port: 0, host: HOST, ...options })
       await event(server, 'listening')
       return (server.address() as net.AddressInfo).port
     },

@@ -109,13 +109,15 @@ export interface System {
   readonly impersonating: boolean
 }
 
-/** What the tests' servers are called. */
+/** Where the tests' servers are: on loopback, or on another host of test/strongswan's. */
+export const HOST = process.env.HOST === undefined ? '127.0.0.1' : '10.9.0.2'
+
+/** An address of this one. */
+export const OWN_HOST = process.env.HOST === undefined ? '127.0.0.1' : '10.9.0.1'
+
+/** What they are called. */
 export const SERVER_NAMES = [
-  'db.example.com',
-  'localhost',
-  '127.0.0.1',
-  '::1',
-  'spiffe://example.org/db',
+  ...new Set(['db.example.com', 'localhost', '127.0.0.1', HOST, '::1', 'spiffe://example.org/db']),
 ]
 
 export interface SocketOptions {

@@ -55,11 +55,11 @@ export async function udpTap(serverPort: number): Promise<UdpTap> {
 }
 
 /** A plain socket on loopback. */
-export async function bound(): Promise<Socket> {
+export async function bound(address = '127.0.0.1'): Promise<Socket> {
   const socket = dgram.createSocket('udp4')
   // A client that is gone makes the system answer with ICMP errors.
   socket.on('error', () => {})
-  socket.bind(0, '127.0.0.1')
+  socket.bind(0, address)
   await event(socket, 'listening')
   return socket
 }
