@@ -21,7 +21,9 @@ export class Stillness {
   readonly #waiting = new Set<() => void>()
   #guard: Guard | undefined
   #interruption: Error | undefined
-  #isOver = false
+  /** It will hardly end: nobody needs to wait for that. */
+  #isLost = false
+  #isClosed = false
   #unwatch: (() => void) | undefined
 
   constructor(daemon: Daemon, observer: StillnessObserver) {
@@ -36,7 +38,7 @@ export class Stillness {
       interrupted: error => this.#begin(error),
       restored: () => this.#end(),
       lost: error => {
-        this.#isOver = true
+        this.#isLost = true
         this.#begin(error)
         this.#wake()
       },
@@ -45,7 +47,7 @@ export class Stillness {
 
   close(): void {
     this.#unwatch?.()
-    this.#isOver = true
+    this.#isClosed = true
     this.#interruption ??= new SocketSecurityError('ENOTSOCK', 'the socket is closed')
     this.#wake()
   }
@@ -63,7 +65,7 @@ export class Stillness {
   /**
    * When it need not be still any more.
    * @param timeout milliseconds
-   * @throws (rejects) why it must be, where that lasts longer or for ever; ECANCELED
+   * @throws (rejects) why it must be, where that lasts longer; ECANCELED
    */
   async over(timeout: number, signal: AbortSignal): Promise<void> {
     const end = performance.now() + timeout
@@ -71,7 +73,7 @@ export class Stillness {
       const reason = this.reason()
       if (reason === undefined) return
       const remaining = end - performance.now()
-      if (this.#isOver || remaining <= 0) throw reason
+      if (this.#isLost || this.#isClosed || remaining <= 0) throw reason
       if (signal.aborted) throw new SocketSecurityError('ECANCELED', 'nobody waits any longer')
       await this.#turn(Math.min(LOOK, remaining), signal)
     }
@@ -98,7 +100,8 @@ export class Stillness {
   }
 
   #end(): void {
-    if (this.#isOver) return
+    if (this.#isClosed) return
+    this.#isLost = false
     try {
       this.#observer.ends()
       this.#interruption = undefined
