@@ -249,17 +249,63 @@ export function waitToWrite(socket: Socket, state: StreamState, write: Write): v
   }
 }
 
+export function writeOne(
+  channel: Socket,
+  data: unknown,
+  encoding: BufferEncoding,
+  callback: Callback,
+): void {
+  if (tellsOfCancelled) {
+    channel.write(data as string, encoding, callback)
+  } else {
+    const { told, begun } = truthful(channel, callback)
+    channel.write(data as string, encoding, told)
+    begun()
+  }
+}
+
 export function writeAll(
   channel: Socket,
   chunks: { chunk: unknown; encoding: BufferEncoding }[],
   callback: Callback,
 ): void {
+  const { told, begun } = tellsOfCancelled ? asItIs(callback) : truthful(channel, callback)
   const last = chunks.length - 1
   channel.cork()
   chunks.forEach(({ chunk, encoding }, index) => {
-    channel.write(chunk as string, encoding, index === last ? callback : undefined)
+    channel.write(chunk as string, encoding, index === last ? told : undefined)
   })
   channel.uncork()
+  begun()
+}
+
+/**
+ * Does Node say of a write that was under way when its socket was destroyed that it was cancelled? Node 20
+ * says that it has succeeded, and nothing of it need have left.
+ */
+const tellsOfCancelled = Number.parseInt(process.versions.node, 10) >= 22
+
+/** A callback for the channel that does not take the destruction of the channel for success. */
+function truthful(channel: Socket, callback: Callback) {
+  let leftAtOnce = false
+  return {
+    told(error?: Error | null) {
+      callback(error ?? (channel.destroyed && !leftAtOnce ? cancelled() : null))
+    },
+    /** Of what has left in the very call Node tells later, when the socket may be destroyed. */
+    begun() {
+      leftAtOnce = channel.writableLength === 0
+    },
+  }
+}
+
+function asItIs(told: Callback) {
+  return { told, begun() {} }
+}
+
+/** As later versions of Node tell it. */
+function cancelled(): Error {
+  return Object.assign(new Error('write ECANCELED'), { code: 'ECANCELED', syscall: 'write' })
 }
 
 // Ending.

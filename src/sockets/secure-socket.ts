@@ -36,6 +36,7 @@ import {
   resumeOnread,
   waitToWrite,
   writeAll,
+  writeOne,
 } from './channel-mode.js'
 import { deferred, handled } from './completion.js'
 import { connectArguments, readOnce } from './connect-arguments.js'
@@ -228,11 +229,11 @@ class SecureSocketClass extends TlsReadingSide {
       if (hasForeignHandle(state)) callback(unsupportedFamily('this socket'))
       else netSocket._write.call(this, data, encoding, callback)
     } else if (!state.established) {
-      const to = (secured: Socket) => secured.write(data as string, encoding, callback)
+      const to = (secured: Socket) => writeOne(secured, data, encoding, callback)
       waitToWrite(this, state, { data, encoding, to, callback })
     } else {
       internals(this)._unrefTimer()
-      channel.write(data as string, encoding, callback)
+      writeOne(channel, data, encoding, callback)
     }
   }
 
