@@ -2,6 +2,7 @@
 import { peerText } from '../../model/peer-text.js'
 import type { Placed } from './connections.js'
 import { ControlLog } from './control-log.js'
+import { CommandError, CommandError } from './errors.js'
 import { initiateError } from './initiate-error.js'
 import type { Link } from './link.js'
 import { endIke, type IkeAssociation, ikeAssociations } from './listing.js'
@@ -21,6 +22,10 @@ export interface InitiateOptions {
 const ANSWER = 2000
 /** Milliseconds until keys are asked for again that should be there. */
 const PATIENCE = 1000
+/** How often a no is not believed that tells no reason. */
+const ATTEMPTS = 6
+/** How often a no without a reason is not believed. */
+const ROUNDS = 3
 /** Milliseconds that a peer has to answer what was sent to it twice. */
 const SECOND_CHANCE = 1000
 
@@ -37,13 +42,15 @@ export async function initiate(
   const end = performance.now() + timeout
   const limits = () => ({ signal, timeout: Math.max(1, Math.round(end - performance.now())) })
   let log = new ControlLog()
+  let attempts = 0
   try {
     const endTurn = await takeTurn(connection, limits())
     try {
       // Whoever has made keys of another child arrive has made the daemon say yes.
       do {
+        attempts++
         const old = (await ikeAssociations(link, connection)).filter(isEstablished)
-        const answered = await ask(link, placed, log, old, limits())
+        const answered = await ask(link, placed, log, old, limits(), attempts === ATTEMPTS)
         if (!answered) log = new ControlLog()
       } while (!(await arrives(installed, limits().timeout)))
     } finally {
@@ -67,7 +74,8 @@ function isEstablished({ state }: IkeAssociation): boolean {
  * On a connection of its own: other requests must not wait for a peer.
  * @param old what the daemon will use to ask the peer. A peer that was started anew knows nothing of
  * it, and does not answer; then it is ended.
- * @returns false where it was
+ * @param isLast what is said now is believed
+ * @returns false where it was, or where the answer was about somebody else
  */
 async function ask(
   link: Link,
@@ -75,6 +83,7 @@ async function ask(
   log: ControlLog,
   old: readonly IkeAssociation[],
   limits: { timeout: number; signal: AbortSignal | undefined },
+  isLast: boolean,
 ): Promise<boolean> {
   const { timeout, signal } = limits
   const vici = await connectVici(link.path, limits)
@@ -97,12 +106,21 @@ async function ask(
     await vici.stream('initiate', message, 'control-log', listen, options)
     return true
   } catch (error) {
-    if (silent) return false
+    if (silent || (!isLast && isSomebodyElses(error, log))) return false
     throw error
   } finally {
     clearTimeout(timer)
     vici.close()
   }
+}
+
+/**
+ * The daemon says no without a reason where another child of the same association has ended meanwhile;
+ * the negotiation goes on.
+ */
+function isSomebodyElses(error: unknown, { reason }: ControlLog): boolean {
+  if (!(error instanceof CommandError) || reason !== undefined) return false
+  return /^establishing CHILD_SA .* failed$/.test(error.errmsg ?? '')
 }
 
 /** @param left milliseconds; when they are over, the next attempt fails at once */
