@@ -108,6 +108,7 @@ t.test('with a plain program on a host that is configured by hand', async t => {
     await once(server, 'listening')
     wire.forget()
     t.equal(await peer.connect({ proof: 'none', address: a, port: 6000, text: 'hello' }), 'hello')
+    await until('who it is', () => peers.length === 1)
     t.match(peers, [{ names: ['b.example'] }])
     t.same(inWords(inClear(await wire.packets(), 6000)), [])
   })

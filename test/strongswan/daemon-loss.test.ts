@@ -3,6 +3,7 @@
  * forget what it does not find in his files. Nothing may ever leave in clear, and all goes on once the
  * daemon is there again.
  */
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { createSocket } from '../../src/dgram.js'
@@ -50,6 +51,25 @@ async function startTraffic(t: Test) {
   t.teardown(stop)
   await flows(traffic)
   return traffic
+}
+
+/** A connection whose program never stops writing. */
+async function startTalk(t: Test) {
+  const port = ++lastPort
+  await peer.listen({ proof: 'certificate', address: b, port })
+  const security = securityOf('a', 'certificate')
+  const socket = await connect({ host: b, port, security, peerTargetName: nameOf('b') })
+  let answers = 0
+  socket.on('data', () => {
+    answers++
+  })
+  const talk = setInterval(() => socket.write('number of a stream '), 1)
+  t.teardown(() => {
+    clearInterval(talk)
+    socket.destroy()
+  })
+  await until('answers', () => answers > 3)
+  return { port, socket, talk }
 }
 
 /** Waits for the answer to something that is sent from now on. */
@@ -123,32 +143,43 @@ t.test('the daemon goes while a program talks', async t => {
     await nothingInClear(t, traffic.port)
   })
 
-  await t.test(
-    'stopped under a connection: it ends with an error, and says nothing in clear',
-    async t => {
-      const port = ++lastPort
-      await peer.listen({ proof: 'certificate', address: b, port })
-      const security = securityOf('a', 'certificate')
-      const socket = await connect({ host: b, port, security, peerTargetName: nameOf('b') })
-      let answers = 0
-      socket.on('data', () => {
-        answers++
-      })
-      const timer = setInterval(() => socket.write('number of a stream '), 1)
-      t.teardown(() => clearInterval(timer))
-      await until('answers', () => answers > 3)
-      wire.forget()
-      const closed = new Promise<boolean>(resolve => socket.once('close', resolve))
-      socket.on('error', error => t.comment(error.message))
-      const stopped = performance.now()
-      charon('stop', 'a')
-      t.equal(await closed, true)
-      t.comment(`${Math.round(performance.now() - stopped)} ms`)
-      charon('start', 'a')
-      charon('wait', 'a')
-      await nothingInClear(t, port)
-    },
-  )
+  await t.test('stopped under a connection: it is reset at once', async t => {
+    const { port, socket, talk } = await startTalk(t)
+    wire.forget()
+    const closed = new Promise<boolean>(resolve => socket.once('close', resolve))
+    socket.on('error', error => t.comment(error.message))
+    charon('stop', 'a')
+    t.equal(await closed, true, 'with an error')
+    clearInterval(talk)
+    charon('start', 'a')
+    charon('wait', 'a')
+    const clear = inClear(await wire.packets(), port)
+    const times = clear.map(each => each.time)
+    // The kernel itself sends, and nobody is told before the policies are gone. docs/strongswan.md has
+    // the administrator's rule for this moment; the next test tries it.
+    t.comment(inWords(clear))
+    t.ok(Math.max(0, ...times) - Math.min(Infinity, ...times) < 1, 'in clear for a moment at most')
+  })
+
+  await t.test('and where a rule of the firewall stands behind it, nothing leaves', async t => {
+    const { port, socket, talk } = await startTalk(t)
+    // The same as nft's `rt ipsec missing`, which this kernel does not have.
+    const rule = ['OUTPUT', '!', '-o', 'lo', '-p', 'tcp', '--dport', String(port)]
+    const unsecured = ['-m', 'policy', '--dir', 'out', '--pol', 'none', '-j', 'DROP']
+    const iptables = (what: string) =>
+      execFileSync('iptables-legacy', [what, ...rule, ...unsecured], { stdio: 'inherit' })
+    iptables('-A')
+    t.teardown(() => iptables('-D'))
+    wire.forget()
+    const closed = new Promise<boolean>(resolve => socket.once('close', resolve))
+    socket.on('error', error => t.comment(error.message))
+    charon('stop', 'a')
+    t.equal(await closed, true, 'with an error')
+    clearInterval(talk)
+    charon('start', 'a')
+    charon('wait', 'a')
+    await nothingInClear(t, port)
+  })
 
   await t.test('the daemon of the other end, killed and started', async t => {
     const traffic = await startTraffic(t)

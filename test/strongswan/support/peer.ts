@@ -9,9 +9,13 @@ import type { ConnectOrder, DatagramsOrder, ListenOrder, Order, SendOrder } from
 
 const program = fileURLToPath(new URL('./peer-program.ts', import.meta.url))
 
-/** Starts a program on that host; it lives no longer than the test. */
-export function startPeer(t: Test, host: HostName): Peer {
-  const child = spawn('on', [host, process.execPath, '--enable-source-maps', program], {
+/** A user of no rights, in the group that may speak to strongSwan. */
+const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--groups=vici', '--inh-caps=-all']
+
+/** Starts a program on that host, as root or as nobody; it lives no longer than the test. */
+export function startPeer(t: Test, host: HostName, user: 'root' | 'nobody' = 'root'): Peer {
+  const node = [process.execPath, '--enable-source-maps', program]
+  const child = spawn('on', [host, ...(user === 'root' ? [] : nobody), ...node], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   t.teardown(() => child.kill('SIGKILL'))
