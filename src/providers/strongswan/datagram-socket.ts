@@ -27,8 +27,8 @@ import { ikeIdentity, provesIdentity } from './identities.js'
 import { type LinuxSocket, makeSocket } from './linux-socket.js'
 import { peerIdentity } from './peer.js'
 import { PeerFlows } from './peer-flows.js'
-import { type PeerName, PeerNames } from './peer-names.js'
-import type { ConnectionPlan, FiveTuple, FlowPlan } from './plans.js'
+import { PeerNames } from './peer-names.js'
+import type { Association, ConnectionPlan, FiveTuple, FlowPlan } from './plans.js'
 import { Proofs, wrongAssociation } from './proofs.js'
 import { notSecured, securityInfo } from './security-info.js'
 import { sourceAddress } from './source-address.js'
@@ -48,6 +48,8 @@ export class DatagramSocket implements NativeDatagramSocket {
   #bound: PeerAddress | undefined
   #guard: Guard | undefined
   #listener: Listener | undefined
+  /** By which strangers may come. */
+  #accepted: readonly ConnectionPlan[] = []
   #watcher: NativeWatcher | undefined
   #unwatch: (() => void) | undefined
   #isClosed = false
@@ -59,7 +61,7 @@ export class DatagramSocket implements NativeDatagramSocket {
     this.#flows = new PeerFlows(daemon)
     this.#socket = makeSocket('datagram', family)
     this.#proofs = new Proofs({
-      find: (address, port) => daemon.find(this.#flowTo(address, port)),
+      find: (address, port) => this.#find(address, port),
       lost: (error, { address, port }) => this.#watcher?.peerLost(error, address, port),
     })
     this.#stillness = new Stillness(daemon, {
@@ -138,12 +140,13 @@ export class DatagramSocket implements NativeDatagramSocket {
   async #listen(ipv6Only: boolean): Promise<Listener | undefined> {
     if (!canListen(this.#settings)) return undefined
     const { address, port } = this.#bound as PeerAddress
+    this.#accepted = listenerConnections(this.#settings)
     return await this.#daemon.addListener({
       transport: 'udp',
       localAddress: this.#ownAddress() ?? address,
       localPort: port,
       ipv6Only,
-      connections: listenerConnections(this.#settings),
+      connections: this.#accepted,
     })
   }
 
@@ -210,7 +213,8 @@ export class DatagramSocket implements NativeDatagramSocket {
 
   /** By keys that the peer has asked for, or that were asked for before. */
   async #isSecured(plan: FlowPlan): Promise<boolean> {
-    const association = await this.#daemon.find(plan)
+    const admitted = [plan.connection, ...this.#accepted]
+    const association = await this.#daemon.find(plan, admitted)
     if (association === null) return false
     const peer = peerText(plan.remoteAddress, plan.remotePort)
     const wrong = wrongAssociation(association, plan.connection.remoteId, peer)
@@ -242,27 +246,33 @@ export class DatagramSocket implements NativeDatagramSocket {
     const interruption = this.#stillness.reason()
     if (interruption) throw interruption
     const key = peerText(address, port)
-    const association = await this.#daemon.find(this.#flowTo(address, port))
+    const association = await this.#find(address, port)
     if (association === null) {
       this.#proofs.delete(key)
       return notSecured
     }
-    const named = this.#names.get(key)
-    const { remoteId, credential } = this.#connectionOf(named, association.remoteId)
-    const wrong = wrongAssociation(association, remoteId, key)
+    const { remoteId } = association
+    const connection = this.#wanted(key) ?? connectionFor(remoteId, this.#accepted)
+    const wrong = wrongAssociation(association, connection?.remoteId ?? ANYBODY, key)
     if (wrong) throw wrong
+    if (connection === undefined) return notSecured
     this.#proofs.set(key, { address, port }, association)
-    return securityInfo(association, peerIdentity(association.remoteId, credential, named?.name))
+    const name = this.#names.get(key)?.name
+    return securityInfo(association, peerIdentity(remoteId, connection.credential, name))
   }
 
-  /** The connection by which the peer has come: to its name, or one for whoever is trusted. */
-  #connectionOf(named: PeerName | undefined, proved: string): ConnectionPlan {
-    if (named) return flowConnection(this.#settings, named.name, named.isSet)
-    const connections = listenerConnections(this.#settings)
-    const own = connections.find(
-      ({ remoteId }) => remoteId !== ANYBODY && provesIdentity(proved, remoteId),
-    )
-    return own ?? (connections.find(({ remoteId }) => remoteId === ANYBODY) as ConnectionPlan)
+  /** What secures that peer, by whichever connection it may have come. */
+  async #find(address: string, port: number): Promise<Association | null> {
+    const wanted = this.#wanted(peerText(address, port))
+    const admitted = wanted === undefined ? this.#accepted : [wanted, ...this.#accepted]
+    return await this.#daemon.find(this.#flowTo(address, port), admitted)
+  }
+
+  /** The connection to the name of that peer, or to one that was deleted while it was secured by it. */
+  #wanted(key: string): ConnectionPlan | undefined {
+    const named = this.#names.get(key)
+    if (named === undefined) return this.#flows.connectionOf(key)
+    return flowConnection(this.#settings, named.name, named.isSet)
   }
 
   forget(address: string, port: number): void {
@@ -310,4 +320,15 @@ function routeTo(address: string, port: number): string {
       { peer, cause: error },
     )
   }
+}
+
+/** The one for just that identity, or one for whoever is trusted. */
+function connectionFor(
+  remoteId: string,
+  connections: readonly ConnectionPlan[],
+): ConnectionPlan | undefined {
+  const own = connections.find(
+    each => each.remoteId !== ANYBODY && provesIdentity(remoteId, each.remoteId),
+  )
+  return own ?? connections.find(each => each.remoteId === ANYBODY)
 }

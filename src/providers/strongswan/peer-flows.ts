@@ -1,7 +1,7 @@
 /** The flows of a datagram socket, one for each of its peers; those of one peer follow each other. */
 import { rethrowLater } from '../datagrams/safely.js'
 import type { Daemon, Flow } from './daemon.js'
-import type { FlowPlan } from './plans.js'
+import type { ConnectionPlan, FlowPlan } from './plans.js'
 
 interface Entry {
   readonly plan: FlowPlan
@@ -19,8 +19,9 @@ export class PeerFlows {
     this.#daemon = daemon
   }
 
-  has(key: string): boolean {
-    return this.#entries.has(key)
+  /** With whom that peer's flow is; undefined where there is none. */
+  connectionOf(key: string): ConnectionPlan | undefined {
+    return this.#entries.get(key)?.plan.connection
   }
 
   /**
