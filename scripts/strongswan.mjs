@@ -4,6 +4,7 @@
 // node scripts/strongswan.mjs [--seconds 120] -- COMMAND…: the command in a guest of its own.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -16,9 +17,11 @@ import { add, showFile } from './tap-output.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Guests that share the files. */
-const jobs = 2
-const secondsPerFile = 90
+/** Guests that share the files; each is a process that is busy most of the time. */
+const jobs = Math.min(4, Math.max(2, availableParallelism()))
+const secondsPerFile = 180
+/** More files than these do not fail because the machine was busy. */
+const mostRunAgain = 3
 
 const end = process.argv.indexOf('--')
 const { values, positionals } = parseArgs({
@@ -50,23 +53,26 @@ async function runCommand(command) {
   return (await runInGuest(command, { folder: run, tree, seconds, heard: console.log })) ?? 1
 }
 
+/**
+ * As tap.mjs does: what fails is run once more, alone, because a test with a deadline can fail on a busy
+ * machine. That it did is told, in a line that begins with "flaky:".
+ */
 async function runFiles(files) {
-  const total = { passed: 0, failed: 0, skipped: 0 }
   try {
     prepare()
+    const { failedFiles, ...result } = await share(files, jobs)
+    if (result.failed === 0 || failedFiles.length > mostRunAgain) return result
+    const again = await share(failedFiles, 1)
+    if (again.failed > 0) return result
+    for (const file of failedFiles)
+      console.log(`flaky: ${file} failed, and passed when it was run alone`)
+    return { ...result, passed: result.passed + result.failed, failed: 0 }
   } catch (error) {
     console.error(`The strongSwan tests were not run: ${error.message}`)
-    total[process.env.CI === 'true' ? 'failed' : 'skipped']++
-    return total
+    const counts = { passed: 0, failed: 0, skipped: 0 }
+    counts[process.env.CI === 'true' ? 'failed' : 'skipped']++
+    return counts
   }
-  const waiting = queue(files)
-  const guests = Math.min(jobs, files.length)
-  await Promise.all(Array.from({ length: guests }, () => work(waiting, total)))
-  for (const file of waiting.values()) {
-    console.log(`not ok - ${file} was not run`)
-    total.failed++
-  }
-  return total
 }
 
 function prepare() {
@@ -77,38 +83,58 @@ function prepare() {
   makeIdentities(join(run, 'identities'))
 }
 
+/** Runs the files, in so many guests at the same time. Throws an Error where no guest starts. */
+async function share(files, guests) {
+  const result = { passed: 0, failed: 0, skipped: 0 }
+  const waiting = queue(files)
+  const failedFiles = []
+  let started = false
+  let said = ''
+  const heard = line => {
+    const [, note, code, seconds] = /^@ended (\d+) (\d+) ([\d.]+)$/.exec(line) ?? []
+    if (line === '@started') started = true
+    else if (note !== undefined) ended(note, Number(code), Number(seconds))
+    else if (started) console.log(line)
+    else said += `${line}\n`
+  }
+  const ended = (note, code, seconds) => {
+    const file = waiting.get(note)
+    waiting.delete(note)
+    const output = readFileSync(join(run, 'taken', `${note}.tap`), 'utf8')
+    // What `timeout` says of what it ends.
+    const late = code === 124 || code === 137 ? secondsPerFile : undefined
+    const counts = showFile(file, { output, code, late, seconds })
+    if (counts.failed > 0) failedFiles.push(file)
+    add(result, counts)
+  }
+  const seconds = 60 + secondsPerFile * files.length
+  const env = { SECONDS_PER_FILE: String(secondsPerFile), CI: 'true' }
+  const command = ['sh', 'test/strongswan/guest/run-files.sh']
+  const options = { folder: run, tree, seconds, env, heard }
+  const number = Math.min(guests, files.length)
+  await Promise.all(Array.from({ length: number }, () => runInGuest(command, options)))
+  if (!started) throw new Error(`the kernel did not start as a program:\n${said}`)
+  for (const file of waiting.values()) {
+    console.log(`not ok - ${file} did not come to its end, its guest neither`)
+    result.failed++
+    failedFiles.push(file)
+  }
+  return { ...result, failedFiles }
+}
+
 /** Every file has a note with its name there, and whichever guest takes the note runs the file. */
 function queue(files) {
   const waiting = new Map()
-  for (const folder of ['queue', 'taken']) mkdirSync(join(run, folder))
+  for (const folder of ['queue', 'taken']) {
+    rmSync(join(run, folder), { recursive: true, force: true })
+    mkdirSync(join(run, folder))
+  }
   files.forEach((file, index) => {
     const note = String(index).padStart(3, '0')
     writeFileSync(join(run, 'queue', note), `${file.replace(/\.ts$/, '.js')}\n`)
     waiting.set(note, file)
   })
   return waiting
-}
-
-async function work(waiting, total) {
-  const heard = line => {
-    const [, note, code, seconds] = /^@ended (\d+) (\d+) ([\d.]+)$/.exec(line) ?? []
-    if (note === undefined) console.log(line)
-    else add(total, show(note, Number(code), Number(seconds)))
-  }
-  const show = (note, code, seconds) => {
-    const file = waiting.get(note)
-    waiting.delete(note)
-    const output = readFileSync(join(run, 'taken', `${note}.tap`), 'utf8')
-    const late = code >= 124 && seconds >= secondsPerFile ? secondsPerFile : undefined
-    return showFile(file, { output, code, late, seconds })
-  }
-  const seconds = 30 + secondsPerFile * Math.max(4, waiting.size)
-  const env = { SECONDS_PER_FILE: String(secondsPerFile), CI: 'true' }
-  const command = ['sh', 'test/strongswan/guest/run-files.sh']
-  const code = await runInGuest(command, { folder: run, tree, seconds, env, heard })
-  if (code === 0) return
-  console.log('not ok - the guest did not come to its end')
-  total.failed++
 }
 
 function tests() {

@@ -1,6 +1,7 @@
 # Runs the test files that nobody has taken yet, one after the other, each on hosts that know nothing of
-# the one before. The line that begins with @ended tells the machine that a file's output is complete.
+# the one before. Lines that begin with @ are for scripts/strongswan.mjs.
 
+echo @started
 for note in "$RUN"/queue/*; do
   # Another guest may have been faster.
   mv "$note" "$RUN/taken/" 2>/dev/null || continue
@@ -11,6 +12,7 @@ for note in "$RUN"/queue/*; do
   TAP_TIMEOUT=$((SECONDS_PER_FILE - 10)) timeout -k 2 "$SECONDS_PER_FILE" \
     on a node --enable-source-maps "$file" >"$RUN/taken/$name.tap" 2>&1 </dev/null
   code=$?
+  # Its output is complete now.
   ended=$(cut -d' ' -f1 /proc/uptime)
   echo "@ended $name $code $(echo "$started $ended" | awk '{ print $2 - $1 }')"
   charon renew
