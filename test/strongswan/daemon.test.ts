@@ -72,12 +72,14 @@ t.test('a guard, a flow, keys, and away again', async t => {
   })
   t.equal(await daemon.find(tuple(6000)), null)
   await flow.initiate({ timeout: 10_000 })
-  t.match(await daemon.find(tuple(6000)), {
+  t.match(await daemon.find(tuple(6000), [certified('a', 'fqdn:b.example')]), {
     remoteId: 'b.example',
     demandedId: 'fqdn:b.example',
     cipher: 'AES_GCM_16-128',
     encrypted: true,
   })
+  const stricter = { ...certified('a', 'fqdn:b.example'), espProposals: ['aes256gcm16-ecp384'] }
+  await t.rejects(daemon.find(tuple(6000), [stricter]), { code: 'ERR_PEER_NOT_AUTHENTICATED' })
   t.equal(await echo(socket, 'secured'), 'secured')
   const up = await b.hears(({ changed }) => changed?.up === true)
   t.match(up.changed, { remoteId: 'a.example', flow: { remotePort: 6000 } })

@@ -16,6 +16,8 @@ export interface InstalledKeys {
   readonly connection: string
   /** The name of the child. */
   readonly child: string
+  /** The peers still talk to each other; else the keys are only not yet gone. */
+  readonly lives: boolean
   readonly association: Association
 }
 
@@ -43,7 +45,9 @@ function keysOf(connection: string, ike: Section, demandedId: string): Installed
     const remoteId = textOf(ike, 'remote-id')
     if (flow === undefined || remoteId === undefined) return []
     const name = textOf(child, 'name') ?? ''
-    return [{ flow, connection, child: name, association: associationOf(demandedId, ike, child) }]
+    const lives = ['ESTABLISHED', 'REKEYING'].includes(textOf(ike, 'state') ?? '')
+    const association = associationOf(demandedId, ike, child)
+    return [{ flow, connection, child: name, lives, association }]
   })
 }
 
@@ -102,14 +106,19 @@ function seconds(text: string | undefined): number | undefined {
 
 /**
  * The keys that secure that flow; null where there are none.
- * @throws SocketSecurityError ERR_PEER_TARGET_NAME_MISMATCH where keys with several peers do: the
- * kernel may take either
+ * @param admitted whether a peer may have come in by that connection
+ * @throws SocketSecurityError ERR_PEER_NOT_AUTHENTICATED, ERR_PEER_TARGET_NAME_MISMATCH where there
+ * are keys with others, too: the kernel may take either
  */
 export function associationFor(
   keys: readonly InstalledKeys[],
   flow: FiveTuple,
+  admitted: (connection: string) => boolean,
 ): Association | null {
-  const matching = keys.filter(each => covers(each.flow, flow)).map(each => each.association)
+  const covering = keys.filter(each => covers(each.flow, flow))
+  const foreign = covering.find(each => !admitted(each.connection))
+  if (foreign !== undefined) throw notAdmitted(flow, foreign)
+  const matching = covering.filter(each => each.lives).map(each => each.association)
   const [first] = matching
   if (first === undefined) return null
   // What a certificate with a wildcard has let in is nobody.
@@ -119,6 +128,18 @@ export function associationFor(
   if (other !== undefined) throw severalPeers(flow, first, other)
   // The ones that were installed last are those that carry what is sent.
   return matching.reduce((one, each) => (each.since >= one.since ? each : one))
+}
+
+function notAdmitted(
+  flow: FiveTuple,
+  { association, connection }: InstalledKeys,
+): SocketSecurityError {
+  const peer = peerText(flow.remoteAddress, flow.remotePort)
+  return new SocketSecurityError(
+    'ERR_PEER_NOT_AUTHENTICATED',
+    `${peer} has keys as ${show(association.remoteId)} by another connection of strongSwan (${show(connection)}), whose credentials, trust or demands are not those of this socket`,
+    { peer },
+  )
 }
 
 function nobodyKnown(flow: FiveTuple, { remoteId }: Association): SocketSecurityError {

@@ -19,6 +19,7 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
+  SOL_SOCKET,
   setsockopt,
   socket,
 } from '../../../lib/linux-sockets.js'
@@ -31,11 +32,16 @@ import {
 import { systemError } from '../../channels/batch/system-error.js'
 import { SocketSecurityError } from '../../model/errors.js'
 
+/** socket(7) */
+const SO_BROADCAST = 6
 const EPERM = -1
 const EADDRINUSE = -98
 const ENETUNREACH = -101
-/** ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL: nothing could go there anyway. */
-const nowhere = new Set([-100, ENETUNREACH, -113, -99, -22])
+/**
+ * ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL, EACCES (a route that prohibits):
+ * nothing could go there anyway.
+ */
+const nowhere = new Set([-100, ENETUNREACH, -113, -99, -22, -13])
 /** Ports that others may take before us. */
 const TRIES = 20
 /** AF_UNSPEC: undoes a connect(2). */
@@ -82,7 +88,9 @@ export function openCanary(localAddress?: string): Canary {
       lives(remoteAddress = last) {
         const status = ask(remoteAddress)
         if (status === EPERM || nowhere.has(status)) return true
-        return remoteAddress !== undefined && isOwn(remoteAddress)
+        if (remoteAddress !== undefined && isOwn(remoteAddress)) return true
+        // Only a route says that the guard is gone; for all else another address is asked.
+        return status < 0 && ask(neighbour(localAddress)) === EPERM
       },
       close: () => {
         close(fd)
@@ -99,11 +107,17 @@ function openSocket(localAddress: string | undefined): { fd: number; family: 4 |
   const dual = localAddress?.includes(':') === false ? -1 : socket(AF_INET6, type, 0)
   if (dual >= 0) {
     setsockopt(dual, IPPROTO_IPV6, IPV6_V6ONLY, localAddress === undefined ? 0 : 1)
-    return { fd: dual, family: 6 }
+    return { fd: withBroadcast(dual), family: 6 }
   }
   const fd = socket(AF_INET, type, 0)
   if (fd < 0) throw systemError(fd, 'socket')
-  return { fd, family: 4 }
+  return { fd: withBroadcast(fd), family: 4 }
+}
+
+/** Without that, EACCES could also mean that the address is one of all hosts. */
+function withBroadcast(fd: number): number {
+  setsockopt(fd, SOL_SOCKET, SO_BROADCAST, 1)
+  return fd
 }
 
 /** By its number: what the system has chosen by itself it takes away when a connect(2) is undone. */

@@ -11,7 +11,7 @@ import { CommandError } from './errors.js'
 import { IdleConnections, LINGER } from './idle-connections.js'
 import { connectionFor } from './likeness.js'
 import type { Link } from './link.js'
-import { hasKeys, list } from './listing.js'
+import { endIke, holdersOf, list } from './listing.js'
 import {
   anotherSecret,
   type CredentialName,
@@ -61,7 +61,7 @@ interface Known {
 }
 
 /** Milliseconds that a peer has to agree that keys are deleted. */
-const FAREWELL = 1000
+const FAREWELL = 1500
 
 export class Connections {
   readonly #link: Link
@@ -244,14 +244,18 @@ export class Connections {
     await this.#dismiss({ ike: name })
   }
 
-  /** Until the kernel has no keys of it any more, or the peer does not answer. */
+  /**
+   * Until the kernel has no keys of it any more. A peer that does not agree in time loses everything:
+   * it could go on with keys whose owner has gone.
+   */
   async #terminate(child: string): Promise<void> {
     await this.#dismiss({ child })
     const end = performance.now() + FAREWELL
     for (let pause = 2; performance.now() < end; pause = Math.min(2 * pause, 50)) {
-      if (!(await hasKeys(this.#link, child))) return
+      if ((await holdersOf(this.#link, child)).length === 0) return
       await new Promise(resolve => setTimeout(resolve, pause))
     }
+    for (const each of await holdersOf(this.#link, child)) await endIke(this.#link, each)
   }
 
   /** Ends keys without waiting for the peer. */

@@ -3,7 +3,14 @@
  * secure, whether it still does, and what secures a flow now.
  */
 
-import type { Association, ConnectionPlan, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+import type {
+  Association,
+  ConnectionPlan,
+  FiveTuple,
+  FlowPlan,
+  ListenerPlan,
+  Transport,
+} from './plans.js'
 import { StrongswanDaemon } from './strongswan-daemon.js'
 
 /** One per process and path of the daemon's socket. Every promise rejects with a SocketSecurityError. */

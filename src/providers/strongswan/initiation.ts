@@ -2,7 +2,7 @@
 import { peerText } from '../../model/peer-text.js'
 import type { Placed } from './connections.js'
 import { ControlLog } from './control-log.js'
-import { CommandError, CommandError } from './errors.js'
+import { CommandError } from './errors.js'
 import { initiateError } from './initiate-error.js'
 import type { Link } from './link.js'
 import { endIke, type IkeAssociation, ikeAssociations } from './listing.js'
@@ -24,8 +24,6 @@ const ANSWER = 2000
 const PATIENCE = 1000
 /** How often a no is not believed that tells no reason. */
 const ATTEMPTS = 6
-/** How often a no without a reason is not believed. */
-const ROUNDS = 3
 /** Milliseconds that a peer has to answer what was sent to it twice. */
 const SECOND_CHANCE = 1000
 

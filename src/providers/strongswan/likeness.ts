@@ -1,7 +1,13 @@
 /** Which connections are the same but for addresses and identities, and whose children may stand in which. */
 import { createHash } from 'node:crypto'
-import type { CredentialName } from './loaded-credentials.js'
-import { ANY, type ChildDescription, type ConnectionDescription } from './names.js'
+import { type CredentialName, credentialNameOf } from './loaded-credentials.js'
+import {
+  ANY,
+  ANY_IPV4,
+  ANY_IPV6,
+  type ChildDescription,
+  type ConnectionDescription,
+} from './names.js'
 import type { ConnectionPlan } from './plans.js'
 
 /** The connection that a child with that plan belongs to. */
@@ -46,8 +52,31 @@ export function admits(home: ConnectionDescription, connection: ConnectionDescri
   return (
     home.credential === connection.credential &&
     home.likeness === connection.likeness &&
-    [ANY, connection.localAddress].includes(home.localAddress) &&
+    includes(home.localAddress, connection.localAddress) &&
     ['%any', connection.localId].includes(home.localId) &&
     ['%any', connection.remoteId].includes(home.remoteId)
+  )
+}
+
+function includes(home: string, address: string): boolean {
+  if (home === address || home === ANY) return true
+  if (home !== ANY_IPV4 && home !== ANY_IPV6) return false
+  // It takes calls to both families: whose keys they are is found out by the addresses.
+  if (address === ANY) return true
+  return address !== ANY_IPV4 && address !== ANY_IPV6 && isIPv6(address) === (home === ANY_IPV6)
+}
+
+function isIPv6(address: string): boolean {
+  return address.includes(':')
+}
+
+/** Whether that plan lets in whoever has come in by that connection. */
+export function letsIn(plan: ConnectionPlan, connection: ConnectionDescription): boolean {
+  const credential = credentialNameOf(plan)
+  return (
+    connection.likeness === likenessOf(plan) &&
+    (credential === undefined || credential === connection.credential) &&
+    ['%any', connection.localId].includes(plan.localId) &&
+    ['%any', connection.remoteId].includes(plan.remoteId)
   )
 }

@@ -33,16 +33,6 @@ export async function hasGuard(link: Link, name: string): Promise<boolean> {
   return found
 }
 
-/** Whether there are keys of that child, in whatever state. */
-export async function hasKeys(link: Link, child: string): Promise<boolean> {
-  let found = false
-  await link.stream('list-sas', { child }, 'list-sa', event => {
-    for (const [, ike] of sectionsOf(event))
-      found ||= sectionsOf(sectionOf(ike, 'child-sas')).length > 0
-  })
-  return found
-}
-
 export interface IkeAssociation {
   /** The daemon's number of it. */
   readonly id: string
@@ -57,6 +47,19 @@ export async function ikeAssociations(link: Link, connection: string): Promise<I
     for (const [, ike] of sectionsOf(event)) {
       const id = textOf(ike, 'uniqueid')
       if (id !== undefined) found.push({ id, state: textOf(ike, 'state') ?? '' })
+    }
+  })
+  return found
+}
+
+/** The IKE associations that have keys of that child, in whatever state. */
+export async function holdersOf(link: Link, child: string): Promise<IkeAssociation[]> {
+  const found: IkeAssociation[] = []
+  await link.stream('list-sas', { child }, 'list-sa', event => {
+    for (const [, ike] of sectionsOf(event)) {
+      const id = textOf(ike, 'uniqueid')
+      const has = sectionsOf(sectionOf(ike, 'child-sas')).length > 0
+      if (id !== undefined && has) found.push({ id, state: textOf(ike, 'state') ?? '' })
     }
   })
   return found

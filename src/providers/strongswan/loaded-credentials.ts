@@ -59,6 +59,21 @@ async function loadKey(
   return before.includes(id) && !inUse.has(`k${id}`) ? `a${id}` : `k${id}`
 }
 
+/** What the plan's credential is called; undefined of certificates: the daemon gives their name. */
+export function credentialNameOf({
+  credential,
+  remoteId,
+}: ConnectionPlan): CredentialName | undefined {
+  if (credential.kind === 'daemon') return `d${credential.auth}`
+  if (credential.kind === 'certificate') return undefined
+  const data = credential.secret()
+  try {
+    return secretName(data, remoteId)
+  } finally {
+    data.fill(0)
+  }
+}
+
 /** Makes the daemon forget what no connection of ours uses any more. */
 export async function unloadCredential(link: Link, name: CredentialName): Promise<void> {
   if (name.startsWith('k')) await link.request('unload-key', { id: name.slice(1) })
@@ -70,18 +85,12 @@ export async function unloadCredential(link: Link, name: CredentialName): Promis
  * peer; so there must be one at a time.
  */
 export function rivalsOf(
-  { credential, remoteId }: ConnectionPlan,
+  plan: ConnectionPlan,
   inUse: ReadonlySet<CredentialName>,
 ): CredentialName[] {
-  if (credential.kind !== 'psk') return []
-  const data = credential.secret()
-  try {
-    const own = secretName(data, remoteId)
-    const [peer] = own.split('.')
-    return [...inUse].filter(each => each !== own && each.startsWith(`${peer}.`))
-  } finally {
-    data.fill(0)
-  }
+  const own = plan.credential.kind === 'psk' ? credentialNameOf(plan) : undefined
+  const [peer] = own?.split('.') ?? []
+  return [...inUse].filter(each => each !== own && each.startsWith(`${peer}.`))
 }
 
 export function anotherSecret(remoteId: string): SocketSecurityError {

@@ -1,6 +1,13 @@
 /** What load-conn is told: our plans in the daemon's words. */
 import { createHash, X509Certificate } from 'node:crypto'
-import { ANY, type ChildDescription, type GuardDescription, guardName } from './names.js'
+import {
+  ANY,
+  ANY_IPV4,
+  ANY_IPV6,
+  type ChildDescription,
+  type GuardDescription,
+  guardName,
+} from './names.js'
 import type { ConnectionPlan, Credential, Transport } from './plans.js'
 import { dynamicSelector, everySelector, selector } from './selectors.js'
 import type { Message } from './vici/section.js'
@@ -37,6 +44,12 @@ export function guardMessage(guard: GuardDescription, canaryPort: number): Messa
   }
 }
 
+const ranges: Readonly<Record<string, string>> = {
+  [ANY]: '%any',
+  [ANY_IPV4]: '0.0.0.0/0',
+  [ANY_IPV6]: '::/0',
+}
+
 /** @param children by name */
 export function connectionMessage(
   name: string,
@@ -52,8 +65,8 @@ export function connectionMessage(
   return {
     [name]: {
       version: 2,
-      local_addrs: [localAddress === ANY ? '%any' : localAddress],
-      remote_addrs: [remoteAddress === ANY ? '%any' : remoteAddress],
+      local_addrs: [ranges[localAddress] ?? localAddress],
+      remote_addrs: [ranges[remoteAddress] ?? remoteAddress],
       proposals: plan.ikeProposals,
       // A host has as many sockets as it likes, and each may have keys of its own.
       unique: 'never',

@@ -10,8 +10,10 @@ import type { Transport } from './plans.js'
 const PREFIX = 'secure-socket'
 /** A name is counted by one byte. */
 const MAX_NAME = 255
-/** Instead of an address: every one. */
+/** Instead of an address: every one, or every one of a family. */
 export const ANY = 'any'
+export const ANY_IPV4 = 'any4'
+export const ANY_IPV6 = 'any6'
 
 /** What a child lets through, and how long its keys live. */
 export interface ChildDescription {
@@ -36,7 +38,7 @@ export interface ConnectionDescription {
   readonly credential: string
   /** The same for connections that differ in nothing but addresses and identities. */
   readonly likeness: string
-  /** ANY of listeners on every address. */
+  /** ANY, ANY_IPV4, ANY_IPV6 of listeners on every address. */
   readonly localAddress: string
   /** ANY of listeners. */
   readonly remoteAddress: string
@@ -44,10 +46,11 @@ export interface ConnectionDescription {
   readonly remoteId: string
 }
 
-/** Who made a child: a process of this host, or of a container on it. */
+/** Who made a child: a thread of a process of this host, or of a container on it. */
 export interface Owner {
   /** The inode of its namespace of process numbers. */
   readonly namespace: string
+  /** Of the thread: it can end before its process does. */
   readonly pid: number
   /** In ticks since the host was started: numbers are given again. */
   readonly startTime: string
@@ -57,10 +60,23 @@ let own: Owner | undefined
 let prefix: string | undefined
 let counter = 0
 
-/** This process. */
+/** This thread. */
 export function ownOwner(): Owner {
-  own ??= { namespace: ownNamespace(), pid: process.pid, startTime: startTimeOf('self') ?? '0' }
+  own ??= makeOwner()
   return own
+}
+
+function makeOwner(): Owner {
+  const pid = ownThread()
+  return { namespace: ownNamespace(), pid, startTime: startTimeOf(String(pid)) ?? '0' }
+}
+
+function ownThread(): number {
+  try {
+    return Number(/\d+$/.exec(readlinkSync('/proc/thread-self'))?.[0] ?? process.pid)
+  } catch {
+    return process.pid
+  }
 }
 
 function ownNamespace(): string {
@@ -75,7 +91,7 @@ function ownNamespace(): string {
 /** A name that no other thread, process or copy of this library has: `namespace-pid-start-random-n`. */
 export function newOwnerName(): string {
   const { namespace, pid, startTime } = ownOwner()
-  // Threads and copies of this library share all of that.
+  // Copies of this library share all of that.
   prefix ??= `${namespace}-${pid}-${startTime}-${randomBytes(4).toString('hex')}`
   return `${prefix}-${++counter}`
 }
@@ -85,7 +101,7 @@ export function isOurs(name: string): boolean {
   return prefix !== undefined && name.startsWith(`${prefix}-`)
 }
 
-/** Whether the process that made it has certainly ended. */
+/** Whether the thread that made it has certainly ended. */
 export function isStale(name: string): boolean {
   const [namespace, pid, startTime] = name.split('-')
   // Numbers of another namespace say nothing here.

@@ -6,10 +6,18 @@ import { Connections, type Placed } from './connections.js'
 import type { Daemon, DaemonWatcher, Flow, Guard, Listener } from './daemon.js'
 import { Guards, type HeldGuard } from './guards.js'
 import { initiate } from './initiation.js'
+import { letsIn } from './likeness.js'
 import { Link } from './link.js'
 import { hasGuard } from './listing.js'
-import { ANY, type ChildDescription, childName, newOwnerName } from './names.js'
-import type { Association, FiveTuple, FlowPlan, ListenerPlan, Transport } from './plans.js'
+import { ANY, ANY_IPV4, ANY_IPV6, type ChildDescription, childName, newOwnerName } from './names.js'
+import type {
+  Association,
+  ConnectionPlan,
+  FiveTuple,
+  FlowPlan,
+  ListenerPlan,
+  Transport,
+} from './plans.js'
 import { Recovery } from './recovery.js'
 import { Sentinel } from './sentinel.js'
 import { Users } from './users.js'
@@ -82,8 +90,7 @@ export class StrongswanDaemon implements Daemon {
   addListener(plan: ListenerPlan): Promise<Listener> {
     return this.#users.during(async use => {
       await this.#recovery.ready()
-      const every = ['0.0.0.0', '::'].includes(plan.localAddress)
-      const localAddress = every ? ANY : plan.localAddress
+      const localAddress = listeningAddress(plan)
       const addresses = { localAddress, remoteAddress: ANY, remotePort: 0 }
       const adding = plan.connections.map(connection =>
         this.#connections.add(describe(plan, connection, { kind: 'listener', ...addresses })),
@@ -98,13 +105,20 @@ export class StrongswanDaemon implements Daemon {
     })
   }
 
-  async find(flow: FiveTuple): Promise<Association | null> {
+  async find(flow: FiveTuple, admitted?: readonly ConnectionPlan[]): Promise<Association | null> {
     const { transport, localAddress, localPort, remoteAddress } = flow
     const guard = this.#guards.of(transport, localAddress, localPort)
     // Without it, what has no keys could come and go in clear.
     if (guard === undefined || !this.#holds(guard, remoteAddress)) return null
     const [keys, guarded] = await Promise.all([this.#keys(), this.#knowsGuard(guard.name)])
-    return guarded && this.#holds(guard, remoteAddress) ? associationFor(keys, flow) : null
+    if (!guarded || !this.#holds(guard, remoteAddress)) return null
+    return associationFor(keys, flow, connection => this.#admits(connection, admitted))
+  }
+
+  #admits(connection: string, plans: readonly ConnectionPlan[] | undefined): boolean {
+    if (plans === undefined) return true
+    const description = this.#connections.describe(connection)
+    return description !== undefined && plans.some(plan => letsIn(plan, description))
   }
 
   holds(remoteAddress?: string): boolean {
@@ -234,6 +248,12 @@ export class StrongswanDaemon implements Daemon {
     this.#interrupted = false
     if (this.#users.count === 0) this.#link.close()
   }
+}
+
+function listeningAddress({ localAddress, ipv6Only }: ListenerPlan): string {
+  if (localAddress === '0.0.0.0') return ANY_IPV4
+  if (localAddress !== '::') return localAddress
+  return ipv6Only ? ANY_IPV6 : ANY
 }
 
 function describe(
