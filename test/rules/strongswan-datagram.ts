@@ -1,11 +1,16 @@
 /** The strongSwan provider's datagrams in the table of rules. */
 import { SecureDgramSocket } from '../../src/sockets/secure-dgram-socket.js'
-import { datagrams } from './datagrams.js'
+import { datagrams, HELLO } from './datagrams.js'
 import { remotePeer, remoteServer } from './remote.js'
 import * as strongswan from './strongswan.js'
 import { HOST, type Subject } from './subject.js'
 
-const common = datagrams((socket, peer) => socket.secure(peer))
+/** A server that has heard nothing of a peer does not look for what secures it. */
+const common = datagrams(async (socket, peer) => {
+  const info = await socket.secure(peer)
+  socket.send(HELLO, peer.port, peer.address)
+  return info
+})
 
 export const strongswanDatagram: Subject = {
   ...common,
