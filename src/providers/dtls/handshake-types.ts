@@ -72,5 +72,7 @@ export function serverRandom(record: Buffer): Buffer | undefined {
   // After the header of the message and server_version.
   const begin = HEADER_LENGTH + 12 + 2
   if (handshakeType(record) !== SERVER_HELLO || record.length < begin + 32) return undefined
+  // fragment_offset: a later fragment has other bytes there.
+  if (record.readUIntBE(HEADER_LENGTH + 6, 3) > 0) return undefined
   return record.subarray(begin, begin + 32)
 }

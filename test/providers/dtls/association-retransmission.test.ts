@@ -128,3 +128,12 @@ t.test('receive() tells whether the protocol went on', t => {
   t.equal(pair.client.secured, 1)
   t.end()
 })
+
+t.test('what OpenSSL sends again by itself is no progress', async t => {
+  // A timer that nobody has looked at runs out while something else is received.
+  const { client, server } = createPair({ ...usual, retransmitAfter: soon })
+  server.waiting.length = 0
+  await until('it is due', () => clock.now() >= server.association.deadline)
+  t.notOk(server.association.receive(client.sent.at(-1) as Buffer))
+  t.ok(server.waiting.length > 0, 'it was sent again')
+})
