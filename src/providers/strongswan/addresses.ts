@@ -57,6 +57,22 @@ export function checkListenAddress(address: string): void {
   )
 }
 
+/**
+ * strongSwan's daemon speaks to a link-local address without saying on which link, so nobody hears it;
+ * and a policy has no link, so hosts of two links could not be told apart.
+ * @param remote an address
+ * @throws SocketSecurityError EOPNOTSUPP
+ */
+export function checkNotLinkLocal(remote: string, port: number): void {
+  if (!/^fe[89ab]/i.test(remote)) return
+  const peer = peerText(remote, port)
+  throw new SocketSecurityError(
+    'EOPNOTSUPP',
+    `${peer} is a link-local address, which strongSwan cannot negotiate with: give the peer a global or a unique local address`,
+    { peer },
+  )
+}
+
 function isOwnAddress(remote: string, local: string): boolean {
   if (remote === local || isLoopback(remote) || isLoopback(local)) return true
   // A packet can have another source than the address that it goes to.

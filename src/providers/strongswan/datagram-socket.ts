@@ -19,7 +19,7 @@ import type {
   NativeWatcher,
   PeerAddress,
 } from '../datagram-provider.js'
-import { checkNotOwn, isUnspecified, plainAddress } from './addresses.js'
+import { checkNotLinkLocal, checkNotOwn, isUnspecified, plainAddress } from './addresses.js'
 import { ANYBODY, canListen, flowConnection, listenerConnections } from './connection-plan.js'
 import type { Daemon, Guard, Listener } from './daemon.js'
 import { bindDatagrams, drain, lingers } from './datagram-port.js'
@@ -234,6 +234,7 @@ export class DatagramSocket implements NativeDatagramSocket {
 
   /** @throws a system error where there is no route; SocketSecurityError EOPNOTSUPP to this host itself */
   #flowTo(address: string, port: number): FiveTuple {
+    checkNotLinkLocal(address, port)
     const source = routeTo(address, port)
     const localAddress = this.#ownAddress() ?? source
     const remoteAddress = plainAddress(address)
