@@ -114,6 +114,11 @@ export interface NativeConnection {
    * the listener was given after the end.
    */
   onLost?(listener: (error: Error) => void): void
+  /**
+   * Whether what secures it is still there: asked just before anything is written, so it must be
+   * cheap. Where not, it has told so (onLost), and nothing is written.
+   */
+  holds?(): boolean
   /** As of a descriptor: just before the handle of an accepted connection closes. */
   closing?(): void
 }

@@ -29,6 +29,8 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   const watch = watchFlow({
     daemon,
     tuple,
+    guard: port.guard,
+    admitted: port.plan.connections,
     descriptor() {
       const now = handleOf(connection)
       return now !== null && now === handle && Number(now.fd) >= 0 ? now.fd : undefined
@@ -38,6 +40,7 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   return {
     query,
     onLost: watch.onLost,
+    holds: watch.holds,
     closing() {
       if (!watch.closing()) {
         setImmediate(end)
@@ -54,7 +57,7 @@ export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnec
   }
 
   async function query(): Promise<SecurityInfo> {
-    const association = watch.failure ? null : await daemon.find(tuple)
+    const association = watch.failure ? null : await daemon.find(tuple, port.plan.connections)
     if (watch.failure) throw watch.failure
     if (!association) return notSecured
     const { remoteId } = association

@@ -3,14 +3,19 @@
  * any longer, or somebody else has come in its peer's place, it is reset, so that none can leave.
  */
 import * as linux from '../../../lib/linux-sockets.js'
+import { SocketSecurityError } from '../../model/errors.js'
+import { peerText } from '../../model/peer-text.js'
 import { covers } from './addresses.js'
-import type { Daemon } from './daemon.js'
+import type { Daemon, Guard } from './daemon.js'
 import { keepLastBytes, type LastBytes } from './last-bytes.js'
-import type { FiveTuple } from './plans.js'
+import type { ConnectionPlan, FiveTuple } from './plans.js'
 
 export interface WatchRequest {
   readonly daemon: Daemon
   readonly tuple: FiveTuple
+  readonly guard: Guard
+  /** The plans by one of which its peer must have come in. */
+  readonly admitted: readonly ConnectionPlan[]
   /** That of the connection while its handle, or nobody, has it; else undefined. */
   descriptor(): number | undefined
   /** Why a peer of this identity must not go on; undefined where it may. */
@@ -23,6 +28,8 @@ export interface FlowWatch {
   /** Why it was given up. */
   readonly failure: Error | undefined
   onLost(listener: (error: Error) => void): void
+  /** Whether the guard is in the kernel; else it is given up. */
+  holds(): boolean
   /** Gives it up. */
   fail(error: Error): void
   /** Its handle is about to close. @returns whether it leaves bytes that have not arrived */
@@ -33,7 +40,7 @@ export interface FlowWatch {
 }
 
 export function watchFlow(request: WatchRequest): FlowWatch {
-  const { daemon, tuple, descriptor, objection, forgotten } = request
+  const { daemon, tuple, guard, admitted, descriptor, objection, forgotten } = request
   const listeners: ((error: Error) => void)[] = []
   let failure: Error | undefined
   let lastBytes: LastBytes | undefined
@@ -55,6 +62,11 @@ export function watchFlow(request: WatchRequest): FlowWatch {
       listeners.push(listener)
     },
     fail,
+    holds() {
+      if (failure || guard.holds(tuple.remoteAddress)) return failure === undefined
+      fail(unguarded(tuple))
+      return false
+    },
     closing() {
       const open = descriptor()
       if (open !== undefined) lastBytes = keepLastBytes(open)
@@ -70,7 +82,7 @@ export function watchFlow(request: WatchRequest): FlowWatch {
   async function confirm(): Promise<void> {
     if (failure) return
     try {
-      const association = await daemon.find(tuple)
+      const association = await daemon.find(tuple, admitted)
       const error = association && objection(association.remoteId)
       if (error) fail(error)
       else if (!association) forgotten?.()
@@ -88,4 +100,13 @@ export function watchFlow(request: WatchRequest): FlowWatch {
     if (open !== undefined) linux.setLinger(open, 0)
     for (const each of listeners.splice(0)) each(error)
   }
+}
+
+function unguarded({ remoteAddress, remotePort }: FiveTuple): SocketSecurityError {
+  const peer = peerText(remoteAddress, remotePort)
+  return new SocketSecurityError(
+    'ERR_PROVIDER_UNAVAILABLE',
+    `the IPsec policies of the connection with ${peer} are not in the kernel any more: strongSwan was stopped or has loaded other connections; the connection was reset, and nothing is sent in clear`,
+    { peer },
+  )
 }

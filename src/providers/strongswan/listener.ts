@@ -19,6 +19,7 @@ import { whenQuiet } from './quiet.js'
 export interface ListeningPort {
   readonly plan: ListenerPlan
   readonly daemon: Daemon
+  readonly guard: Guard
   /** One more uses it. @returns it does so no longer */
   hold(): () => void
 }
@@ -130,7 +131,7 @@ function keptPort(
   listener: Listener,
 ): ListeningPort {
   let users = 0
-  const port = { plan, daemon, settings, hold }
+  const port = { plan, daemon, guard, settings, hold }
   ports.add(port)
   return port
 

@@ -83,6 +83,8 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
   const watch = watchFlow({
     daemon,
     tuple: plan,
+    guard,
+    admitted: [plan.connection],
     descriptor: () => (socket.alive() ? socket.descriptor : undefined),
     objection: other => wrongPeer(other, remoteId, peer) && exchangedPeer(other, remoteId, peer),
     forgotten: () => void renew(),
@@ -97,6 +99,7 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
     descriptor: socket.descriptor,
     adopted: socket.adopted,
     onLost: watch.onLost,
+    holds: watch.holds,
     query,
     discard() {
       socket.discard()
@@ -118,7 +121,7 @@ function securedStream({ request, daemon, socket, plan, guard, flow }: Parts): N
   }
 
   async function query(): Promise<SecurityInfo> {
-    const association = watch.failure ? null : await daemon.find(plan)
+    const association = watch.failure ? null : await daemon.find(plan, [plan.connection])
     if (watch.failure) throw watch.failure
     if (!association) return notSecured
     const wrong = wrongPeer(association.remoteId, remoteId, peer)

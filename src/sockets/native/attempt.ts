@@ -11,6 +11,7 @@ import type { Connection, NativeSocket } from '../../providers/provider.js'
 import type { ConnectRequest, TcpHandle } from '../net-internals.js'
 import { beforeClose } from './before-close.js'
 import { verified } from './connection.js'
+import { guardWrites, refusal } from './guarded-writes.js'
 import type { PreparedSockets } from './prepared-sockets.js'
 
 /** What the attempts of one connect() share. */
@@ -52,6 +53,7 @@ export function armHandle(handle: Partial<TcpHandle>, attempts: Attempts): void 
       }
       native.adopted(() => attempts.holds(handle))
       beforeClose(handle, native)
+      guardWrites(handle, native)
       native.onLost?.(error => {
         if (attempts.holds(handle)) attempts.failed(error)
       })
@@ -114,12 +116,6 @@ function verifyBeforeComplete(
   function isCurrent(): boolean {
     return !attempts.isCancelled() && request.oncomplete === completed
   }
-}
-
-/** What a handle answers that does not connect: libuv's number of ECANCELED. */
-function refusal(): number {
-  for (const [number, [name]] of getSystemErrorMap()) if (name === 'ECANCELED') return number
-  return -1
 }
 
 function errorName(status: number): string | undefined {

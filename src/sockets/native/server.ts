@@ -12,6 +12,7 @@ import type { AcceptObserver, Acceptor, NativeProvider } from '../../providers/p
 import { internals } from '../net-internals.js'
 import { beforeClose } from './before-close.js'
 import { verified } from './connection.js'
+import { guardWrites } from './guarded-writes.js'
 
 /** Verifies what a listening socket of the provider's accepts. */
 export function createNativeAcceptor(
@@ -59,6 +60,7 @@ export function createNativeAcceptor(
     async function verify() {
       const native = provider.accepted(raw, settings)
       beforeClose(handle as object, native)
+      guardWrites(handle as object, native)
       native.onLost?.(error => raw.destroy(error))
       return await verified(native, settings, peer)
     }

@@ -21,6 +21,8 @@ export class FakeDaemon implements Daemon {
   readonly watchers = new Set<DaemonWatcher>()
   /** Called before each step; what it throws, the step fails with. */
   before: (step: string) => Promise<void> | void = () => {}
+  /** Whether the guards are in the kernel. */
+  guarded = true
   /** Who secures a flow. */
   found: Association | null = association('b.example')
 
@@ -28,7 +30,7 @@ export class FakeDaemon implements Daemon {
     await this.#step('guard')
     this.record.push(`guarded ${transport} ${address}`)
     if (!(port > 0)) this.record.push(`no port: ${port}`)
-    return { holds: () => true, release: this.#once(`unguarded ${transport} ${address}`) }
+    return { holds: () => this.guarded, release: this.#once(`unguarded ${transport} ${address}`) }
   }
 
   async addFlow(plan: FlowPlan): Promise<Flow> {

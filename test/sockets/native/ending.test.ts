@@ -27,10 +27,19 @@ function binding(t: Test, query: NativeConnection['query'] = async () => info) {
   /** What was told, and whether the descriptor was still open then. */
   const told: [what: string, open: boolean][] = []
   const losses: ((error: Error) => void)[] = []
+  const state = { holds: true }
+  const lose = () => {
+    for (const each of losses.splice(0)) each(lost)
+  }
   const watched = (what: string, isOpen: () => boolean): NativeConnection => ({
     query,
     onLost: listener => losses.push(listener),
     closing: () => told.push([what, isOpen()]),
+    holds() {
+      if (state.holds) return true
+      lose()
+      return false
+    },
   })
   const provider: NativeProvider = {
     mode: 'native',
@@ -54,10 +63,7 @@ function binding(t: Test, query: NativeConnection['query'] = async () => info) {
   }
   setIpsecProvider(provider)
   t.teardown(() => setIpsecProvider(null))
-  const lose = () => {
-    for (const each of losses.splice(0)) each(lost)
-  }
-  return { told, lose }
+  return { told, lose, state }
 }
 
 async function pair(t: Test) {
@@ -160,6 +166,38 @@ t.test('nothing secures it any longer: it ends there and then, with the reason',
   t.equal(client.destroyed, true)
   for (const [error] of await Promise.all(errors)) t.equal(error, lost)
   await Promise.all([closed(client), closed(accepted)])
+})
+
+t.test('found at a write: it is not written, in whatever form', async t => {
+  const { state } = binding(t)
+  const forms: ((socket: SecureSocket) => void)[] = [
+    socket => socket.write('text'),
+    socket => socket.write('text', 'latin1'),
+    socket => socket.write(Buffer.from('text')),
+    socket => {
+      socket.cork()
+      socket.write('te')
+      socket.write('xt')
+      socket.uncork()
+    },
+    socket => socket.end('text'),
+  ]
+  for (const write of forms) {
+    for (const writer of ['client', 'accepted'] as const) {
+      state.holds = true
+      const { client, accepted, server } = await pair(t)
+      const [socket, other] = writer === 'client' ? [client, accepted] : [accepted, client]
+      socket.write('before')
+      t.equal(String((await event(other, 'data'))[0]), 'before')
+      other.on('data', data => t.fail(`${data} was written`)).on('error', () => {})
+      state.holds = false
+      const failed = event(socket, 'error')
+      write(socket)
+      t.equal((await failed)[0], lost)
+      await Promise.all([closed(client), closed(accepted)])
+      server.close()
+    }
+  }
 })
 
 t.test('the same before anybody has seen the connection', async t => {
