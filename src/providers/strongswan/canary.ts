@@ -67,6 +67,8 @@ export function openCanary(localAddress?: string): Canary {
   const { fd, family } = openSocket(localAddress)
   const bytes = sockaddrBytes(family)
   let last: string | undefined
+  /** The last one that a guard has kept it from. */
+  let kept: string | undefined
   let words: Uint32Array | undefined
   const ask = (remoteAddress: string | undefined): number => {
     if (remoteAddress !== last) {
@@ -78,6 +80,7 @@ export function openCanary(localAddress?: string): Canary {
     const status = connect(fd, words, bytes)
     // The source that it has chosen would be wrong for the next address.
     if (status === 0) connect(fd, unspecified, bytes)
+    if (status === EPERM) kept = remoteAddress
     return status
   }
   try {
@@ -85,12 +88,16 @@ export function openCanary(localAddress?: string): Canary {
     if (ask(neighbour(localAddress)) === EPERM) throw blocked()
     return {
       port,
-      lives(remoteAddress = last) {
-        const status = ask(remoteAddress)
-        if (status === EPERM || nowhere.has(status)) return true
-        if (remoteAddress !== undefined && isOwn(remoteAddress)) return true
-        // Only a route says that the guard is gone; for all else another address is asked.
-        return status < 0 && ask(neighbour(localAddress)) === EPERM
+      lives(remoteAddress) {
+        const address = remoteAddress ?? kept ?? neighbour(localAddress)
+        const status = ask(address)
+        if (status === EPERM || (address !== undefined && isOwn(address))) return true
+        // Only a route says that the guard is gone. Where there is none, another address is asked,
+        // unless it is this very one that something is about to be sent to.
+        if (status === 0) return false
+        if (remoteAddress !== undefined && nowhere.has(status)) return true
+        const other = ask(neighbour(localAddress))
+        return other === EPERM || nowhere.has(other)
       },
       close: () => {
         close(fd)
