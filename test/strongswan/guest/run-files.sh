@@ -10,10 +10,11 @@ for note in "$RUN"/queue/*; do
   started=$(cut -d' ' -f1 /proc/uptime)
   # tap ends the file itself in time, and says where it was.
   TAP_TIMEOUT=$((SECONDS_PER_FILE - 10)) timeout -k 2 "$SECONDS_PER_FILE" \
-    on a node --enable-source-maps "$file" >"$RUN/taken/$name.tap" 2>&1 </dev/null
+    on a node $NODE_FLAGS "$file" >"$RUN/taken/$name.tap" 2>&1 </dev/null
   code=$?
   # Its output is complete now.
   ended=$(cut -d' ' -f1 /proc/uptime)
   echo "@ended $name $code $(echo "$started $ended" | awk '{ print $2 - $1 }')"
-  charon renew
+  # Unless this was the last.
+  if [ "$(echo "$RUN"/queue/*)" != "$RUN/queue/*" ]; then charon renew; fi
 done

@@ -14,7 +14,7 @@ const nobody = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--groups=vici',
 
 /** Starts a program on that host, as root or as nobody; it lives no longer than the test. */
 export function startPeer(t: Test, host: HostName, user: 'root' | 'nobody' = 'root'): Peer {
-  const node = [process.execPath, '--enable-source-maps', program]
+  const node = [process.execPath, ...process.execArgv, program]
   const child = spawn('on', [host, ...(user === 'root' ? [] : nobody), ...node], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
