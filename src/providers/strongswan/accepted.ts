@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
+import type { ParsedSettings } from '../../model/settings.js'
 import type { NativeConnection } from '../provider.js'
 import { checkNotOwn, plainAddress } from './addresses.js'
 import type { Daemon } from './daemon.js'
@@ -18,11 +19,15 @@ import { notSecured, securityInfo } from './security-info.js'
  * @throws SocketSecurityError EOPNOTSUPP for a connection from this host itself, ENOTCONN for one
  * that has ended, EPROTO for one that no listening socket of ours has accepted
  */
-export function acceptedStream(connection: Socket, daemon: Daemon): NativeConnection {
+export function acceptedStream(
+  connection: Socket,
+  settings: ParsedSettings,
+  daemon: Daemon,
+): NativeConnection {
   const tuple = addressesOf(connection)
   const peer = peerText(tuple.remoteAddress, tuple.remotePort)
   checkNotOwn(tuple.remoteAddress, tuple.localAddress, tuple.remotePort)
-  const port = listeningPort(daemon, tuple.localAddress, tuple.localPort) ?? notOurs(peer)
+  const port = listeningPort(daemon, tuple, settings) ?? notOurs(peer)
   const letGo = port.hold()
   const handle = handleOf(connection)
   let madeWith: string | undefined

@@ -9,7 +9,7 @@ import { checkListenAddress, isUnspecified, plainAddress } from './addresses.js'
 import { listenerConnections } from './connection-plan.js'
 import type { Daemon, Guard, Listener } from './daemon.js'
 import { bindSocket, type LinuxSocket, makeSocket } from './linux-socket.js'
-import type { ListenerPlan } from './plans.js'
+import type { FiveTuple, ListenerPlan } from './plans.js'
 import { whenQuiet } from './quiet.js'
 
 /**
@@ -27,18 +27,26 @@ export interface ListeningPort {
 /** Every port of this process, also one that has been closed and has connections left. */
 const ports = new Set<ListeningPort & { readonly settings: ParsedSettings }>()
 
-/** The port that has accepted a connection to this plain address. */
+/**
+ * The port that has accepted a connection to this plain address, for a server of these settings: one
+ * with another trust has let in others.
+ */
 export function listeningPort(
   daemon: Daemon,
-  localAddress: string,
-  localPort: number,
+  { localAddress, localPort }: FiveTuple,
+  settings: ParsedSettings,
 ): ListeningPort | undefined {
   const candidates = [...ports].filter(
-    each => each.daemon === daemon && each.plan.localPort === localPort,
+    each =>
+      each.daemon === daemon &&
+      each.plan.localPort === localPort &&
+      each.settings.fingerprint === settings.fingerprint,
   )
+  const every = localAddress.includes(':') ? '::' : '0.0.0.0'
   return (
     candidates.find(({ plan }) => plan.localAddress === localAddress) ??
-    candidates.find(({ plan }) => isUnspecified(plan.localAddress))
+    candidates.find(({ plan }) => plan.localAddress === every) ??
+    candidates.find(({ plan }) => plan.localAddress === '::' && !plan.ipv6Only)
   )
 }
 

@@ -8,7 +8,7 @@ import { SocketSecurityError } from '../../model/errors.js'
 import { peerText } from '../../model/peer-text.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { NativeRequest, NativeSocket } from '../provider.js'
-import { checkNotOwn, isUnspecified, plainAddress } from './addresses.js'
+import { checkNotLinkLocal, checkNotOwn, isUnspecified, plainAddress } from './addresses.js'
 import { flowConnection } from './connection-plan.js'
 import type { Daemon, Flow, Guard } from './daemon.js'
 import { watchFlow } from './flow-watch.js'
@@ -32,6 +32,7 @@ export async function openStream(request: NativeRequest, daemon: Daemon): Promis
   const connection = flowConnection(settings, targetName, targetNameSet)
   const remoteAddress = plainAddress(address)
   const local = localAddressOf(request)
+  checkNotLinkLocal(remoteAddress, port)
   checkNotOwn(remoteAddress, plainAddress(local), port)
   const socket = makeSocket('stream', family)
   const undo: (() => unknown)[] = [() => socket.discard()]

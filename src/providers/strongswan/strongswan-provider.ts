@@ -17,6 +17,6 @@ export function strongswanProviderOf(daemonOf: (path: string) => Daemon): Native
     checkSettings: checkStrongswanSettings,
     openSocket: async request => openStream(request, daemonFor(request.settings)),
     openListener: async request => openListener(request, daemonFor(request.settings)),
-    accepted: (socket, settings) => acceptedStream(socket, daemonFor(settings)),
+    accepted: (socket, settings) => acceptedStream(socket, settings, daemonFor(settings)),
   }
 }

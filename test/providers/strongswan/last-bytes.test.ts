@@ -9,6 +9,7 @@ import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { keepLastBytes } from '../../../src/providers/strongswan/last-bytes.js'
 import { readTcpTable } from '../../../src/providers/strongswan/tcp-table.js'
+import { closed } from '../../support/events.js'
 import { until } from '../../support/until.js'
 
 const skip = process.platform !== 'linux' && 'for Linux'
@@ -93,7 +94,7 @@ t.test('what is abandoned is thrown away, and the connection is reset', { skip }
   t.equal((await readTcpTable()).connection(tuple), 'gone', 'the kernel has nothing to send')
   t.ok(openSockets() < before, 'nothing is left open')
   accepted.resume()
-  await once(accepted, 'close')
+  await closed(accepted)
 })
 
 t.test('a reset stays a reset', { skip }, async t => {

@@ -146,6 +146,20 @@ t.test('the policies are gone: reset, and told once', { skip }, async t => {
   }
 })
 
+t.test('asked before a write: nothing goes out without a guard', { skip }, async t => {
+  const daemon = new FakeDaemon()
+  const { socket, errors, resets } = await watched(daemon)
+  t.equal(socket.holds?.(), true)
+  daemon.guarded = false
+  t.equal(socket.holds?.(), false)
+  t.match(errors, [{ code: 'ERR_PROVIDER_UNAVAILABLE' }])
+  t.equal(resets(), true)
+  daemon.guarded = true
+  t.equal(socket.holds?.(), false, 'never again')
+  t.equal(errors.length, 1)
+  socket.discard()
+})
+
 t.test(
   'the daemon was killed, and is back: it knows the keys, or gets new ones',
   { skip },
@@ -286,6 +300,8 @@ t.test(
       code: 'EOPNOTSUPP',
     })
     t.match(await query({ localPort: localPort === 1 ? 2 : 1 }), { code: 'EPROTO' })
+    const others = parseSettings({ protocol: 'ipsec', psk: { 'z.example': Buffer.from('z') } })
+    t.throws(() => provider.accepted(accepted({ localPort }), others), { code: 'EPROTO' })
     t.match(await query({ remoteAddress: undefined }), { code: 'ENOTCONN' })
     daemon.found = association('%any')
     t.match(await query({}), { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
@@ -295,6 +311,25 @@ t.test(
     socket.discard()
   },
 )
+
+t.test('two servers of one port, each with a trust of its own', { skip }, async t => {
+  const daemon = new FakeDaemon()
+  const ofZ = { psk: { 'z.example': Buffer.from('z') }, ipsec: { localIdentity: 'a.example' } }
+  const others = parseSettings({ protocol: 'ipsec', ...ofZ })
+  const six = await listen(daemon, { family: 6, address: '::', ipv6Only: true })
+  const { port } = boundAddress(six.descriptor)
+  const four = await listen(daemon, { port, settings: others })
+  const provider = providerOf(daemon)
+  const at = (localAddress: string, remoteAddress: string) =>
+    accepted({ localPort: port, localAddress, remoteAddress })
+  const [ipv4, ipv6] = [at(own ?? '', elsewhere), at('2001:db8::1', '2001:db8::2')]
+  t.throws(() => provider.accepted(ipv4, settings), { code: 'EPROTO' })
+  t.throws(() => provider.accepted(ipv6, others), { code: 'EPROTO' })
+  t.ok(provider.accepted(ipv4, others))
+  t.ok(provider.accepted(ipv6, settings))
+  six.discard()
+  four.discard()
+})
 
 t.test(
   'another peer, as trusted as the first, gets no hold of its connection',
