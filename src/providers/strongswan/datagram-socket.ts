@@ -308,7 +308,7 @@ export class DatagramSocket implements NativeDatagramSocket {
   }
 }
 
-/** @throws SocketSecurityError EOPNOTSUPP for a broadcast address; a system error where there is no route */
+/** @throws SocketSecurityError EOPNOTSUPP for a broadcast address or a forbidden one; a system error where there is no route */
 function routeTo(address: string, port: number): string {
   try {
     return sourceAddress(address)
@@ -317,7 +317,7 @@ function routeTo(address: string, port: number): string {
     const peer = peerText(address, port)
     throw new SocketSecurityError(
       'EOPNOTSUPP',
-      `${peer} is a broadcast address: a secured datagram goes to one peer that has been authenticated`,
+      `${peer} is a broadcast address, or the host's routes prohibit it: a secured datagram goes to one peer that has been authenticated; see ip route get ${address}`,
       { peer, cause: error },
     )
   }
