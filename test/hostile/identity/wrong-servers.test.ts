@@ -7,7 +7,7 @@ import t from 'tap'
 import { sServer } from '../../interop/openssl.js'
 import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
-import { protocols, shower } from './foreign-ends.js'
+import { shower, triedProtocols } from './foreign-ends.js'
 import { refusedAsServer } from './our-ends.js'
 import { isWithoutData, OUR_SECRET, reader, readsNothing, THEIR_SECRET } from './reader.js'
 import { PEER_NAME, wrongPeers, wrongPurpose } from './wrong-peers.js'
@@ -17,7 +17,7 @@ const shows = shower(t)
 const { cert, key, ca } = await testIdentity(['client.example'])
 
 for (const wrong of skip ? [] : [...(await wrongPeers(t)), await wrongPurpose('server')])
-  for (const { name, transport, flag, showsTypes } of protocols)
+  for (const { name, transport, flag, showsTypes } of triedProtocols)
     t.test(`${wrong.way}: ${name}`, async t => {
       const { port, program } = await sServer(t, flag, ...shows(wrong))
       program.type(`${THEIR_SECRET}\n`)

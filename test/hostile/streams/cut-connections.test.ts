@@ -32,9 +32,9 @@ interface Cut {
   readonly manner: Manner
 }
 /** Of each this many bytes apart, besides the first: all of them by `npm run test:hostile`. */
-const step = isAll ? 1 : 61
+const step = isAll ? 1 : 173
 /** Silence lasts as long as the handshake may: fewer of it, all at the same time. */
-const stepOfSilence = isAll ? 16 : 301
+const stepOfSilence = isAll ? 16 : 601
 
 /** What is known of an end of ours when all is over. */
 interface Outcome {
