@@ -215,7 +215,7 @@ function server(
     async listen(more = {}) {
       // Of a datagram socket it is an option of the constructor.
       if (more.reusePort) create({ reusePort: true })
-      const bound = event(socket, 'listening')
+      const bound = event(socket, 'listening', 60_000)
       socket.bind(0, HOST)
       await bound
       listening = true

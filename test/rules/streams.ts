@@ -155,12 +155,12 @@ function server(t: Test, { greeting, ...options }: ServerOptions = {}): ServerEn
     setSecurity: settings => server.setSecurity(settings as never),
     async listen(options) {
       server.listen({ port: 0, host: HOST, ...options })
-      await event(server, 'listening')
+      await event(server, 'listening', 60_000)
       return (server.address() as net.AddressInfo).port
     },
     async listenForeign() {
       server.listen(pipePath())
-      await event(server, 'listening')
+      await event(server, 'listening', 60_000)
     },
     get listening() {
       return server.listening
@@ -214,7 +214,7 @@ async function foreignPeer(t: Test): Promise<ForeignPeer> {
     t.teardown(() => socket.destroy())
   })
   server.listen(path)
-  await event(server, 'listening')
+  await event(server, 'listening', 60_000)
   t.teardown(() => server.close())
   return {
     path,

@@ -45,7 +45,7 @@ export async function choice() {
 export const impostors: readonly Impostor[] = [
   {
     title: 'an authority that nobody trusts vouches for it',
-    code: /^ERR_PEER_NOT_AUTHENTICATED$/,
+    code: /^(UNABLE_TO_GET_ISSUER_CERT_LOCALLY|ERR_PEER_NOT_AUTHENTICATED)$/,
     prepare: () => serverOf(strangerIdentity(SERVER_NAMES)),
   },
   {
