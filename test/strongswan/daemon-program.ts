@@ -12,7 +12,7 @@ import {
   type Listener,
 } from '../../src/providers/strongswan/daemon.js'
 import type { FiveTuple, Transport } from '../../src/providers/strongswan/plans.js'
-import { type PlanName, planOf } from './daemon-plans.js'
+import { certified, type PlanName, planOf } from './daemon-plans.js'
 import type { ErrorAnswer } from './daemon-processes.js'
 
 const host = process.env.HOST as string
@@ -59,7 +59,7 @@ const commands = {
     await (things.get(name) as Flow).initiate({ timeout })
   },
   async find(flow: FiveTuple): Promise<unknown> {
-    return daemon.find(flow)
+    return daemon.find(flow, [certified(host, '%any')])
   },
   async holds(address?: string): Promise<boolean> {
     return daemon.holds(address)

@@ -1,7 +1,7 @@
 // What becomes of flows when strongSwan ends, is killed, or is told to forget: the daemon's interface.
 import { execFileSync } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import { daemonAt, type Flow, type Guard } from '../../src/providers/strongswan/daemon.js'
 import type { FiveTuple } from '../../src/providers/strongswan/plans.js'
@@ -19,7 +19,7 @@ const flow: FiveTuple = {
   remotePort: 5000,
 }
 const told: string[] = []
-let heard = () => {}
+const heard = new EventEmitter()
 let b: DaemonProcess
 let socket: Socket
 let guard: Guard
@@ -57,20 +57,13 @@ t.teardown(async () => {
 })
 
 function tell(what: string): void {
-  console.error(what)
   told.push(what)
-  heard()
+  heard.emit('told')
 }
 
 async function until(what: string): Promise<void> {
-  const late = setTimeout(() => heard(), 30_000)
-  while (!told.includes(what)) {
-    await new Promise<void>(resolve => {
-      heard = resolve
-    })
-    if (!late.hasRef()) break
-  }
-  clearTimeout(late)
+  const signal = AbortSignal.timeout(30_000)
+  while (!told.includes(what)) await once(heard, 'told', { signal })
 }
 
 /** Keeps sending, as a program that looks at the guard before each datagram, until it is told to stop. */
@@ -114,7 +107,7 @@ t.test('a daemon that is killed and started again', async t => {
   await until('restored')
   t.notOk(told.includes('interrupted'), 'the kernel has kept all policies')
   await secured.initiate({ timeout: 10_000 })
-  t.match(await daemon.find(flow), { remoteId: 'b.example' })
+  t.match(await daemon.find(flow, [certified('a', 'fqdn:b.example')]), { remoteId: 'b.example' })
   const { sent } = sending.stop()
   t.ok(sent > 0)
   t.ok(await echoes())
@@ -127,12 +120,12 @@ t.test('a daemon that is stopped and started again', async t => {
   execFileSync('charon', ['stop', 'a'])
   await until('interrupted')
   t.equal(guard.holds('10.9.0.2'), false)
-  t.equal(await daemon.find(flow), null)
+  t.equal(await daemon.find(flow, [certified('a', 'fqdn:b.example')]), null)
   execFileSync('charon', ['start', 'a'])
   await until('restored')
   t.equal(guard.holds('10.9.0.2'), true)
   await secured.initiate({ timeout: 10_000 })
-  t.match(await daemon.find(flow), { remoteId: 'b.example' })
+  t.match(await daemon.find(flow, [certified('a', 'fqdn:b.example')]), { remoteId: 'b.example' })
   const { sent, held } = sending.stop()
   t.ok(sent > 0 && held > 0)
   t.ok(await echoes())
@@ -146,7 +139,7 @@ t.test('an administrator who loads his own connections', async t => {
   await until('restored')
   t.same(told, ['interrupted', 'restored'])
   await secured.initiate({ timeout: 10_000 })
-  t.match(await daemon.find(flow), { remoteId: 'b.example' })
+  t.match(await daemon.find(flow, [certified('a', 'fqdn:b.example')]), { remoteId: 'b.example' })
   t.ok(sending.stop().sent > 0)
   t.ok(await echoes())
   t.equal(clearAtB(), before, 'nothing has come in clear')
@@ -156,7 +149,7 @@ t.test('a peer whose daemon is stopped', async t => {
   const down = new Promise<Error>(resolve => secured.onDown(resolve))
   execFileSync('charon', ['stop', 'b'])
   t.match(await down, { code: 'ECONNRESET' })
-  t.equal(await daemon.find(flow), null)
+  t.equal(await daemon.find(flow, [certified('a', 'fqdn:b.example')]), null)
   execFileSync('charon', ['start', 'b'])
   await b.hears(({ event }) => event === 'restored')
   await secured.initiate({ timeout: 10_000 })

@@ -11,6 +11,11 @@ import { type DaemonProcess, startOn } from './daemon-processes.js'
 t.setTimeout(75_000)
 
 const daemon = daemonAt('/run/a/charon.vici')
+/** Whoever comes in by the plans of this test. */
+const anybody = [
+  certified('a', '%any'),
+  shared('fqdn:a.psk', 'fqdn:b.example', 'a secret of 24 bytes....'),
+]
 let b: DaemonProcess
 
 t.before(async () => {
@@ -70,7 +75,7 @@ t.test('a guard, a flow, keys, and away again', async t => {
     ...tuple(6000),
     connection: certified('a', 'fqdn:b.example'),
   })
-  t.equal(await daemon.find(tuple(6000)), null)
+  t.equal(await daemon.find(tuple(6000), anybody), null)
   await flow.initiate({ timeout: 10_000 })
   t.match(await daemon.find(tuple(6000), [certified('a', 'fqdn:b.example')]), {
     remoteId: 'b.example',
@@ -85,7 +90,7 @@ t.test('a guard, a flow, keys, and away again', async t => {
   t.match(up.changed, { remoteId: 'a.example', flow: { remotePort: 6000 } })
   await flow.initiate({ timeout: 10_000 })
   await flow.remove()
-  t.equal(await daemon.find(tuple(6000)), null)
+  t.equal(await daemon.find(tuple(6000), anybody), null)
   t.equal(await echo(socket, 'after'), 'EPERM')
   await guard.release()
   t.equal(await echo(socket, 'clear', 300), undefined, 'b answers nobody in clear')
@@ -98,7 +103,7 @@ t.test('a peer of another name gets nothing', async t => {
   const connection = certified('a', 'fqdn:other.example')
   const flow = await daemon.addFlow({ ...tuple(6000), connection })
   await t.rejects(flow.initiate({ timeout: 10_000 }), { name: 'SocketSecurityError' })
-  t.equal(await daemon.find(tuple(6000)), null)
+  t.equal(await daemon.find(tuple(6000), anybody), null)
   t.equal(await echo(socket, 'dropped', 300), undefined)
   await flow.remove()
   await guard.release()
@@ -125,7 +130,7 @@ t.test('with a secret', async t => {
   const connection = shared('fqdn:a.psk', 'fqdn:b.example', 'a secret of 24 bytes....')
   const flow = await daemon.addFlow({ ...tuple(6002, 5002), connection })
   await flow.initiate({ timeout: 10_000 })
-  t.match(await daemon.find(tuple(6002, 5002)), { remoteId: 'b.example' })
+  t.match(await daemon.find(tuple(6002, 5002), anybody), { remoteId: 'b.example' })
   await flow.remove()
   const wrong = shared('fqdn:a.psk', 'fqdn:b.example', 'another secret, as long..')
   const refused = await daemon.addFlow({ ...tuple(6002, 5002), connection: wrong })
@@ -146,7 +151,7 @@ t.test('many flows of one socket at once', async t => {
     ports.map(port => daemon.addFlow({ ...tuple(port, 5003), connection })),
   )
   await Promise.all(flows.map(each => each.initiate({ timeout: 30_000 })))
-  const found = await Promise.all(ports.map(port => daemon.find(tuple(port, 5003))))
+  const found = await Promise.all(ports.map(port => daemon.find(tuple(port, 5003), anybody)))
   t.strictSame(
     found.map(each => each?.remoteId),
     ports.map(() => 'b.example'),
@@ -181,7 +186,7 @@ t.test("a listener of one process behind another process's flow", async t => {
   await b.ask('guard', 'back', 'udp', 7000)
   await b.ask('flow', 'back flow', back, ['certified', 'b', 'fqdn:a.example'])
   await b.ask('initiate', 'back flow')
-  t.match(await daemon.find(tuple(5001, 7000)), {
+  t.match(await daemon.find(tuple(5001, 7000), anybody), {
     remoteId: 'b.example',
     demandedId: 'fqdn:b.example',
   })
@@ -194,7 +199,7 @@ t.test("a listener of one process behind another process's flow", async t => {
   await third.ask('flow', 'flow', tuple(6201), ['certified', 'a', 'fqdn:b.example'])
   t.notMatch(known('a'), /6200/, 'the next one has taken away')
   await third.ask('initiate', 'flow')
-  t.ok(await daemon.find(tuple(5001, 7000)), "and the listener's keys are there")
+  t.ok(await daemon.find(tuple(5001, 7000), anybody), "and the listener's keys are there")
   await third.ask('remove', 'flow')
   await third.ask('release', 'guard')
   await third.end()

@@ -31,11 +31,11 @@ export interface Daemon {
    * What secures the flow now; null where nothing does. A packet that arrives in clear is dropped by
    * the guard; so a flow that is secured is secured for every packet. Cheap to call for many flows at
    * once: the daemon is asked once for all.
-   * @param admitted the plans by one of which the peer must have come in; absent: by whichever
+   * @param admitted the plans by one of which the peer must have come in
    * @throws (rejects) SocketSecurityError ERR_PEER_NOT_AUTHENTICATED where there are keys with a peer
    * that came in by another one, ERR_PEER_TARGET_NAME_MISMATCH where two peers claim the flow
    */
-  find(flow: FiveTuple, admitted?: readonly ConnectionPlan[]): Promise<Association | null>
+  find(flow: FiveTuple, admitted: readonly ConnectionPlan[]): Promise<Association | null>
   /** Whether all guards of this process are in the kernel: one system call each. See Guard.holds(). */
   holds(remoteAddress?: string): boolean
   /** @returns stops watching */

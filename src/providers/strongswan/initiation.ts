@@ -25,7 +25,7 @@ const PATIENCE = 1000
 /** How often a no is not believed that tells no reason. */
 const ATTEMPTS = 6
 /** Milliseconds that a peer has to answer what was sent to it twice. */
-const SECOND_CHANCE = 1000
+const SECOND_CHANCE = 2500
 
 /**
  * Resolves when the kernel has the keys.
@@ -90,12 +90,15 @@ async function ask(
   const listen = (event: Section) => {
     log.add(event)
     const text = textOf(event, 'msg') ?? ''
-    if (text.startsWith('received packet')) clearTimeout(timer)
-    if (!/^retransmit \d+ of /.test(text) || old.length === 0) return
-    clearTimeout(timer)
-    timer = setTimeout(() => {
+    if (text.startsWith('received packet')) {
+      clearTimeout(timer)
+      timer = undefined
+    }
+    const used = old.find(({ id }) => id === textOf(event, 'ikesa-uniqueid'))
+    if (!/^retransmit \d+ of /.test(text) || used === undefined) return
+    timer ??= setTimeout(() => {
       silent = true
-      for (const each of old) void endIke(link, each).catch(() => {})
+      void endIke(link, used).catch(() => {})
     }, SECOND_CHANCE)
   }
   try {

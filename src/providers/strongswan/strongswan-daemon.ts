@@ -105,7 +105,7 @@ export class StrongswanDaemon implements Daemon {
     })
   }
 
-  async find(flow: FiveTuple, admitted?: readonly ConnectionPlan[]): Promise<Association | null> {
+  async find(flow: FiveTuple, admitted: readonly ConnectionPlan[]): Promise<Association | null> {
     const { transport, localAddress, localPort, remoteAddress } = flow
     const guard = this.#guards.of(transport, localAddress, localPort)
     // Without it, what has no keys could come and go in clear.
@@ -115,8 +115,7 @@ export class StrongswanDaemon implements Daemon {
     return associationFor(keys, flow, connection => this.#admits(connection, admitted))
   }
 
-  #admits(connection: string, plans: readonly ConnectionPlan[] | undefined): boolean {
-    if (plans === undefined) return true
+  #admits(connection: string, plans: readonly ConnectionPlan[]): boolean {
     const description = this.#connections.describe(connection)
     return description !== undefined && plans.some(plan => letsIn(plan, description))
   }
