@@ -11,7 +11,7 @@ import { CommandError } from './errors.js'
 import { IdleConnections, LINGER } from './idle-connections.js'
 import { connectionFor } from './likeness.js'
 import type { Link } from './link.js'
-import { endIke, holdersOf, list } from './listing.js'
+import { endIke, holdersOf, ikeAssociations, list } from './listing.js'
 import {
   anotherSecret,
   type CredentialName,
@@ -209,8 +209,7 @@ export class Connections {
     const known = this.#known.get(name) ?? this.#remember(name)
     if (known === undefined || hasNames(present, children)) return
     try {
-      // What an association was made for before would be asked in vain for new children.
-      if (present === undefined) await this.#dismiss({ ike: name })
+      if (present === undefined) await this.#endAssociations(name)
       const message = connectionMessage(name, known.plan, known.description, children)
       await this.#link.request('load-conn', message)
       for (const each of present ?? [])
@@ -245,17 +244,26 @@ export class Connections {
   }
 
   /**
+   * Of a connection that somebody has unloaded: they know nothing of new children, and their keys
+   * must not be taken for new ones.
+   */
+  async #endAssociations(connection: string): Promise<void> {
+    const left = () => ikeAssociations(this.#link, connection)
+    if ((await left()).length === 0) return
+    await this.#dismiss({ ike: connection })
+    await gone(left)
+    for (const each of await left()) await endIke(this.#link, each)
+  }
+
+  /**
    * Until the kernel has no keys of it any more. A peer that does not agree in time loses everything:
    * it could go on with keys whose owner has gone.
    */
   async #terminate(child: string): Promise<void> {
     await this.#dismiss({ child })
-    const end = performance.now() + FAREWELL
-    for (let pause = 2; performance.now() < end; pause = Math.min(2 * pause, 50)) {
-      if ((await holdersOf(this.#link, child)).length === 0) return
-      await new Promise(resolve => setTimeout(resolve, pause))
-    }
-    for (const each of await holdersOf(this.#link, child)) await endIke(this.#link, each)
+    const left = () => holdersOf(this.#link, child)
+    await gone(left)
+    for (const each of await left()) await endIke(this.#link, each)
   }
 
   /** Ends keys without waiting for the peer. */
@@ -274,6 +282,15 @@ export class Connections {
       this.#sweep = undefined
       void this.#change().catch(() => {})
     }, LINGER).unref()
+  }
+}
+
+/** Until there are none left, or the peer has had time enough. */
+async function gone(left: () => Promise<readonly unknown[]>): Promise<void> {
+  const end = performance.now() + FAREWELL
+  for (let pause = 2; performance.now() < end; pause = Math.min(2 * pause, 50)) {
+    if ((await left()).length === 0) return
+    await new Promise(resolve => setTimeout(resolve, pause))
   }
 }
 

@@ -43,7 +43,7 @@ export interface IkeAssociation {
 /** The IKE associations of a connection. */
 export async function ikeAssociations(link: Link, connection: string): Promise<IkeAssociation[]> {
   const found: IkeAssociation[] = []
-  await link.stream('list-sas', { ike: connection, noblock: true }, 'list-sa', event => {
+  await link.stream('list-sas', { ike: connection }, 'list-sa', event => {
     for (const [, ike] of sectionsOf(event)) {
       const id = textOf(ike, 'uniqueid')
       if (id !== undefined) found.push({ id, state: textOf(ike, 'state') ?? '' })

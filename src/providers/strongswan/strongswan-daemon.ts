@@ -144,7 +144,8 @@ export class StrongswanDaemon implements Daemon {
     flow: FiveTuple,
     options: { timeout: number; signal?: AbortSignal },
   ): Promise<void> {
-    const installed = async () => (await this.#keys()).some(({ child }) => child === placed.child)
+    const installed = async () =>
+      (await this.#keys()).some(({ child, lives }) => lives && child === placed.child)
     if (await installed()) return
     await this.#connections.reloadCredential(placed.plan)
     await initiate(this.#link, placed, { ...options, installed })
