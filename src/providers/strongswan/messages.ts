@@ -74,6 +74,7 @@ export function connectionMessage(
       dpd_delay: `${DPD_SECONDS}s`,
       rekey_time: `${ikeRekeySeconds}s`,
       reauth_time: `${reauthenticationSeconds}s`,
+      over_time: `${graceSeconds(name, ikeRekeySeconds)}s`,
       send_cert: 'always',
       local: localMessage(plan),
       remote: remoteMessage(plan),
@@ -131,6 +132,15 @@ function childMessage(
     rekey_packets: distinction(name),
     inactivity: `${child.inactivitySeconds}s`,
   }
+}
+
+/**
+ * How long after it should have been renewed an IKE association ends. strongSwan uses that of another
+ * connection where the two differ in nothing but what their children propose, and then its name
+ * tells nothing of what was demanded. So each connection has a time of its own.
+ */
+function graceSeconds(name: string, rekeySeconds: number): number {
+  return Math.ceil(rekeySeconds / 10) + (distinction(name) % 1000)
 }
 
 /**
