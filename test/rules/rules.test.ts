@@ -1442,6 +1442,7 @@ const rules: readonly Rule[] = [
         async run(t, subject) {
           const security = await serverWith(subject, await testIdentity(['localhost', '::1']))
           const port = await subject.server(t, { security }).listen()
+          await subject.forget?.()
           const client = subject.socket(t, { security: await subject.clientSettings() })
           t.match(await failure(client.connect(port)), {
             code: mismatch(subject),
@@ -1457,6 +1458,7 @@ const rules: readonly Rule[] = [
               const security = await prepare(t)
               const server = subject.server(t, { security, greeting: 'from the server' })
               const port = await server.listen()
+              await subject.forget?.()
               const client = subject.socket(t, {
                 security: { ...(await subject.clientSettings()), ...more },
               })

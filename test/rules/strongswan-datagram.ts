@@ -35,5 +35,6 @@ export const strongswanDatagram: Subject = {
       new SecureDgramSocket({ type: 'udp4', ...each } as never).close()
     }),
   clearPeer: (t, behaviour) => remotePeer(t, 'datagram', behaviour),
+  forget: strongswan.forget,
   tap: t => strongswan.clearTap(t, 'datagram'),
 }

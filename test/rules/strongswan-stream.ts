@@ -26,5 +26,6 @@ export const strongswanStream: Subject = {
   server: (t, options = {}) =>
     remoteServer(t, 'stream', options, each => void new SecureServer(each)),
   clearPeer: (t, behaviour) => remotePeer(t, 'stream', behaviour),
+  forget: strongswan.forget,
   tap: t => strongswan.clearTap(t, 'stream'),
 }

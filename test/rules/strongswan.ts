@@ -3,6 +3,7 @@
  * test/strongswan's guest, servers on host b, and a kernel that really secures what is between them.
  */
 import type { Test } from 'tap'
+import { swanctl } from '../strongswan/support/administrator.js'
 import { expiredIdentity, strangerIdentity, testIdentity } from '../support/identities.js'
 import { remotePeer } from './remote.js'
 import { type Ends, type Impostor, SERVER_NAMES, type Tap } from './subject.js'
@@ -59,6 +60,13 @@ async function serverOf(identity: ReturnType<typeof testIdentity>) {
   const { cert, key } = await identity
   const { ca } = await testIdentity(CLIENT_NAMES)
   return { protocol: 'ipsec', cert, key, ca } as const
+}
+
+/** Ends the IKE associations of this host: strongSwan would put the flow to another server into one. */
+export async function forget(): Promise<void> {
+  const listed = swanctl('a', ['--list-sas'])
+  for (const [, number = ''] of listed.matchAll(/^\S+: #(\d+), /gm))
+    swanctl('a', ['--terminate', '--force', '--ike-id', number])
 }
 
 /** What reaches the other host in clear: of what is secured the kernel shows nothing. */

@@ -70,6 +70,8 @@ export interface Subject {
   clearPeer(t: Test, behaviour: ClearBehaviour): Promise<ClearPeer>
   /** A peer without security that contacts a server. */
   clearClient(t: Test, port: number): Promise<ClearClient>
+  /** Of a system that negotiates: what it still has of servers before is not used for the next one. */
+  forget?(): Promise<void>
   /** Stands between a socket and the server at `port`, and sees what goes over the wire. */
   tap(t: Test, port: number): Promise<Tap>
   /** How many of the system's resources (sockets, timers) this process holds for such sockets. */
