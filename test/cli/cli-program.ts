@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { Test } from 'tap'
 
-const folder = fileURLToPath(new URL('../../src/', import.meta.url))
+const folder = fileURLToPath(new URL('../../src', import.meta.url))
 
 /**
  * Makes it as tsup does, but each program in one file, which takes a second.

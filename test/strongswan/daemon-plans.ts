@@ -1,7 +1,7 @@
 /** Plans as the settings would give them, for tests of the daemon's interface. */
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { ConnectionPlan } from '../../src/providers/strongswan/plans.js'
+import type { ConnectionPlan } from '../../src/providers/strongswan/plans/plans.js'
 
 /** As host a, b or c by its certificate, with whoever `remoteId` names. */
 export function certified(host: string, remoteId: string): ConnectionPlan {

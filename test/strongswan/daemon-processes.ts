@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { FlowChange } from '../../src/providers/strongswan/daemon.js'
+import type { FlowChange } from '../../src/providers/strongswan/daemon/daemon.js'
 import type { Commands } from './daemon-program.js'
 
 export interface ErrorAnswer {

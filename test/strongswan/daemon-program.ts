@@ -10,8 +10,8 @@ import {
   type Flow,
   type Guard,
   type Listener,
-} from '../../src/providers/strongswan/daemon.js'
-import type { FiveTuple, Transport } from '../../src/providers/strongswan/plans.js'
+} from '../../src/providers/strongswan/daemon/daemon.js'
+import type { FiveTuple, Transport } from '../../src/providers/strongswan/plans/plans.js'
 import { certified, type PlanName, planOf } from './daemon-plans.js'
 import type { ErrorAnswer } from './daemon-processes.js'
 

@@ -6,9 +6,9 @@ import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { ControlLog } from '../../src/providers/strongswan/control-log.js'
-import { CommandError } from '../../src/providers/strongswan/errors.js'
-import { initiateError } from '../../src/providers/strongswan/initiate-error.js'
+import { ControlLog } from '../../src/providers/strongswan/daemon/control-log.js'
+import { CommandError } from '../../src/providers/strongswan/daemon/errors.js'
+import { initiateError } from '../../src/providers/strongswan/daemon/initiate-error.js'
 import { connectVici } from '../../src/providers/strongswan/vici/connect.js'
 import {
   listOf,

@@ -1,6 +1,6 @@
 import { parseSettings } from '../../model/settings.js'
 import { currentPolicy } from '../../policy/current-policy.js'
-import { viciSocketOf } from '../../providers/strongswan/settings.js'
+import { viciSocketOf } from '../../providers/strongswan/plans/settings.js'
 
 /** Where sockets look for the daemon that say nothing else: as the policy has it, else as it is built. */
 export function viciPath(): string {

@@ -1,9 +1,9 @@
 /** IPsec on Linux, for datagrams: strongSwan's IKE daemon is told of each peer, and the kernel does the rest. */
 import type { NativeDatagramProvider } from '../datagram-provider.js'
-import { daemonAt } from './daemon.js'
-import { DatagramSocket } from './datagram-socket.js'
-import { ikeIdentity } from './identities.js'
-import { checkStrongswanSettings, viciSocketOf } from './settings.js'
+import { daemonAt } from './daemon/daemon.js'
+import { DatagramSocket } from './datagrams/datagram-socket.js'
+import { ikeIdentity } from './plans/identities.js'
+import { checkStrongswanSettings, viciSocketOf } from './plans/settings.js'
 
 export const strongswanDatagramProvider: NativeDatagramProvider = {
   mode: 'native',

@@ -1,11 +1,11 @@
 /** Streams on Linux, secured by the IPsec of the kernel and the IKE daemon of the host. */
 import type { ParsedSettings } from '../../model/settings.js'
 import type { NativeProvider } from '../provider.js'
-import { acceptedStream } from './accepted.js'
-import { type Daemon, daemonAt } from './daemon.js'
-import { openListener } from './listener.js'
-import { checkStrongswanSettings, viciSocketOf } from './settings.js'
-import { openStream } from './stream.js'
+import { type Daemon, daemonAt } from './daemon/daemon.js'
+import { checkStrongswanSettings, viciSocketOf } from './plans/settings.js'
+import { acceptedStream } from './streams/accepted.js'
+import { openListener } from './streams/listener.js'
+import { openStream } from './streams/stream.js'
 
 export const strongswanProvider: NativeProvider = strongswanProviderOf(daemonAt)
 

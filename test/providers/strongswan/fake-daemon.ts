@@ -5,13 +5,13 @@ import type {
   Flow,
   Guard,
   Listener,
-} from '../../../src/providers/strongswan/daemon.js'
+} from '../../../src/providers/strongswan/daemon/daemon.js'
 import type {
   Association,
   FiveTuple,
   FlowPlan,
   ListenerPlan,
-} from '../../../src/providers/strongswan/plans.js'
+} from '../../../src/providers/strongswan/plans/plans.js'
 
 export class FakeDaemon implements Daemon {
   /** What was asked for and taken back, in order. */

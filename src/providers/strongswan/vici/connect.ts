@@ -2,7 +2,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import nodeNet from 'node:net'
 import { SocketSecurityError, show } from '../../../model/errors.js'
-import { connectFailed } from '../errors.js'
+import { connectFailed } from '../daemon/errors.js'
 import { ViciConnection } from './connection.js'
 import type { RequestOptions, Vici } from './vici.js'
 import { Waiting } from './waiting.js'

@@ -10,7 +10,7 @@ import {
   daemonLost,
   daemonSaysNonsense,
   tooMuchAsked,
-} from '../errors.js'
+} from '../daemon/errors.js'
 import { decodeMessage } from './decode.js'
 import { Exchange, type Streaming } from './exchange.js'
 import {

@@ -1,5 +1,5 @@
 /** One request and its answer: what waits in the queue of a connection. */
-import { unknownCommand, unknownEvent } from '../errors.js'
+import { unknownCommand, unknownEvent } from '../daemon/errors.js'
 import { decodeMessage } from './decode.js'
 import {
   type COMMAND_RESPONSE,

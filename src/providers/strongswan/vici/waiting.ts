@@ -1,6 +1,6 @@
 /** Waiting for the daemon, for so long and until the caller gives up. */
 import { SocketSecurityError } from '../../../model/errors.js'
-import { daemonSilent } from '../errors.js'
+import { daemonSilent } from '../daemon/errors.js'
 import type { RequestOptions } from './vici.js'
 
 /** Milliseconds, where the caller says nothing else. */
