@@ -12,10 +12,10 @@ import { version } from './version.js'
 
 const help = `secure-socket doctor: what works here, what is missing and how to get it
 
-Looks at Node, at what secures streams (tls) and datagrams (dtls), at the faster way of datagrams on
-Linux, at IPsec, and at the administrator's policy that is in force. Both default providers make a
-handshake with themselves, inside of this process; strongSwan, where there is one, guards a free port
-for a moment. Nothing is sent.
+Looks at Node, at what secures streams (tls) and datagrams (dtls), at the faster way of datagrams
+on Linux, at IPsec, and at the administrator's policy that is in force. Both default providers make
+a handshake with themselves, inside of this process; strongSwan, where there is one, guards a free
+port for a moment. Nothing is sent.
 
 Usage:
   secure-socket doctor [options]
