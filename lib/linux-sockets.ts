@@ -10,6 +10,7 @@ import type { Pointer } from './memory.js'
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
+export const SO_BROADCAST = 6
 export const SO_REUSEPORT = 15
 export const SO_LINGER = 13
 const SHUT_RDWR = 2

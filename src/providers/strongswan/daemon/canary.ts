@@ -6,7 +6,7 @@
  * Each guard covers the port of a canary, too, and loses that part first. So a canary that lives
  * says that the guard is there, and that it was there when what has been received came in.
  */
-import { networkInterfaces } from 'node:os'
+import { constants, networkInterfaces } from 'node:os'
 import {
   AF_INET,
   AF_INET6,
@@ -16,6 +16,7 @@ import {
   getsockname,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
+  SO_BROADCAST,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -32,16 +33,10 @@ import {
 import { systemError } from '../../../channels/batch/system-error.js'
 import { SocketSecurityError } from '../../../model/errors.js'
 
-/** socket(7) */
-const SO_BROADCAST = 6
-const EPERM = -1
-const EADDRINUSE = -98
-const ENETUNREACH = -101
-/**
- * ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL, EACCES (a route that prohibits):
- * nothing could go there anyway.
- */
-const nowhere = new Set([-100, ENETUNREACH, -113, -99, -22, -13])
+const { EACCES, EADDRINUSE, EADDRNOTAVAIL, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM } =
+  constants.errno
+/** Nothing could go there anyway. EACCES: a route that prohibits. */
+const nowhere = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINVAL, EACCES])
 /** Ports that others may take before us. */
 const TRIES = 20
 /** AF_UNSPEC: undoes a connect(2). */
@@ -70,6 +65,7 @@ export function openCanary(localAddress?: string): Canary {
   /** The last one that a guard has kept it from. */
   let kept: string | undefined
   let words: Uint32Array | undefined
+  /** The errno of connect(2), or 0. */
   const ask = (remoteAddress: string | undefined): number => {
     if (remoteAddress !== last) {
       words = remoteAddress === undefined ? undefined : sockaddr(family, remoteAddress, DISCARD)
@@ -77,11 +73,11 @@ export function openCanary(localAddress?: string): Canary {
     }
     // What the socket cannot even name, nothing can be sent to.
     if (words === undefined) return ENETUNREACH
-    const status = connect(fd, words, bytes)
+    const error = -connect(fd, words, bytes)
     // The source that it has chosen would be wrong for the next address.
-    if (status === 0) connect(fd, unspecified, bytes)
-    if (status === EPERM) kept = remoteAddress
-    return status
+    if (error === 0) connect(fd, unspecified, bytes)
+    if (error === EPERM) kept = remoteAddress
+    return error
   }
   try {
     const port = bindSomewhere(fd, family, localAddress)
@@ -90,12 +86,12 @@ export function openCanary(localAddress?: string): Canary {
       port,
       lives(remoteAddress) {
         const address = remoteAddress ?? kept ?? neighbour(localAddress)
-        const status = ask(address)
-        if (status === EPERM || (address !== undefined && isOwn(address))) return true
+        const error = ask(address)
+        if (error === EPERM || (address !== undefined && isOwn(address))) return true
         // Only a route says that the guard is gone. Where there is none, another address is asked,
         // unless it is this very one that something is about to be sent to.
-        if (status === 0) return false
-        if (remoteAddress !== undefined && nowhere.has(status)) return true
+        if (error === 0) return false
+        if (remoteAddress !== undefined && nowhere.has(error)) return true
         const other = ask(neighbour(localAddress))
         return other === EPERM || nowhere.has(other)
       },
@@ -134,7 +130,7 @@ function bindSomewhere(fd: number, family: 4 | 6, localAddress: string | undefin
     const port = freePort(localAddress, address)
     const status = bindTo(fd, family, address, port)
     if (status === 0) return port
-    if (status !== EADDRINUSE || tries >= TRIES)
+    if (status !== -EADDRINUSE || tries >= TRIES)
       throw systemError(status, 'bind', { address, port })
   }
 }

@@ -61,6 +61,8 @@ async function daemon(t: Test) {
   const connections = new Map<string, string[]>()
   const secrets = new Set<string>()
   const done: string[] = []
+  /** What somebody else unloads between our look and our request. */
+  const taken = new Set<string>()
   const vici = await fakeVici(t, {
     'list-conns': (_, client) => {
       for (const [name, children] of connections)
@@ -87,8 +89,11 @@ async function daemon(t: Test) {
       return { success: true }
     },
     'unload-conn': request => {
-      done.push(`unload ${textOf(request, 'name')}`)
-      return { success: connections.delete(textOf(request, 'name') as string) }
+      const name = textOf(request, 'name') as string
+      done.push(`unload ${name}`)
+      return connections.delete(name) && !taken.has(name)
+        ? { success: true }
+        : { success: false, errmsg: `unload: connection '${name}' not found` }
     },
     'load-shared': request => {
       secrets.add(textOf(request, 'id') as string)
@@ -102,7 +107,7 @@ async function daemon(t: Test) {
   })
   const link = new Link(vici.path, { event: () => {}, lost: () => {} })
   t.teardown(() => link.close())
-  return { connections, secrets, done, ours: new Connections(link) }
+  return { connections, secrets, taken, done, ours: new Connections(link) }
 }
 
 t.test("a listener's child stands where its peers may come in", { skip }, async t => {
@@ -160,6 +165,21 @@ t.test('who asks for what the daemon refuses is told, and nobody else', { skip }
   t.strictSame(connections.get(good.connection), [good.child])
   const after = await ours.add(flow(6001))
   t.strictSame(connections.get(good.connection)?.sort(), [good.child, after.child].sort())
+})
+
+t.test('what somebody else has unloaded meanwhile keeps nobody out', { skip }, async t => {
+  const { ours, connections, taken, done } = await daemon(t)
+  const other = await ours.add(flow(6000, { espProposals: ['aes256gcm16-ecp384'] }))
+  await ours.remove(other)
+  await ours.clear()
+  const { namespace } = ownOwner()
+  const dead = childName(`${namespace}-${2 ** 22 + 1}-1-00000000-1`, child('flow', 6002))
+  connections.set(other.connection, [dead])
+  taken.add(other.connection)
+  done.length = 0
+  const one = await ours.add(flow(6001))
+  t.ok(done.includes(`unload ${other.connection}`), 'it was tried')
+  t.strictSame(connections.get(one.connection), [one.child])
 })
 
 t.test('one secret at a time for a peer', { skip }, async t => {
