@@ -7,6 +7,8 @@ export interface HelloOptions {
   readonly cookie?: Buffer
   readonly messageSequence?: number
   readonly recordNumber?: Buffer
+  /** Without the length of them all; none by default. */
+  readonly extensions?: Buffer
   /** Bytes of its end that go into a fragment of their own. */
   readonly cut?: number
 }
@@ -22,7 +24,7 @@ export function record(type: number, epoch: number, fragment: Buffer, number = 0
   return Buffer.concat([header, fragment])
 }
 
-/** The record of a ClientHello with one cipher suite and no extensions; or of its first fragment. */
+/** The record of a ClientHello with one cipher suite; or of its first fragment. */
 export function clientHello(options: HelloOptions = {}): Buffer {
   const { cut = 0, messageSequence = options.cookie === undefined ? 0 : 1 } = options
   const body = helloBody(options)
@@ -48,12 +50,16 @@ export function handshakeFragment(
   return Buffer.concat([header, body.subarray(begin, end)])
 }
 
-function helloBody(options: HelloOptions): Buffer {
+/** A ClientHello without headers. */
+export function helloBody(options: HelloOptions): Buffer {
   const {
     random = randomBytes(32),
     sessionId = Buffer.alloc(0),
     cookie = Buffer.alloc(0),
+    extensions = Buffer.alloc(0),
   } = options
+  const length = Buffer.alloc(extensions.length === 0 ? 0 : 2)
+  if (length.length > 0) length.writeUInt16BE(extensions.length)
   return Buffer.concat([
     Buffer.from('fefd', 'hex'),
     random,
@@ -62,6 +68,8 @@ function helloBody(options: HelloOptions): Buffer {
     Buffer.from([cookie.length]),
     cookie,
     Buffer.from('0002c02b0100', 'hex'),
+    length,
+    extensions,
   ])
 }
 
