@@ -27,7 +27,7 @@ import { wantsDatagramKeylog, warnOfKeylog } from '../keylog.js'
 import { ticketKeysOf } from '../ticket-keys.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { suiteOf, unknownMinimumRecord } from './cipher-suites.js'
-import { withoutMalformed } from './clear-records.js'
+import { withoutMalformed, writeVersion } from './clear-records.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
 import {
@@ -441,6 +441,7 @@ export class Association implements Callee, Sleeper {
     const records = handshaking ? withoutMalformed(given, this.role) : given
     if (records.length === 0) return false
     arena.bytes.set(records)
+    if (handshaking) writeVersion(arena.bytes.subarray(0, records.length))
     lib.BIO_write(input, arena.address, records.length)
     if (!handshaking) return this.#read(countRecords(records)) > 0
     let progress = this.#handshake()

@@ -9,9 +9,11 @@ import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
 import {
   ALERT,
   CHANGE_CIPHER_SPEC,
+  DTLS1_2,
   epochOf,
   HANDSHAKE,
   HEADER_LENGTH,
+  PLAINTEXT_LIMIT,
   recordEnd,
 } from './records.js'
 
@@ -72,6 +74,20 @@ export function withoutMalformed(records: Buffer, ourRole: AssociationRole): Buf
   return Buffer.concat(kept.map(([begin, end]) => records.subarray(begin, end)))
 }
 
+/**
+ * Gives whole clear records the version that OpenSSL takes at every point of a handshake. In theirs it is
+ * no fact: nobody authenticates it, and the messages have their own. But OpenSSL, which by then expects
+ * another, would skip the header alone and take what we have looked at as a message for records.
+ */
+export function writeVersion(records: Buffer): void {
+  for (let at = 0; at < records.length; ) {
+    const end = recordEnd(records, at)
+    if (end < 0) return
+    if (epochOf(records, at) === 0) records.writeUInt16BE(DTLS1_2, at + 1)
+    at = end
+  }
+}
+
 function isWellFormed(
   records: Buffer,
   begin: number,
@@ -79,6 +95,7 @@ function isWellFormed(
   ourRole: AssociationRole,
 ): boolean {
   const payload = begin + HEADER_LENGTH
+  if (end - payload > PLAINTEXT_LIMIT) return false
   switch (records[begin]) {
     case CHANGE_CIPHER_SPEC:
       return end - payload === 1 && records[payload] === 1

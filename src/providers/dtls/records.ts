@@ -16,8 +16,15 @@ export const APPLICATION_DATA = 23
 
 /** The first byte of every version of DTLS: the one's complement of 1. */
 const DTLS_MAJOR = 0xfe
-/** DTLSCiphertext.length, as in TLS (RFC 5246, section 6.2.3). */
-const FRAGMENT_LIMIT = 2 ** 14 + 2048
+/** The version of all that a handshake's end and its keys protect: there is one. */
+export const DTLS1_2 = 0xfefd
+/** What a record can say (RFC 5246, section 6.2.1). */
+export const PLAINTEXT_LIMIT = 2 ** 14
+/**
+ * The standard lets a cipher add 2048 bytes; those of today add 24, and OpenSSL takes 320. Of a longer
+ * record it skips the header, and takes what the record contains for records that nobody has screened.
+ */
+const FRAGMENT_LIMIT = PLAINTEXT_LIMIT + 256
 
 /** Where the record that begins at `offset` ends; -1 where no whole record begins there. */
 export function recordEnd(datagram: Buffer, offset: number): number {
@@ -38,6 +45,10 @@ export function epochOf(datagram: Buffer, offset: number): number {
   return ((datagram[offset + 3] as number) << 8) | (datagram[offset + 4] as number)
 }
 
+export function versionOf(datagram: Buffer, offset: number): number {
+  return ((datagram[offset + 1] as number) << 8) | (datagram[offset + 2] as number)
+}
+
 /** Bytes after the header. */
 export function fragmentLength(datagram: Buffer, offset: number): number {
   return ((datagram[offset + 11] as number) << 8) | (datagram[offset + 12] as number)
@@ -45,10 +56,13 @@ export function fragmentLength(datagram: Buffer, offset: number): number {
 
 /**
  * May somebody have authenticated this record of epoch ≥ 1? It has at least the cipher's explicit
- * nonce and tag; and there is one epoch of protected records, since nothing is renegotiated.
+ * nonce and tag; and there is one epoch of protected records, since nothing is renegotiated. Of a
+ * record of another version OpenSSL skips the header, and takes what it contains for records: among
+ * them could be one that ends the association.
  */
 export function couldBeAuthentic(datagram: Buffer, offset: number, minimum: number): boolean {
-  return epochOf(datagram, offset) === 1 && fragmentLength(datagram, offset) >= minimum
+  if (epochOf(datagram, offset) !== 1 || versionOf(datagram, offset) !== DTLS1_2) return false
+  return fragmentLength(datagram, offset) >= minimum
 }
 
 /**
@@ -72,8 +86,8 @@ export function endOfRun(
   while (offset < most) {
     const end = Math.min(offset + segment, datagrams.length)
     if (end > most || end - offset < HEADER_LENGTH) break
-    const version = ((datagrams[offset + 1] as number) << 8) | (datagrams[offset + 2] as number)
-    if (datagrams[offset] !== APPLICATION_DATA || version !== recordVersion) break
+    if (datagrams[offset] !== APPLICATION_DATA) break
+    if (versionOf(datagrams, offset) !== recordVersion) break
     if (fragmentLength(datagrams, offset) !== end - offset - HEADER_LENGTH) break
     if (!couldBeAuthentic(datagrams, offset, minimumRecord)) break
     offset = end
