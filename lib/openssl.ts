@@ -71,6 +71,7 @@ function declareCrypto(library: LibraryHandle) {
     X509_STORE_set_flags: declare<(store: Pointer, flags: number) => number>('int X509_STORE_set_flags(intptr_t store, unsigned long flags)'),
     X509_STORE_CTX_get_error: declare<(context: Pointer) => number>('int X509_STORE_CTX_get_error(intptr_t context)'),
     X509_STORE_CTX_set_error: declare<(context: Pointer, error: number) => void>('void X509_STORE_CTX_set_error(intptr_t context, int error)'),
+    X509_verify_cert_error_string: declare<(verdict: number) => string>('const char *X509_verify_cert_error_string(long verdict)'),
     X509_STORE_CTX_get_error_depth: declare<(context: Pointer) => number>('int X509_STORE_CTX_get_error_depth(intptr_t context)'),
     X509_STORE_CTX_get_current_cert: declare<(context: Pointer) => Pointer>('intptr_t X509_STORE_CTX_get_current_cert(intptr_t context)'),
     X509_VERIFY_PARAM_set_auth_level: declare<(param: Pointer, level: number) => void>('void X509_VERIFY_PARAM_set_auth_level(intptr_t param, int level)'),

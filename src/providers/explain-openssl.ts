@@ -63,9 +63,10 @@ export const certificateCodes =
 
 /** The error of a code. What the code says to nobody is told by the error underneath. */
 export function explained(code: string, peer: string, cause: Error): SocketSecurityError {
+  const whose = certificateCodes.test(code) ? 'its certificate is refused: ' : ''
   return new SocketSecurityError(
     code as SocketSecurityErrorCode,
-    `${peer}: ${remedies[code] ?? cause.message}`,
+    `${peer}: ${remedies[code] ?? `${whose}${cause.message}`}`,
     { peer, cause },
   )
 }

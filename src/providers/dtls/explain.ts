@@ -62,7 +62,7 @@ export function explainCertificate(
     verdict === unknownIssuer && depth === 0
       ? 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
       : certificateCode(verdict)
-  return explained(code, peer, new Error(`its certificate is refused (${code}, ${verdict})`))
+  return explained(code, peer, new Error(openssl().lib.X509_verify_cert_error_string(verdict)))
 }
 
 /** The settings cannot be used, and OpenSSL says why. */

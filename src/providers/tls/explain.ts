@@ -41,6 +41,8 @@ export function tlsCode(error: Error & { code?: string }): string | undefined {
   if (code === undefined) return undefined
   if (code.startsWith('ERR_SSL_') && verifying.test(error.message)) return 'ERR_SSL_BAD_SIGNATURE'
   if (code.startsWith('ERR_SSL_') || certificateCodes.test(code)) return oneSpelling(code)
+  // Of all that Node has no name for; the text says what it is.
+  if (code === 'UNSPECIFIED') return 'CERT_REJECTED'
   if (code !== 'EPROTO') return undefined
   const reason = /:SSL routines:[^:]*:([^:\n]+)/.exec(error.message)?.[1]
   if (reason === undefined) return undefined

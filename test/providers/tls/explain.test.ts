@@ -71,6 +71,13 @@ t.test('explained: the code, the peer, what to do, and the cause', async t => {
   )
 })
 
+t.test('a certificate that is refused for a reason that Node has no name for', async t => {
+  t.match(explainTlsError(error('UNSPECIFIED', 'permitted subtree violation'), 'db:5432'), {
+    code: 'CERT_REJECTED',
+    message: /^db:5432: its certificate is refused: permitted subtree violation$/,
+  })
+})
+
 t.test(
   'what is no matter of security, and what is explained already, stay as they are',
   async t => {
