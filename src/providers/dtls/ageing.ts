@@ -1,6 +1,6 @@
 /** How a peer's keys grow old: replaced by the client, given up by the server, and when to look again. */
 import { open } from './beginning.js'
-import { endOfHandshake } from './failing.js'
+import { endOfHandshake, turnOfHeldHello } from './failing.js'
 import type { Peer } from './peer.js'
 import { tell } from './story.js'
 
@@ -43,7 +43,7 @@ export function nextWake(peer: Peer): number {
   if (inFlight !== undefined) {
     const end = endOfHandshake(peer, inFlight)
     const due = Math.min(inFlight.restartAt, peer.heldAlert?.due ?? end)
-    at = Math.min(inFlight.association.deadline, end, due)
+    at = Math.min(inFlight.association.deadline, end, due, turnOfHeldHello(peer, inFlight))
   }
   const current = peer.current
   if (current !== undefined) {

@@ -28,6 +28,7 @@ import { ticketKeysOf } from '../ticket-keys.js'
 import type { AssociationOptions, AssociationRole } from './association-options.js'
 import { suiteOf, unknownMinimumRecord } from './cipher-suites.js'
 import { withoutMalformed, writeVersion } from './clear-records.js'
+import { secondHello } from './client-hello.js'
 import { type DtlsContext, dtlsContext } from './context.js'
 import { checkClientCredentials, checkServerCredentials } from './credentials.js'
 import {
@@ -39,7 +40,6 @@ import {
 } from './explain.js'
 import { exportKeys } from './exporter.js'
 import { countRecords, groupRecords } from './flight.js'
-import { CLIENT_HELLO, handshakeType } from './handshake-types.js'
 import { createSsl, maxSendFragment } from './new-ssl.js'
 import {
   arenaSize,
@@ -59,7 +59,7 @@ import {
 } from './openssl.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
-import { HEADER_LENGTH, recordEnd } from './records.js'
+import { recordEnd } from './records.js'
 import { openTicket, sealTicket } from './tickets.js'
 import { Verification } from './verification.js'
 
@@ -96,9 +96,6 @@ export const RECORD_OVERHEAD = 64
 
 /** To copy more, Node's copy(), which makes a view of what it copies first, is faster than a loop. */
 const FEW_BYTES = 128
-
-/** The lower byte of message_seq, in a record: behind its header, msg_type and length. */
-const MESSAGE_NUMBER = HEADER_LENGTH + 5
 
 /** Records of a run, together, at most: what OpenSSL takes in one piece. */
 export const RUN_LIMIT = MAX_MESSAGE_BYTES
@@ -508,7 +505,8 @@ export class Association implements Callee, Sleeper {
     if (begun && (moved || complete)) this.heardServerHello = this.role === 'client'
     // A HelloVerifyRequest is answered without going on. Any other flight is one that OpenSSL sends
     // again by itself, where its timer has run out before we have looked.
-    const answersCookie = !this.#hasCookie && this.role === 'client' && hasCookie(flight)
+    const answersCookie =
+      !this.#hasCookie && this.role === 'client' && secondHello(flight) !== undefined
     if (answersCookie) this.#hasCookie = true
     const progress = complete || moved || answersCookie
     if (progress) this.#silent = 0
@@ -761,19 +759,6 @@ function clientRandom(hello: Buffer): Buffer {
   const random = Buffer.allocUnsafeSlow(32)
   hello.copy(random, 0, 27, 59)
   return random
-}
-
-/** Is there a ClientHello in it that answers a HelloVerifyRequest? That is message 1 (RFC 6347, section 4.2.2). */
-function hasCookie(flight: Buffer): boolean {
-  let isSecond = false
-  // Before it the first one can stand once more, whose timer has run out meanwhile.
-  for (let at = 0, end = 0; at < flight.length && !isSecond; at = end) {
-    end = recordEnd(flight, at)
-    if (end < 0) break
-    const record = flight.subarray(at, end)
-    isSecond = handshakeType(record) === CLIENT_HELLO && record[MESSAGE_NUMBER] === 1
-  }
-  return isSecond
 }
 
 /** In memory of its own: of Node's pool where it is small, since new memory costs more than to decrypt it. */

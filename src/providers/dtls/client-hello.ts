@@ -3,7 +3,7 @@
  * sender has shown that it receives at its address (RFC 6347, sections 4.2.1 and 4.2.2).
  */
 import { CLIENT_HELLO, handshakeType } from './handshake-types.js'
-import { HEADER_LENGTH } from './records.js'
+import { HEADER_LENGTH, recordEnd } from './records.js'
 
 export interface ClientHello {
   /** epoch and sequence_number of its record, which the answer repeats */
@@ -51,6 +51,19 @@ export function parseClientHello(record: Buffer): ClientHello | undefined {
 export function isLaterFragment(record: Buffer): boolean {
   if (handshakeType(record) !== CLIENT_HELLO) return false
   return record.length >= HEADER_LENGTH + HANDSHAKE_HEADER_LENGTH && fragmentOffset(record) > 0
+}
+
+/** The ClientHello of a flight that answers a HelloVerifyRequest. That is message 1 (RFC 6347, section 4.2.2). */
+export function secondHello(flight: Buffer): Buffer | undefined {
+  // Before it the first one can stand once more, whose timer has run out meanwhile.
+  for (let at = 0, end = 0; at < flight.length; at = end) {
+    end = recordEnd(flight, at)
+    if (end < 0) break
+    const record = flight.subarray(at, end)
+    if (handshakeType(record) === CLIENT_HELLO && record.readUInt16BE(HEADER_LENGTH + 4) === 1)
+      return record
+  }
+  return undefined
 }
 
 function fragmentOffset(record: Buffer): number {

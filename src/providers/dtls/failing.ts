@@ -1,7 +1,13 @@
 /** What becomes of a handshake that fails, or that stays without an answer. */
-import { abandon, sessionKeyOf, startClient, startServer } from './beginning.js'
+import { abandon, serve, sessionKeyOf, startClient, startServer } from './beginning.js'
 import { handshakeTimeout } from './handshake-timeout.js'
-import { PATIENCE, RETRY_INTERVAL, SECOND_ATTEMPT, STRANGER_PATIENCE } from './lifetimes.js'
+import {
+  HELLO_INTERVAL,
+  PATIENCE,
+  RETRY_INTERVAL,
+  SECOND_ATTEMPT,
+  STRANGER_PATIENCE,
+} from './lifetimes.js'
 import type { Link } from './link.js'
 import type { Peer } from './peer.js'
 import { dropSession } from './sessions.js'
@@ -64,6 +70,7 @@ export function tickHandshake(peer: Peer, now: number): void {
     if (peer.inFlight !== link) return
   }
   if (now >= endOfHandshake(peer, link)) timeOut(peer, link)
+  else if (now >= turnOfHeldHello(peer, link)) serveHeldHello(peer, link)
   else if (now >= link.restartAt) {
     tell(peer.text, 'has forgotten the handshake: begins again')
     abandon(peer, link)
@@ -72,6 +79,19 @@ export function tickHandshake(peer: Peer, now: number): void {
   // And not after one more flight of the old one: its answer would come to the handshake that follows.
   else if (now >= association.deadline && !goesAnotherWay(peer, link)) association.tick()
   if (peer.inFlight === link) peer.countRetransmissions(link)
+}
+
+/** When a hello is served that came just after the one before; Infinity where there is none. */
+export function turnOfHeldHello(peer: Peer, link: Link): number {
+  const holds = link.role === 'server' && peer.heldHello !== undefined
+  return holds ? link.startedAt + HELLO_INTERVAL : Number.POSITIVE_INFINITY
+}
+
+function serveHeldHello(peer: Peer, link: Link): void {
+  const held = peer.heldHello as Buffer
+  tell(peer.text, 'has begun anew')
+  abandon(peer, link)
+  if (peer.context.mayWork(held, peer.address, peer.port)) serve(peer, held)
 }
 
 /** A timer has run out. Is it time for something else than to send the flight again? */

@@ -10,7 +10,9 @@ import type { TargetName } from '../../model/target-name.js'
 import type { Clock, MessageSource, PeerAddress } from '../datagram-provider.js'
 import type { Association, AssociationListener } from './association.js'
 import type { AssociationRole } from './association-options.js'
+import { secondHello } from './client-hello.js'
 import { isWorn, isWornOut, type RecordLimits, recordLimits } from './lifetimes.js'
+import { numberOf } from './records.js'
 import type { Session } from './sessions.js'
 
 /** Whom the peer must prove to be. */
@@ -85,6 +87,8 @@ export class Link implements AssociationListener {
   yieldedUnasked = false
   /** Client: a HelloVerifyRequest has come, and our hello went again with its cookie. */
   hasCookie = false
+  /** Client: the number of the first record with that hello. */
+  cookieNumber = Number.POSITIVE_INFINITY
   /** Client: ServerHello.random of the answer. */
   serverRandom: Buffer | undefined
   /** Client: the server has begun anew with our hello, and knows this handshake no more. */
@@ -240,7 +244,7 @@ export class Link implements AssociationListener {
 
   /** The number of the ClientHello that a server began with: what follows has larger ones. */
   beginsWith(hello: Buffer): void {
-    this.#firstNumber = hello.readUIntBE(5, 6)
+    this.#firstNumber = numberOf(hello)
   }
 
   /** Nothing authentic has come and nothing was sent since. */
@@ -259,6 +263,10 @@ export class Link implements AssociationListener {
   // What the association tells.
 
   onDatagram(datagram: Buffer): void {
+    if (this.role === 'client' && this.cookieNumber === Number.POSITIVE_INFINITY) {
+      const hello = secondHello(datagram)
+      if (hello !== undefined) this.cookieNumber = numberOf(hello)
+    }
     this.#observer.linkDatagram(this, datagram)
   }
 

@@ -60,7 +60,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
   /** 'secured' has been told, and its end has not. */
   announced: PeerIdentity | true | undefined
   startWaits = false
-  /** A verified hello that waits for whether the peer answers ours. */
+  /** A verified hello that waits for whether the peer answers ours, or for its turn after the one before. */
   heldHello: Buffer | undefined
   heldAlert: { readonly record: Buffer; readonly due: number } | undefined
   /** The randoms, of both ends, of handshakes that were given up. */

@@ -29,6 +29,7 @@ import {
   HEADER_LENGTH,
   hasKnownType,
   isProtected,
+  numberOf,
   recordEnd,
 } from './records.js'
 import { firstLook, verdict } from './second-hello.js'
@@ -176,6 +177,8 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
   const link = peer.inFlight
   if (link === undefined || !isForRole(type, link.role) || isAnswerToAnother(link, record)) {
     peer.drop('unauthenticated')
+  } else if (type === HELLO_VERIFY_REQUEST && refusesCookie(link, record)) {
+    beginSoonAnew(peer, link)
   } else if (link.role === 'server' || !followsServerHello(type) || isAnswered(link)) {
     receiveForHandshake(peer, record)
   } else if (!link.waitsForItsTurn || peer.context.mayWork(record, peer.address, peer.port)) {
@@ -192,6 +195,21 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
 function isAnswerToAnother(link: Link, record: Buffer): boolean {
   if (handshakeType(record) !== SERVER_HELLO || record.length < HEADER_LENGTH + 6) return false
   return record.readUInt16BE(HEADER_LENGTH + 4) !== (link.hasCookie ? 1 : 0)
+}
+
+/** It answers a hello with a cookie, since it repeats the number of that (RFC 6347, section 4.2.1). */
+function refusesCookie(link: Link, record: Buffer): boolean {
+  return !link.association.heardServerHello && numberOf(record) >= link.cookieNumber
+}
+
+/**
+ * The server has begun anew since it gave us the cookie, or it was another that did. OpenSSL takes no
+ * second cookie for a handshake. Anybody can send what says so: if the handshake goes on, it does.
+ */
+function beginSoonAnew(peer: Peer, link: Link): void {
+  peer.drop('unauthenticated')
+  tell(peer.text, 'does not take the cookie that came: begins again, unless it answers')
+  link.restartAt = Math.min(link.restartAt, peer.context.clock.now() + ALERT_DELAY)
 }
 
 function receiveForHandshake(peer: Peer, record: Buffer): void {
@@ -264,8 +282,7 @@ function receiveNewHello(peer: Peer, hello: ClientHello, record: Buffer): void {
   }
   const what = verdict(hello.random, givenAt, peer.inFlight)
   if (what === 'serve') {
-    // Each costs a handshake's first half, and a flood of them would cost all that there is.
-    if (isServedJustNow(peer)) peer.drop('limit')
+    if (isServedJustNow(peer)) holdForItsTurn(peer, record)
     else if (peer.context.mayWork(record, peer.address, peer.port)) serve(peer, record)
   } else if (what === 'hold') {
     tell(peer.text, 'it began too, with the smaller random: held until it answers ours')
@@ -278,6 +295,16 @@ function receiveNewHello(peer: Peer, hello: ClientHello, record: Buffer): void {
 function isServedJustNow(peer: Peer): boolean {
   const link = peer.inFlight
   return link?.role === 'server' && peer.context.clock.now() < link.startedAt + HELLO_INTERVAL
+}
+
+/**
+ * Each costs a handshake's first half, and a flood of them would cost all that there is. The last one is
+ * served when it is time: were it dropped, our flight for the one before would come again first, and who
+ * has begun anew would take that for the answer.
+ */
+function holdForItsTurn(peer: Peer, record: Buffer): void {
+  if (peer.heldHello !== undefined) peer.drop('limit')
+  peer.heldHello = Buffer.from(record)
 }
 
 /** Gives records to an association. */
@@ -295,12 +322,18 @@ function feed(peer: Peer, link: Link, records: Buffer): boolean {
   } else if (link === peer.inFlight) {
     if (handshakeType(records) === HELLO_VERIFY_REQUEST) link.hasCookie = true
     // Its hello can come again for nothing.
-    if (handshakeType(records) !== CLIENT_HELLO) link.progressed = true
+    if (handshakeType(records) !== CLIENT_HELLO) progressed(peer, link)
     peer.heldAlert = undefined
     link.restartAt = Number.POSITIVE_INFINITY
     if (link.association.heardServerHello) answered(peer, link, now)
   }
   return true
+}
+
+function progressed(peer: Peer, link: Link): void {
+  link.progressed = true
+  // It goes on with this one.
+  if (link.role === 'server') peer.heldHello = undefined
 }
 
 /** The peer has answered our ClientHello. */

@@ -49,6 +49,11 @@ export function versionOf(datagram: Buffer, offset: number): number {
   return ((datagram[offset + 1] as number) << 8) | (datagram[offset + 2] as number)
 }
 
+/** sequence_number */
+export function numberOf(record: Buffer): number {
+  return record.readUIntBE(5, 6)
+}
+
 /** Bytes after the header. */
 export function fragmentLength(datagram: Buffer, offset: number): number {
   return ((datagram[offset + 11] as number) << 8) | (datagram[offset + 12] as number)

@@ -95,6 +95,61 @@ t.test('a server that has forgotten the handshake answers the same hello anew', 
   }
 })
 
+t.test('a cookie that the server does not take costs a second, and not the handshake', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(ofA, { address: '198.18.20.11' })
+  let server = network.station(ofB, { address: '198.18.20.12' })
+  network.passage = (datagram, from) => {
+    if (from === server && messageType(datagram) === HELLO_VERIFY_REQUEST) {
+      // It is started again, or another process takes its place: with other secrets.
+      network.passage = each => each
+      network.unplug(server)
+      server = network.station(ofB, { address: server.address })
+    }
+    return datagram
+  }
+  const sending = client.send('x', server, 'b.example')
+  t.ok(network.until(() => server.messages.length === 1, 1500))
+  t.match(sending, { calls: 1, error: null })
+  t.match(client.endpoint.stats, { handshakes: 1, handshakesFailed: 0 })
+})
+
+t.test('nor does one that anybody has sent, before the true one or after it', async t => {
+  for (const before of [true, false]) {
+    const network = new Network(seededRandom(t))
+    const host = before ? 13 : 15
+    const client = network.station(ofA, { address: `198.18.20.${host}` })
+    const server = network.station(ofB, { address: `198.18.20.${host + 1}` })
+    network.passage = (datagram, from) => {
+      if (from !== server || messageType(datagram) !== HELLO_VERIFY_REQUEST) return datagram
+      network.passage = each => each
+      const forged = Buffer.from(datagram)
+      forged.fill(0xee, forged.length - 32)
+      // Of the second one the number is that of an answer to our hello with a cookie.
+      if (!before) forged.writeUIntBE(1, 5, 6)
+      const both = before ? [forged, datagram] : [datagram, forged]
+      const [first, second] = both as [Buffer, Buffer]
+      network.at(network.clock.time, () =>
+        client.endpoint.receive(second, server.address, server.port),
+      )
+      return first
+    }
+    client.send('x', server, 'b.example')
+    t.ok(network.until(() => server.messages.length === 1, before ? 2500 : 500))
+    t.match(client.endpoint.stats, { handshakesFailed: 0 })
+    t.equal(client.associations.length, before ? 2 : 1, 'what goes on is not begun again')
+  }
+})
+
+t.test('a late answer to a hello without a cookie says nothing of the cookie', async t => {
+  const network = new Network(seededRandom(t), { delay: [700, 700] })
+  const client = network.station(ofA, { address: '198.18.20.17' })
+  const server = network.station(ofB, { address: '198.18.20.18' })
+  client.send('x', server, 'b.example')
+  t.ok(network.until(() => server.messages.length === 1, 6000))
+  t.equal(client.associations.length, 1, 'both hellos were answered, for they crossed')
+})
+
 t.test('who repeats a hello is not forgotten', async t => {
   const network = new Network(seededRandom(t))
   const client = network.station(ofA, { address: '198.18.20.9' })

@@ -60,6 +60,42 @@ t.test('a peer that has rebooted on the same port is served at once', async t =>
   )
 })
 
+t.test('one that reboots just after its hello gets no flight for that one again', async t => {
+  // Nothing in it is signed with a pre-shared key: who has begun anew would take it for the answer.
+  const psk = { identity: 'sensor', key: Buffer.alloc(32, 9) }
+  const network = new Network(seededRandom(t))
+  const client = network.station({ psk }, { address: '203.0.113.201', acceptsStrangers: false })
+  const server = network.station({ psk: { sensor: psk.key } }, { address: '198.51.100.201' })
+  client.send('before', server)
+  t.ok(network.until(() => server.associations.length === 1))
+  const again = reboot(network, client, { psk, alpn: [] })
+  network.pass(500)
+  again.send('after the crash', server)
+  t.ok(network.until(() => server.messages.includes('after the crash'), 600))
+  t.equal(again.associations.length, 1)
+  t.equal(server.associations.length, 2)
+  t.match(server.endpoint.stats.dropped, { limit: 0 })
+})
+
+t.test('of many hellos in a second one is served', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station(ofA, { address: '203.0.113.202', acceptsStrangers: false })
+  const server = network.station(ofB, { address: '198.51.100.202' })
+  let last = client
+  for (let life = 0; life < 20; life++) {
+    last.send(`life ${life}`, server, 'b.example')
+    // Its hello has come with the cookie, and the answer is under way.
+    network.pass(3)
+    last = reboot(network, last, { ...ofA, alpn: [] })
+    network.pass(37)
+  }
+  t.equal(server.associations.length, 1)
+  last.send('the last one', server, 'b.example')
+  t.ok(network.until(() => server.messages.includes('the last one'), 1000))
+  t.equal(server.associations.length, 2)
+  t.match(server.endpoint.stats.dropped, { limit: 19 })
+})
+
 t.test('somebody else on the same port is somebody else', async t => {
   const { network, client, server } = secured(t)
   const other = reboot(network, client, ofC)
