@@ -12,7 +12,7 @@ import { until } from '../support/until.js'
 import { revocationList } from './authority.js'
 import { at, hasSrtp, type Listening, LOOPBACK, listening, sent } from './dtls-sockets.js'
 import { files, ownDirectory } from './files.js'
-import { sClient } from './openssl.js'
+import { sClient, sClientWithCommands } from './openssl.js'
 
 const skip = !requireProgram(t, 'openssl')
 const save = files(t)
@@ -317,6 +317,23 @@ t.test(
     t.equal(ours.toString('hex').toUpperCase(), theirs)
   },
 )
+
+t.test('a client may not renegotiate', { skip }, async t => {
+  const us = await listening(t, own)
+  const client = sClientWithCommands(t, us.port, ...dtls, ...known)
+  const port = await spoken(us, client)
+  client.type('R\n')
+  await client.said(/RENEGOTIATING/)
+  await client.said(/no renegotiation/)
+  t.match(await client.ended(), { code: 1 })
+  t.same(
+    us.secured.map(({ peer }) => peer.port),
+    [port],
+    'there was one handshake',
+  )
+  // What else could be carried from one handshake into another (RFC 7627).
+  t.match(client.output, /Extended master secret: yes/)
+})
 
 t.test('a resumed client is still the one that it was', { skip }, async t => {
   const us = await listening(t, own)

@@ -282,6 +282,16 @@ t.test('DTLS 1.0 never', { skip }, async t => {
   t.match(error, { code: /^ERR_/ })
 })
 
+t.test('the server may not renegotiate', { skip }, async t => {
+  const { port, program } = await sServer(t, ...dtls, ...shows(server))
+  const socket = speaking(t, client)
+  await sent(socket, 'first\n', port)
+  await program.said(/first\n/)
+  // "r": send a HelloRequest. It gets our alert.
+  program.type('r\n')
+  await program.said(/no renegotiation/)
+})
+
 t.test('close_notify frees the server, and the next message resumes', { skip }, async t => {
   const { port, program } = await sServer(t, ...dtls, ...shows(server), ...asks)
   const socket = speaking(t, client)
