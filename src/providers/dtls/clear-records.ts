@@ -6,6 +6,7 @@
  */
 import type { AssociationRole } from './association-options.js'
 import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
+import { CLIENT_HELLO } from './handshake-types.js'
 import {
   ALERT,
   CHANGE_CIPHER_SPEC,
@@ -56,6 +57,19 @@ const forms: Readonly<Record<number, Form>> = {
 
 /** No handshake has more messages in one direction. */
 const messageLimit = 16
+
+/**
+ * The first and the last message_seq of what a client sends; the hello that has shown its address is 1. Of
+ * messages that are not their turn yet OpenSSL would keep ten, each with as much memory as it says that it
+ * has bytes: a stranger's few fragments could take a megabyte of a server, for each of its handshakes.
+ */
+const turns: Readonly<Record<number, readonly [first: number, last: number]>> = {
+  [CLIENT_HELLO]: [0, 1],
+  // certificate, client_key_exchange, certificate_verify
+  11: [2, 2],
+  16: [2, 3],
+  15: [4, 4],
+}
 
 /** The records without those clear ones that no peer in the other role sends; the same Buffer where there are none. */
 export function withoutMalformed(records: Buffer, ourRole: AssociationRole): Buffer {
@@ -125,6 +139,7 @@ function areMessages(
     const fragment = records.readUIntBE(at + 9, 3)
     const body = at + HANDSHAKE_HEADER_LENGTH
     if (form === undefined || form.from === ourRole || sequence >= messageLimit) return false
+    if (ourRole === 'server' && !isTurnOf(records[at] as number, sequence)) return false
     if (length < form.shortest || length > form.longest) return false
     if (offset + fragment > length || (fragment === 0 && length > 0)) return false
     if (fragment > end - body) return false
@@ -132,6 +147,11 @@ function areMessages(
     at = body + fragment
   }
   return true
+}
+
+function isTurnOf(clientsMessage: number, sequence: number): boolean {
+  const [first, last] = turns[clientsMessage] ?? [0, -1]
+  return sequence >= first && sequence <= last
 }
 
 /** @param there how many bytes of the message are in this fragment */

@@ -47,6 +47,22 @@ t.test('what is cut, too long, too short or of another role does not', t => {
   t.end()
 })
 
+t.test('what a client says out of its turn does not: a server would keep it until then', t => {
+  // client_hello, certificate, client_key_exchange, certificate_verify
+  const turns = { 1: [0, 1], 11: [2], 16: [2, 3], 15: [4] }
+  for (const [type, expected] of Object.entries(turns)) {
+    const part = (sequence: number) =>
+      record(22, 0, handshakeFragment(Number(type), sequence, Buffer.alloc(1000), 500, 600))
+    const given = Array.from({ length: 20 }, (_, sequence) => sequence)
+    t.same(
+      given.filter(sequence => kept(part(sequence), 'server')),
+      expected,
+      type,
+    )
+  }
+  t.end()
+})
+
 t.test('other types of record, clear and protected', t => {
   t.ok(kept(record(20, 0, Buffer.from([1]))))
   t.notOk(kept(record(20, 0, Buffer.from([2]))))
