@@ -1,0 +1,84 @@
+/** What a process holds: for tests that compare an early count with a late one. */
+import { readdirSync } from 'node:fs'
+import { loadKoffi } from '../../../lib/koffi.js'
+import type { OpensslCount } from '../../support/openssl-objects.js'
+
+export interface Held {
+  /** Sockets, timers and other things of the system that are Node's, by their names. */
+  readonly resources: string[]
+  readonly descriptors: number
+  /** Bytes: of V8's heap, of what it refers to, of the C heap, and of memory at all. */
+  readonly heap: number
+  readonly external: number
+  readonly allocated: number
+  readonly resident: number
+  readonly openssl: OpensslCount
+}
+
+/** Collects what is garbage before; so the process needs `--expose-gc`. */
+export async function held(openssl: () => OpensslCount): Promise<Held> {
+  await collect()
+  const { heapUsed, external, rss } = process.memoryUsage()
+  return {
+    resources: process.getActiveResourcesInfo().sort(),
+    descriptors: descriptors(),
+    heap: heapUsed,
+    external,
+    allocated: allocated(),
+    resident: rss,
+    openssl: openssl(),
+  }
+}
+
+/** In several turns: what is freed when something else has been collected comes after that. */
+export async function collect(): Promise<void> {
+  for (let turn = 0; turn < 8; turn++) {
+    globalThis.gc?.()
+    await pause(20)
+  }
+}
+
+/** Waits until it holds, or for so long. */
+export async function until(holds: () => boolean, milliseconds: number): Promise<boolean> {
+  const end = performance.now() + milliseconds
+  while (!holds()) {
+    if (performance.now() > end) return false
+    await pause(20)
+  }
+  return true
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, milliseconds))
+}
+
+function descriptors(): number {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return 0
+  }
+}
+
+let mallinfo: (() => { readonly uordblks: number | bigint }) | undefined
+
+/** What malloc() has given and free() has not had back; 0 where the C library does not tell. */
+function allocated(): number {
+  try {
+    mallinfo ??= declareMallinfo()
+    return Number(mallinfo().uordblks)
+  } catch {
+    return 0
+  }
+}
+
+function declareMallinfo() {
+  const koffi = loadKoffi()
+  const fields = ['arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks']
+  const more = ['uordblks', 'fordblks', 'keepcost']
+  koffi.struct(
+    'mallinfo2_result',
+    Object.fromEntries([...fields, ...more].map(name => [name, 'size_t'])),
+  )
+  return koffi.load(null).func('mallinfo2_result mallinfo2()') as never
+}
