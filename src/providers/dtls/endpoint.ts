@@ -40,6 +40,7 @@ import {
 } from './cookie.js'
 import { ownCookieSecrets, sharedCookieSecrets } from './cookie-secrets.js'
 import { checkServerKeys, hasServerCredentials } from './credentials.js'
+import { PLACE_KEPT } from './lifetimes.js'
 import { Peer } from './peer.js'
 import type { Host, PeerContext } from './peer-context.js'
 import { epochOf, hasKnownType, recordEnd } from './records.js'
@@ -80,7 +81,7 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
   #peerCount = 0
   /** How many peers each network has. */
   readonly #networks = new Map<string, number>()
-  /** Those that began, the oldest first, until it is seen that they went on. */
+  /** Those that began, the oldest first, until it is seen that they are more than that. */
   readonly #strangers = new Set<Peer>()
   readonly #strangersOf = new Map<string, Set<Peer>>()
   /** Whom a datagram came from or went to last: the next one is often of the same. */
@@ -249,17 +250,20 @@ export class DtlsEndpoint implements DatagramEndpoint, PeerContext {
 
   /**
    * One more peer of this host can come where the oldest handshake of a stranger goes that has not
-   * gone on since our answer. Otherwise a few hundred hellos a second would keep all others out.
+   * gone on since our answer, or that has stood for long. Otherwise a few hundred hellos a second, or
+   * fewer that go on by one step, would keep all others out.
    */
   #makeRoom(host: KnownHost): boolean {
     const ofNetwork = this.#strangersOf.get(host.network) ?? []
     for (const peer of this.#isNetworkFull(host) ? ofNetwork : this.#strangers) {
-      if (peer.isHalfOpen) {
+      const handshake = peer.strangersHandshake
+      if (handshake === undefined) {
+        this.#noStranger(peer)
+      } else if (!handshake.progressed || handshake.startedAt + PLACE_KEPT < this.clock.now()) {
         tell(peer.text, 'makes room: its handshake has not gone on')
         peer.close('ECANCELED', 'it made room for another', false)
         return !this.#isFull(host)
       }
-      this.#noStranger(peer)
     }
     return false
   }

@@ -12,6 +12,11 @@ export const HELLO_INTERVAL = 1000
  * longer than the 16 s that it waits after it has repeated it four times.
  */
 export const STRANGER_PATIENCE = 20_000
+/**
+ * Milliseconds for which a stranger's handshake that has gone on keeps its place where there is no other:
+ * twice what it takes to send a lost flight twice more. To go on needs no more than what others have shown.
+ */
+export const PLACE_KEPT = 6000
 /** Timers that run out without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
 /**

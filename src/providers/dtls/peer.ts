@@ -92,10 +92,10 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     return this.inFlight !== undefined
   }
 
-  /** Nothing but a stranger's handshake that has not gone on since our answer. */
-  get isHalfOpen(): boolean {
+  /** The handshake of a stranger that is nothing else to us yet. */
+  get strangersHandshake(): Link | undefined {
     const isOnly = this.current === undefined && this.retiring === undefined && !this.isAwaited
-    return isOnly && this.inFlight?.role === 'server' && !this.inFlight.progressed
+    return isOnly && this.inFlight?.role === 'server' ? this.inFlight : undefined
   }
 
   /** What secures it now; undefined where nothing does. */

@@ -4,11 +4,15 @@
  */
 import t from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import { parseTargetName } from '../../../src/model/target-name.js'
 import { parseClientHello } from '../../../src/providers/dtls/client-hello.js'
+import { HELLO_VERIFY_REQUEST_LENGTH } from '../../../src/providers/dtls/cookie.js'
+import { recordEnd } from '../../../src/providers/dtls/records.js'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
-import { clientHello, messageType, record } from './hellos.js'
+import { badServerHello, clientHello, handshakeFragment, messageType, record } from './hellos.js'
 import { Network, type Station } from './network.js'
+import { createEnd, handshake } from './pair.js'
 
 const { ca } = await testIdentity()
 async function identity(...names: string[]) {
@@ -61,6 +65,40 @@ t.test('an unverified address gets at most three times what it sent, and no aler
   t.match(station.endpoint.stats, { peers: 0, handshaking: 0 })
   t.equal(station.associations.length, 0, 'nothing is allocated')
   t.equal(station.endpoint.deadline, Number.POSITIVE_INFINITY)
+})
+
+t.test('a session is no way around the cookie', async t => {
+  // Its full handshake would be a large answer, and much work (CVE-2022-2576).
+  const settings = { client: ofA, server: ofB, targetName: 'b.example' }
+  const [session] = handshake(settings).client.sessions
+  const client = createEnd('client', ofA, { targetName: parseTargetName('b.example'), session })
+  client.association.start()
+  const [hello] = client.sent as [Buffer]
+  t.not(parseClientHello(hello), undefined)
+  t.ok(hello.length > 200, 'with a ticket in it')
+  const station = new Network(seededRandom(t)).station(ofB)
+  station.endpoint.receive(hello, '203.0.113.1', 5)
+  t.same(
+    station.sentDatagrams.map(each => [messageType(each), each.length]),
+    [[3, HELLO_VERIFY_REQUEST_LENGTH]],
+  )
+  t.equal(station.associations.length, 0)
+})
+
+t.test('what servers say is answered by none: two of them never begin a loop', async t => {
+  const network = new Network(seededRandom(t))
+  const [one, other] = [network.station(ofA), network.station(ofB)]
+  one.endpoint.receive(clientHello(), other.address, other.port)
+  t.equal(one.sentDatagrams.length, 1)
+  const said = [
+    ...one.sentDatagrams,
+    record(22, 0, handshakeFragment(2, 0, badServerHello())),
+    record(20, 0, Buffer.of(1)),
+  ]
+  for (const alert of [0, 10, 40, 50, 70]) said.push(record(21, 0, Buffer.of(2, alert)))
+  for (const datagram of said) other.endpoint.receive(datagram, one.address, one.port)
+  t.same(other.sentDatagrams, [])
+  t.match(other.endpoint.stats, { peers: 0, handshaking: 0 })
 })
 
 t.test('as many peers as there may be, of all and of one address; then silence', async t => {
@@ -132,6 +170,40 @@ t.test('half-open handshakes make room: a flood of hellos keeps nobody out', asy
   t.ok(network.until(() => server.messages.includes('still'), 1000))
   network.pass(21_000)
   t.match(server.endpoint.stats, { peers: 2, handshaking: 0 }, 'and they are given up early')
+})
+
+t.test('those that go on by one step and then stand make room after a while', async t => {
+  const network = new Network(seededRandom(t))
+  // An address of its own: a resumed handshake has no such step.
+  const address = '192.0.2.150'
+  const server = network.station({ ...ofB, maxSessions: 10, maxSessionsPerHost: 4 }, { address })
+  const floods: Station[] = []
+  // Their certificate, which is no secret, and nothing after it.
+  network.passage = (datagram, from) => {
+    if (!floods.includes(from)) return datagram
+    const records: Buffer[] = []
+    for (let at = 0, end = 0; at < datagram.length; at = end) {
+      end = recordEnd(datagram, at)
+      const record = datagram.subarray(at, end)
+      if ([1, 11].includes(messageType(record))) records.push(record)
+    }
+    return Buffer.concat(records)
+  }
+  for (let i = 0; i < 10; i++) {
+    const address = `2001:db8:0:${i + 1}::1`
+    const flood = network.station(ofA, { address, acceptsStrangers: false })
+    floods.push(flood)
+    flood.send('x', server, 'b.example')
+    network.pass(10)
+    network.unplug(flood)
+  }
+  t.match(server.endpoint.stats, { peers: 0, handshaking: 10, handshakesFailed: 0 })
+  const late = network.station(ofA, { address: '203.0.113.250', acceptsStrangers: false })
+  late.send('late', server, 'b.example')
+  network.pass(3000)
+  t.match(server.endpoint.stats, { peers: 0, handshaking: 10 }, 'not while they may be under way')
+  t.ok(network.until(() => server.messages.includes('late'), 10_000))
+  t.match(server.endpoint.stats, { peers: 1, handshaking: 9 })
 })
 
 t.test('the addresses of one IPv6 network count together', async t => {
