@@ -86,6 +86,9 @@ function prefixed(text: string): readonly [string?, string?, string?] {
   return isIP(text) === 0 ? [all, prefix, rest] : []
 }
 
+/** It could hide a wildcard. */
+const inHexadecimal = 'it cannot be read in hexadecimal; write its text'
+
 /** How this text would name nobody, anybody or somebody else; undefined where it names one peer. */
 function objection(text: string): string | undefined {
   if (Buffer.byteLength(text) > MAX_IDENTITY_BYTES)
@@ -98,9 +101,12 @@ function objection(text: string): string | undefined {
   const [, prefix, rest = ''] = prefixed(text)
   if (prefix !== undefined) return objectionToTyped(prefix.toLowerCase(), rest)
   if (/^@?@?$/.test(text) || text === '@#') return 'it is empty'
+  // What is left of it would follow a prefix, and be read so.
+  if (/^(@@)?#/.test(text) && !text.includes('=')) return inHexadecimal
   if (text.startsWith('@#')) return isHex(text.slice(2)) ? undefined : 'after "@#" stand hex digits'
   if (text.includes('=') || text.includes('@')) return undefined
   if (isIP(text) !== 0) {
+    if (text.includes('%')) return 'an address has no zone here'
     return isUnspecified(text) ? `it stands for anybody; give ${forms}` : undefined
   }
   // What looks like a subnet or a range is one.
@@ -119,8 +125,7 @@ function objectionToTyped(prefix: string, rest: string): string | undefined {
     case 'email':
     case 'rfc822':
     case 'userfqdn':
-      // Hexadecimal could hide a wildcard.
-      return rest.startsWith('#') ? 'it cannot be read in hexadecimal; write its text' : undefined
+      return rest.startsWith('#') ? inHexadecimal : undefined
     default:
       return `the prefix ${show(prefix)} cannot be used here; give ${forms}`
   }
@@ -185,8 +190,10 @@ function nameParts(name: string): string[] {
   const separator = name.startsWith('/') ? '/' : ','
   const parts = name.replace(/^\//, '').split(separator)
   return parts.map(each => {
-    const [, type = '', value = ''] = /^\s*([^=]*?)\s*=\s*(.*?)\s*$/s.exec(each) ?? []
-    return `${lowerCase(type)}=${value}`
+    const at = each.indexOf('=')
+    // A part of a value with a separator in it: it counts as it is.
+    if (at === -1) return each.trim()
+    return `${lowerCase(each.slice(0, at).trim())}=${each.slice(at + 1).trim()}`
   })
 }
 

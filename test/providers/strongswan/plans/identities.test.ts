@@ -180,3 +180,38 @@ t.test('a peer that calls itself anybody is nobody', async t => {
   }
   t.ok(isIdentity('db.example.com'))
 })
+
+t.test('what follows our prefix is not read in hexadecimal: it could be a wildcard', async t => {
+  // To strongSwan fqdn:#2a is "*", and email:#25616e79 is "%any".
+  for (const text of ['#2a', '#', '@@#2a', '@@#', '#2a.example', '#2a@example'])
+    t.throws(
+      () => rawIdentity(text),
+      { code: 'EINVAL', message: /it cannot be read in hexadecimal/ },
+      text,
+    )
+})
+
+t.test('an address with a zone is no identity, and says so', async t => {
+  for (const text of ['fe80::1%eth0', '::%1', 'fe80::1%a.b'])
+    t.throws(
+      () => rawIdentity(text),
+      { code: 'EINVAL', message: /an address has no zone here/ },
+      text,
+    )
+})
+
+t.test('a part of a distinguished name without "=" counts as it is', async t => {
+  // strongSwan prints a comma inside of a value as it stands there.
+  const wanted = 'C=CH, O=Example, Inc., CN=db'
+  t.ok(provesIdentity('C=CH,  O=Example,Inc. , CN=db', wanted))
+  t.notOk(provesIdentity('C=CH, O=Example, Evil, CN=db', wanted))
+  t.notOk(provesIdentity('C=CH, O=Example, , CN=db', wanted))
+  t.notOk(provesIdentity('C=CH, O=Example, =, CN=db', wanted))
+})
+
+t.test('a long name of spaces takes no longer than another', async t => {
+  // What a peer has in its certificate is printed to us. It was cubic: hours for this one.
+  const printed = `CN=${' '.repeat(60_000)}`
+  t.notOk(provesIdentity(`${' '.repeat(60_000)}x`, 'CN=db'))
+  t.notOk(provesIdentity(printed, 'CN=db'))
+})
