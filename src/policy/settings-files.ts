@@ -72,7 +72,8 @@ type Replace = (value: unknown, setting: string, form: Form, secret: boolean) =>
 
 /** A copy of the settings, with every credential replaced. What has another shape is left to the parser. */
 function mapCredentials(settings: object | null | undefined, replace: Replace): AnySettings {
-  const mapped: Record<string, unknown> = { ...settings }
+  // Without a prototype: what somebody puts on Object.prototype is no setting.
+  const mapped: Record<string, unknown> = Object.assign(Object.create(null), settings)
   for (const [key, map] of Object.entries(credentials)) {
     if (mapped[key] !== undefined) mapped[key] = map(mapped[key], key, replace)
   }

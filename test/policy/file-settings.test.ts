@@ -429,3 +429,26 @@ t.test('it is told when others take their place', async t => {
   source.current()
   t.match(replaced, [{ files: [join(folder.path, 'tls.crt'), join(folder.path, 'tls.key')] }])
 })
+
+t.test('what somebody puts on Object.prototype is no setting, beside files either', async t => {
+  const pair = await newIdentity()
+  const folder = new Folder(t)
+  folder.writePair(pair)
+  const given = { cert: folder.cert, key: folder.key }
+  const clean = fileSource(given, 'stream')?.current()
+  const polluted = <T>(name: string, value: unknown, run: () => T): T => {
+    Object.defineProperty(Object.prototype, name, { value, configurable: true })
+    try {
+      return run()
+    } finally {
+      delete (Object.prototype as Record<string, unknown>)[name]
+    }
+  }
+  const evil = { ca: pair.cert, crl: 'x', psk: { evil: Buffer.alloc(16) }, passphrase: 'x' }
+  for (const [name, value] of Object.entries(evil)) {
+    const settings = polluted(name, value, () => fileSource(given, 'stream')?.current())
+    t.equal(settings, clean, name)
+  }
+  const none = polluted('ca', folder.cert, () => fileSource({ requestCert: false }, 'stream'))
+  t.equal(none, null, 'nor is a file')
+})
