@@ -175,9 +175,11 @@ function checkAccount({ userName, domainName, password }: ParsedIpsecSettings): 
 }
 
 function guid(key: string, value: unknown): unknown {
-  const match = /^(\{?)([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})(\}?)$/i.exec(String(value))
+  // Not of another value's text: an object without a usable toString() has none.
+  const text = typeof value === 'string' ? value : ''
+  const match = /^(\{?)([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})(\}?)$/i.exec(text)
   const braces = match !== null && (match[1] === '{') === (match[3] === '}')
-  if (typeof value !== 'string' || !match?.[2] || !braces) {
+  if (!match?.[2] || !braces) {
     const example = '0a1b2c3d-4e5f-6789-abcd-ef0123456789'
     throw invalid(`security.${key}`, value, `give the policy's GUID, such as "${example}"`, syscall)
   }

@@ -37,7 +37,8 @@ export function presharedKeys(key: string, value: unknown): ParsedPsk {
 
 function isOwnPsk(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
-  return Object.keys(value).sort().join() === 'identity,key'
+  const keys = Object.keys(value)
+  return keys.length === 2 && keys.includes('identity') && keys.includes('key')
 }
 
 function ownPsk({ identity, key }: OwnPsk): OwnPsk {

@@ -263,3 +263,9 @@ function shownOf(t: Test, call: () => unknown): string {
   t.fail('it was not refused')
   return ''
 }
+
+t.test('a value that has no text is refused as any other', async t => {
+  for (const odd of [Object.create(null), { toString: null, valueOf: null }, Symbol('guid')])
+    for (const key of ['mainModePolicy', 'quickModePolicy'])
+      refused(t, { [key]: odd }, /give the policy's GUID/)
+})

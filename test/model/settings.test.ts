@@ -469,3 +469,9 @@ function deepFrozen(t: Test, value: unknown, path = 'settings'): void {
   t.ok(Object.isFrozen(value), `${path} is frozen`)
   for (const [key, each] of Object.entries(value)) deepFrozen(t, each, `${path}.${key}`)
 }
+
+t.test('an identity can be called "identity,key"', async t => {
+  const { acceptedPsk, ownPsk } = parseSettings({ psk: { 'identity,key': Buffer.alloc(16) } })
+  t.strictSame(Object.keys(acceptedPsk ?? {}), ['identity,key'])
+  t.equal(ownPsk, undefined)
+})

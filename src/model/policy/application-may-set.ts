@@ -10,7 +10,12 @@ export const applicationSettings: readonly string[] = [
 const setting: Reader<string> = (value, path, problems) =>
   applicationSettings.includes(value as string)
     ? (value as string)
-    : refuse(value, path, problems, suggestion(String(value), applicationSettings))
+    : refuse(value, path, problems, suggestion(text(value), applicationSettings))
+
+/** An object of JSON can have a toString of its own, which is no function. */
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
 
 const settings = list(setting)
 

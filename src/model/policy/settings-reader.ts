@@ -186,7 +186,7 @@ function acceptedKeys(
   if (names.length === 0 && !problems.some(each => each.path.startsWith(path)))
     problems.push({ path, message: 'is empty: give at least one identity and the file of its key' })
   // Two members of these names would be taken for a key of our own.
-  if (names.sort().join() === 'identity,key') {
+  if (names.length === 2 && names.includes('identity') && names.includes('key')) {
     const message = 'has exactly the names identity and key: give an identity another name'
     problems.push({ path, message })
   }

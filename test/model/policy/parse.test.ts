@@ -253,3 +253,13 @@ t.test('whatever the text is, the answer is a policy or its faults', async t => 
   }
   t.ok(valid > 100, `${valid} were policies`)
 })
+
+t.test('an object whose text cannot be asked for is a fault as another', async t => {
+  // JSON can give it a toString, which is no function: String() throws.
+  const odd = { toString: 1, valueOf: null }
+  t.strictSame(problems(JSON.stringify({ applicationMaySet: [odd] })).length, 1)
+  for (const key of ['mainModePolicy', 'authentication', 'viciSocket', 'ikeProposals'])
+    t.match(problems(JSON.stringify({ streams: { ipsec: { [key]: odd } } })), [
+      new RegExp(`^\\$\\.streams\\.ipsec\\.${key} is `),
+    ])
+})
