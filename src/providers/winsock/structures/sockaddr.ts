@@ -50,7 +50,9 @@ export function writeSockaddr(
     ipv4Bytes(address).copy(into, 4)
     return size
   }
-  const [bare = '', scope] = address.split('%')
+  const at = address.indexOf('%')
+  const bare = at === -1 ? address : address.slice(0, at)
+  const scope = at === -1 ? undefined : address.slice(at + 1)
   const version = isIP(bare)
   if (version === 0) throw refused(address, 'an address', syscall)
   if (version === 4 && scope !== undefined) throw refused(address, 'an address', syscall)

@@ -114,3 +114,8 @@ t.test('a buffer that is too small is EMSGSIZE (R5)', async t => {
 t.test('a family of neither kind is nobody', async t => {
   t.equal(readSockaddr(Buffer.alloc(128), bind), undefined)
 })
+
+t.test('a second "%" is part of the scope, and no scope has one', async t => {
+  for (const address of ['fe80::1%1%x', '::%1%', 'fe80::1%%1', '::1%'])
+    t.throws(() => sockaddr({ family: 6, address, port: 1 }, bind), { code: 'EINVAL' }, address)
+})
