@@ -61,8 +61,9 @@ function quoted(path: string): string {
 function endsWithOwn(options: string): boolean {
   const own = `--require ${quoted(registerFile())}`
   if (options !== own && !options.endsWith(` ${own}`)) return false
-  const before = options.slice(0, -own.length).replace(/\\./g, '')
-  return before.split('"').length % 2 === 1
+  // Only in quotes does a backslash escape.
+  const outside = options.slice(0, -own.length).replace(/"(?:[^"\\]|\\.)*"/gs, '')
+  return !outside.includes('"')
 }
 
 /** Has Node loaded us for an option of the command line, or in NODE_OPTIONS, and not the program itself? */

@@ -20,6 +20,9 @@ t.test('NODE_OPTIONS keeps what it has, and gets ours once', async t => {
 
   const hidden = `--title="${own}"`
   t.equal(registeredOptions(hidden), `${hidden} ${own}`, 'in the value of another option')
+  // Outside of quotes a backslash escapes nothing: each child of a child would register once more.
+  const odd = registeredOptions('--title=\\""')
+  t.equal(registeredOptions(odd), odd)
 
   const env = { PATH: '/bin', NODE_OPTIONS: '--no-warnings', SECURE_SOCKET_POLICY: '/other' }
   const given = registeredEnvironment(env)
