@@ -20,6 +20,7 @@ export interface Security {
   readonly psk?: object
   readonly ticketKeys?: Buffer
   readonly handshakeTimeout?: number
+  readonly ciphers?: string
 }
 
 export type Refusal = Error & { code?: string; peer?: string }
