@@ -1,0 +1,250 @@
+/** Goes through the life of datagram sockets, once for each case that it is given, and says what came of it. */
+import { createSocket } from 'node:dgram'
+import { lookup } from 'node:dns'
+import { once } from 'node:events'
+import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
+import { countOpenssl } from '../../support/openssl-objects.js'
+import { attempt, type Case, countUncaught, type Outcome, Run, runAll } from './cases.js'
+
+const openssl = countOpenssl()
+countUncaught()
+const HOST = '127.0.0.1'
+const key = Buffer.alloc(16, 7)
+const { cases, identity } = JSON.parse(process.argv[2] as string) as {
+  cases: Case[]
+  identity: DatagramSecuritySettings
+}
+
+/** Where an error of the program's is the failure of that one thing, as documented, and nobody else's. */
+const answersTo = new Set(['psk', 'ticketKeys'])
+
+const silent = createSocket('udp4').bind(0, HOST)
+await once(silent, 'listening')
+
+const actions: Record<
+  string,
+  (run: Run, socket: SecureDgramSocket, other: SecureDgramSocket) => void
+> = {
+  close: (_, socket) => attempt(() => socket.close()),
+  'close twice': (_, socket) => {
+    attempt(() => socket.close())
+    attempt(() => socket.close())
+  },
+  destroy: (_, socket) => attempt(() => socket[Symbol.asyncDispose]()),
+  'close both': (_, socket, other) => {
+    attempt(() => other.close())
+    attempt(() => socket.close())
+    globalThis.gc?.()
+  },
+  throw: run => run.fail(),
+  'close and throw': (run, socket) => {
+    attempt(() => socket.close())
+    run.fail()
+  },
+  forget: (_, socket, other) => {
+    for (const peer of socket.peers()) attempt(() => socket.closePeer(peer))
+    attempt(() => socket.closePeer(at(other)))
+    attempt(() => socket.deletePeerTargetName(at(other)))
+  },
+  'send again': (_, socket, other) => {
+    for (let i = 0; i < 3; i++) attempt(() => socket.send('again', at(other).port, HOST, () => {}))
+    attempt(() => socket.secure(at(other)))
+  },
+}
+
+const ports = new WeakMap<SecureDgramSocket, number>()
+
+const outcomes = await runAll(cases, live)
+silent.close()
+for (let turn = 0; turn < 10 && openssl().alive.SSL > 0; turn++) {
+  globalThis.gc?.()
+  await new Promise(resolve => setTimeout(resolve, 20))
+}
+const { alive, faults } = openssl()
+process.stdout.write(`${JSON.stringify({ outcomes, alive, faults })}\n`)
+
+async function live(what: Case): Promise<Outcome> {
+  const run = new Run(what, () => {
+    const [subject, other] = what.role === 'server' ? [server, client] : [client, server]
+    actions[what.action]?.(run, subject, other)
+  })
+  const server: SecureDgramSocket = socketOf(run, 'server')
+  const client: SecureDgramSocket = socketOf(run, 'client')
+  const bystander = run.watch(new SecureDgramSocket({ type: 'udp4', security: settings(run, '') }))
+  const goes = run.at('client', 'send callback')
+  run.begin()
+
+  await run.step(resolve => {
+    server.on('listening', resolve)
+    attempt(() => server.bind(0, HOST, run.at('server', 'bind callback')))
+  })
+  await run.step(resolve => {
+    client.on('listening', resolve)
+    attempt(() => client.bind(0, HOST, run.at('client', 'bind callback')))
+  })
+  const isHeard = () => isServed(bystander, server)
+  if (!run.isClosed(server)) await run.step(resolve => isHeard().then(resolve))
+  await run.step(resolve => {
+    const told = run.at('client', 'promise')
+    attempt(() => {
+      const secured = client.secure(at(server))
+      secured.then(resolve, resolve)
+      secured.then(told, told)
+    })
+  })
+  await run.step(resolve => {
+    client.on('message', resolve)
+    attempt(() => client.send('ask', at(server).port, HOST, goes))
+  })
+  await run.step(resolve => {
+    server.on('peerClose', resolve)
+    attempt(() => client.closePeer(at(server)))
+  })
+  // Now the other way round.
+  await run.step(resolve => {
+    const told = run.at('server', 'promise')
+    attempt(() => {
+      const secured = server.secure(at(client))
+      secured.then(resolve, resolve)
+      secured.then(told, told)
+    })
+  })
+  for (const [role, socket] of [
+    ['client', client],
+    ['server', server],
+  ] as const) {
+    if (what.role !== role) continue
+    if (what.hook === 'peerError')
+      await run.step(resolve =>
+        attempt(() => socket.send('x', silent.address().port, HOST, resolve)),
+      )
+    if (what.hook === 'look-up')
+      await run.step(resolve =>
+        attempt(() => socket.send('x', at(server).port, 'localhost', resolve)),
+      )
+    if (what.hook === 'connect')
+      await run.step(resolve => {
+        socket.on('connect', resolve)
+        attempt(() => socket.connect(at(role === 'client' ? server : client).port, HOST))
+      })
+    if (what.hook === 'connect callback')
+      await run.step(resolve => {
+        socket.on('connect', resolve)
+        const port = at(role === 'client' ? server : client).port
+        attempt(() => socket.connect(port, HOST, run.at(role, 'connect callback')))
+      })
+  }
+  const isOn = !run.isClosed(server) && !what.hook.startsWith('connect') && isOpen(server)
+  if (isOn) await run.must('others go on', isHeard)
+  for (const [role, socket] of [
+    ['client', client],
+    ['server', server],
+    ['', bystander],
+  ] as const) {
+    for (const peer of peersOf(socket)) attempt(() => socket.closePeer(peer))
+    attempt(() => socket.close(run.at(role, 'close callback')))
+  }
+  await run.must('all are closed', () => [client, server, bystander].every(s => run.isClosed(s)))
+  const throws = what.action.includes('throw') && !answersTo.has(what.hook) ? 1 : 0
+  if (throws) await run.must('the error is told', () => run.uncaught > 0)
+  return run.end(throws)
+}
+
+function socketOf(run: Run, role: string): SecureDgramSocket {
+  const looked = run.at(role, 'look-up')
+  const options = {
+    type: 'udp4' as const,
+    security: settings(run, role),
+    lookup: ((name: string, options: object, callback: (...args: unknown[]) => void) => {
+      lookup(name, options, (...found: unknown[]) => {
+        try {
+          looked()
+        } finally {
+          callback(...found)
+        }
+      })
+    }) as never,
+  }
+  const socket = run.watch(new SecureDgramSocket(options))
+  for (const event of [
+    'listening',
+    'message',
+    'secure',
+    'peerClose',
+    'peerError',
+    'keylog',
+    'connect',
+    'close',
+    'error',
+  ] as const)
+    socket.on(event as 'close', run.at(role, event))
+  const answered = run.at(role, 'send callback')
+  socket.on('message', (message, { port }) => {
+    if (message.toString() === 'ask') attempt(() => socket.send('answer', port, HOST, answered))
+  })
+  return socket
+}
+
+function settings(run: Run, role: string): DatagramSecuritySettings {
+  const { hook } = run.what
+  const looked = run.at(role, 'psk')
+  const asked = run.at(role, 'ticketKeys')
+  const common: DatagramSecuritySettings = {
+    handshakeTimeout: hook === 'peerError' ? 300 : 60_000,
+    ...(hook === 'keylog' && role !== '' ? { keylog: true } : {}),
+  }
+  if (hook === 'ticketKeys')
+    return {
+      ...identity,
+      ...common,
+      ticketKeys: () => {
+        asked()
+        return Buffer.alloc(48, 3)
+      },
+    }
+  if (hook === 'certificates' || hook === 'keylog') return { ...identity, ...common }
+  return {
+    ...common,
+    psk: [
+      { identity: role || 'bystander', key },
+      identity => {
+        looked()
+        return ['client', 'server', 'bystander'].includes(identity) ? key : undefined
+      },
+    ],
+  }
+}
+
+/** Does the server answer it? */
+async function isServed(socket: SecureDgramSocket, server: SecureDgramSocket): Promise<boolean> {
+  const { port } = at(server)
+  const answer = new Promise<boolean>(resolve => {
+    socket.once('message', () => resolve(true))
+    setTimeout(resolve, 1000, false).unref()
+  })
+  await new Promise<void>(resolve => socket.send('ask', port, HOST, () => resolve()))
+  return await answer
+}
+
+function isOpen(socket: SecureDgramSocket): boolean {
+  try {
+    return socket.address().port > 0
+  } catch {
+    return false
+  }
+}
+
+function peersOf(socket: SecureDgramSocket) {
+  try {
+    return socket.peers()
+  } catch {
+    return []
+  }
+}
+
+/** Where it is, or was. */
+function at(socket: SecureDgramSocket) {
+  if (isOpen(socket)) ports.set(socket, socket.address().port)
+  return { address: HOST, port: ports.get(socket) ?? 9 }
+}
