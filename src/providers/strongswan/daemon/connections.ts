@@ -249,11 +249,10 @@ export class Connections {
    * must not be taken for new ones.
    */
   async #endAssociations(connection: string): Promise<void> {
-    const left = () => ikeAssociations(this.#link, connection)
-    if ((await left()).length === 0) return
+    const associations = () => ikeAssociations(this.#link, connection)
+    if ((await associations()).length === 0) return
     await this.#dismiss({ ike: connection })
-    await gone(left)
-    for (const each of await left()) await endIke(this.#link, each)
+    for (const each of await left(associations)) await endIke(this.#link, each)
   }
 
   /**
@@ -262,9 +261,8 @@ export class Connections {
    */
   async #terminate(child: string): Promise<void> {
     await this.#dismiss({ child })
-    const left = () => holdersOf(this.#link, child)
-    await gone(left)
-    for (const each of await left()) await endIke(this.#link, each)
+    const holders = () => holdersOf(this.#link, child)
+    for (const each of await left(holders)) await endIke(this.#link, each)
   }
 
   /** Ends keys without waiting for the peer. */
@@ -286,11 +284,12 @@ export class Connections {
   }
 }
 
-/** Until there are none left, or the peer has had time enough. */
-async function gone(left: () => Promise<readonly unknown[]>): Promise<void> {
+/** What is listed when the peer has had time enough, or nothing as soon as there is nothing. */
+async function left<T>(list: () => Promise<readonly T[]>): Promise<readonly T[]> {
   const end = performance.now() + FAREWELL
-  for (let pause = 2; performance.now() < end; pause = Math.min(2 * pause, 50)) {
-    if ((await left()).length === 0) return
+  for (let pause = 2; ; pause = Math.min(2 * pause, 50)) {
+    const listed = await list()
+    if (listed.length === 0 || performance.now() >= end) return listed
     await new Promise(resolve => setTimeout(resolve, pause))
   }
 }

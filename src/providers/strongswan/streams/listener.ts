@@ -150,14 +150,24 @@ function keptPort(
       if (!held) return
       held = false
       users -= 1
-      if (users === 0) whenQuiet({ look: table => table.port(plan.localPort), gone })
+      if (users === 0) whenQuiet({ look: table => table.port(plan.localPort), settled, gone })
     }
   }
 
-  async function gone(): Promise<void> {
-    // It listens again; or it has, and this was asked for twice.
-    if (users > 0 || !ports.delete(port)) return
+  /**
+   * Nobody negotiates with it any more, although its guard has to stay: a server that proves the same
+   * name by another certificate would lose its callers to this one.
+   */
+  async function settled(): Promise<void> {
+    // It listens again.
+    if (users > 0) return
+    ports.delete(port)
     await listener.remove()
+  }
+
+  async function gone(): Promise<void> {
+    if (users > 0) return
+    await settled()
     await guard.release()
   }
 }

@@ -2,7 +2,9 @@
  * The streams of the strongSwan provider, without a daemon: in which order a socket is made, secured
  * and taken apart again, and what becomes of it when its security is lost.
  */
+import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
@@ -12,6 +14,7 @@ import { parseSettings } from '../../../../src/model/settings.js'
 import { parseTargetName } from '../../../../src/model/target-name.js'
 import type { NativeRequest } from '../../../../src/providers/provider.js'
 import { boundAddress } from '../../../../src/providers/strongswan/host/linux-socket.js'
+import { readTcpTable } from '../../../../src/providers/strongswan/host/tcp-table.js'
 import { strongswanProviderOf } from '../../../../src/providers/strongswan/strongswan-provider.js'
 import { failure } from '../../../support/events.js'
 import { until } from '../../../support/until.js'
@@ -265,6 +268,35 @@ t.test('a server that listens again has its port again at once', { skip }, async
   second.discard()
   await until('it is taken away', () => daemon.record.length === 4)
 })
+
+t.test(
+  'a server with connections in TIME_WAIT keeps its guard, and no callers',
+  { skip },
+  async t => {
+    const daemon = new FakeDaemon()
+    const socket = await listen(daemon)
+    const { port } = boundAddress(socket.descriptor)
+    const connection = providerOf(daemon).accepted(accepted({ localPort: port }), settings)
+    socket.discard()
+    await closedFirst(port)
+    connection.closing?.()
+    await until('nobody can call it', () => daemon.record.length > 2)
+    t.same(daemon.record.slice(2), ['listener removed'])
+    const next = await listen(daemon, { port })
+    t.same(daemon.record.slice(3), ['guarded tcp any', 'listener'], 'the next one begins anew')
+    next.discard()
+  },
+)
+
+/** A connection to that port of the machine itself; the port's end closes first, and so waits. */
+async function closedFirst(port: number): Promise<void> {
+  const server = createServer(socket => socket.end())
+  await once(server.listen(port, '127.0.0.1'), 'listening')
+  const client = connect(port, '127.0.0.1').resume()
+  await once(client, 'close')
+  server.close()
+  await until('it waits', async () => (await readTcpTable()).port(port) === 'time wait')
+}
 
 t.test('a server whose port is taken, or that has nothing to show', { skip }, async t => {
   const daemon = new FakeDaemon()
