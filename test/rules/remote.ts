@@ -198,7 +198,7 @@ function running(): ChildProcess {
   const program = fileURLToPath(new URL('./remote-program.ts', import.meta.url))
   // There, the daemon of that host is where one usually is: no setting says so.
   const ofHost = 'mount --bind /run/b/charon.vici /run/charon.vici && exec "$@"'
-  const node = [process.execPath, '--enable-source-maps', program]
+  const node = [process.execPath, ...process.execArgv, program]
   host = spawn('on', ['b', 'sh', '-c', ofHost, 'sh', ...node], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced',

@@ -1379,10 +1379,14 @@ const rules: readonly Rule[] = [
         title: 'every kind of name that it can prove',
         inapplicable: { winsock: NO_CERTIFICATES },
         async run(t, subject) {
-          const { pin } = await testIdentity(SERVER_NAMES)
-          const port = await subject
-            .server(t, { security: await subject.serverSettings() })
-            .listen()
+          const identity = await testIdentity(SERVER_NAMES)
+          const { pin } = identity
+          await subject.forget?.()
+          const security =
+            subject.provider === 'strongswan'
+              ? await serverWith(subject, identity)
+              : await subject.serverSettings()
+          const port = await subject.server(t, { security }).listen()
           const names =
             subject.provider === 'strongswan' ? SERVER_NAMES.slice(0, -1) : [...SERVER_NAMES, pin]
           for (const peerTargetName of [...names, 'host/db.example.com:5000/x']) {
@@ -1440,9 +1444,9 @@ const rules: readonly Rule[] = [
         title: 'without a name that is set, the name is the host',
         inapplicable: { winsock: NO_CERTIFICATES },
         async run(t, subject) {
+          await subject.forget?.()
           const security = await serverWith(subject, await testIdentity(['localhost', '::1']))
           const port = await subject.server(t, { security }).listen()
-          await subject.forget?.()
           const client = subject.socket(t, { security: await subject.clientSettings() })
           t.match(await failure(client.connect(port)), {
             code: mismatch(subject),
@@ -1455,10 +1459,10 @@ const rules: readonly Rule[] = [
         async run(t, subject) {
           for (const { title, code, prepare, client: more } of subject.impostors)
             await t.test(title, async t => {
+              await subject.forget?.()
               const security = await prepare(t)
               const server = subject.server(t, { security, greeting: 'from the server' })
               const port = await server.listen()
-              await subject.forget?.()
               const client = subject.socket(t, {
                 security: { ...(await subject.clientSettings()), ...more },
               })

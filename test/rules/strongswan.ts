@@ -5,13 +5,16 @@
 import type { Test } from 'tap'
 import { swanctl } from '../strongswan/support/administrator.js'
 import { expiredIdentity, strangerIdentity, testIdentity } from '../support/identities.js'
+import { until } from '../support/until.js'
 import { remotePeer } from './remote.js'
-import { type Ends, type Impostor, SERVER_NAMES, type Tap } from './subject.js'
+import { type Ends, HOST, type Impostor, type Tap } from './subject.js'
 
 /** Only there can it be shown. */
 export const inGuest = process.env.HOST === 'a'
 
 const CLIENT_NAMES = ['client.example']
+/** As few as will do: each is a connection of the daemon. */
+const SERVER_NAMES = ['db.example.com', HOST]
 
 export async function serverSettings() {
   return { protocol: 'ipsec', ...(await testIdentity(SERVER_NAMES)) } as const
@@ -62,8 +65,13 @@ async function serverOf(identity: ReturnType<typeof testIdentity>) {
   return { protocol: 'ipsec', cert, key, ca } as const
 }
 
-/** Ends the IKE associations of this host: strongSwan would put the flow to another server into one. */
+/**
+ * Waits until the servers that have been closed are unknown to the other host's daemon, and ends the
+ * IKE associations of this one: strongSwan would put the flow to another server into one of them.
+ */
 export async function forget(): Promise<void> {
+  const isForgotten = () => !swanctl('b', ['--list-conns']).includes('_listener_')
+  await until('the servers of before are unknown', isForgotten, 60_000)
   const listed = swanctl('a', ['--list-sas'])
   for (const [, number = ''] of listed.matchAll(/^\S+: #(\d+), /gm))
     swanctl('a', ['--terminate', '--force', '--ike-id', number])

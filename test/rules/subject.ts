@@ -19,7 +19,7 @@ export interface Subject {
   /** Why a rule, or a case of one (`R9: …`, with its title), cannot apply to this subject alone. */
   readonly inapplicable: Readonly<Record<string, string>>
 
-  /** Settings of a server that its clients can authenticate as SERVER_NAMES; it asks for nothing itself that the kind does not. */
+  /** Settings of a server that its clients can authenticate, as SERVER_NAMES or by some of them; it asks for nothing itself that the kind does not. */
   serverSettings(): Promise<Settings>
   /** Settings of a client that authenticates such a server. */
   clientSettings(): Promise<Settings>

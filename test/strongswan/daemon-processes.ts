@@ -77,7 +77,7 @@ export class DaemonProcess {
 
 export async function startOn(host: 'a' | 'b' | 'c'): Promise<DaemonProcess> {
   const program = fileURLToPath(new URL('./daemon-program.ts', import.meta.url))
-  const child = spawn('on', [host, process.execPath, '--enable-source-maps', program], {
+  const child = spawn('on', [host, process.execPath, ...process.execArgv, program], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const started = new DaemonProcess(child)

@@ -16,7 +16,7 @@ export class StreamsHost extends EventEmitter {
   constructor(name: HostName) {
     super()
     const program = fileURLToPath(new URL('./streams-program.ts', import.meta.url))
-    this.#child = spawn('on', [name, process.execPath, '--enable-source-maps', program], {
+    this.#child = spawn('on', [name, process.execPath, ...process.execArgv, program], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     createInterface(this.#child.stdout).on('line', line => this.#hear(JSON.parse(line)))

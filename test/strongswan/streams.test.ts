@@ -209,7 +209,7 @@ async function left(host: HostName): Promise<string> {
     what = `${await swanctl(host, '--list-conns')}${await swanctl(host, '--list-sas')}`
     return what === ''
   }
-  return until('nothing', isEmpty, 40_000).then(
+  return until('nothing', isEmpty, 90_000).then(
     () => '',
     () => what,
   )

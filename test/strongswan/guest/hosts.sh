@@ -44,4 +44,4 @@ END
 fd09::$number $host.example" >>/etc/hosts
   charon start $host
 done
-for host in a b c; do charon wait $host; done
+for host in a b c; do charon wait $host || return 1; done

@@ -2,8 +2,7 @@
 # Second part of the guest's first process, in the root that it keeps.
 guest=${0%/*}
 {
-  . "$guest/hosts.sh"
-  sh "$JOB/command.sh"
+  . "$guest/hosts.sh" && sh "$JOB/command.sh"
   echo $? >"$JOB/exit-code"
 } 2>&1 | cat &
 # And not until that has ended, because the command may have left something running that holds the pipe.
