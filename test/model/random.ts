@@ -16,6 +16,11 @@ export function seededRandom(t: Test): Random {
   const seed = given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given)
   if (!Number.isInteger(seed)) throw new Error(`TEST_SEED is ${given}: give a whole number`)
   t.comment(`TEST_SEED=${seed}`)
+  return seededBy(seed)
+}
+
+/** The same for those who have a seed. */
+export function seededBy(seed: number): Random {
   let state = seed >>> 0
 
   return { below, of, text }
