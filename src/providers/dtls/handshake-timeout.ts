@@ -31,6 +31,7 @@ function likelyCause({ role, heard, unreachable, psk }: Unanswered): string {
   const silent = psk
     ? 'the pre-shared keys differ, or no cipher is shared: many implementations are silent about both'
     : 'no cipher or version is shared, or it refuses our certificate: many implementations are silent about it'
-  if (heard) return `it answered first and then was silent: ${silent}${icmp}`
+  if (heard)
+    return `it answered first and then was silent: ${silent}; or its larger datagrams are lost on the way${icmp}`
   return `nothing came from it: it does not run, speaks no DTLS, takes no handshakes from strangers, or a firewall drops the packets; or ${silent}${icmp}`
 }

@@ -47,6 +47,8 @@ export interface UdpProxy {
   move(): Promise<void>
   /** Sends to the side that this direction leads to, as if the other had sent it. */
   inject(datagram: Buffer, direction: Direction): void
+  /** The same, with the faults by chance. */
+  disturb(datagram: Buffer, direction: Direction): void
 }
 
 const SWAP_PATIENCE = 50
@@ -83,6 +85,12 @@ export async function udpProxy(t: Test, random: Random, serverPort: number): Pro
       back = next
     },
     inject: send,
+    disturb(datagram, direction) {
+      const late = held[direction]
+      delete held[direction]
+      byChance(datagram, direction, late === undefined)
+      late?.()
+    },
   }
   return proxy
 
@@ -92,19 +100,18 @@ export async function udpProxy(t: Test, random: Random, serverPort: number): Pro
 
   function came(datagram: Buffer, direction: Direction): void {
     const index = seen[direction].push(Buffer.from(datagram)) - 1
+    const late = held[direction]
+    delete held[direction]
     const decided = proxy.passage?.(datagram, direction, index)
-    if (decided === undefined) byChance(datagram, direction)
+    if (decided === undefined) byChance(datagram, direction, late === undefined)
     else {
       if (decided.length === 0) lost += 1
       for (const each of decided) send(each, direction)
     }
-    const late = held[direction]
-    if (late === undefined || datagram.length === 0) return
-    delete held[direction]
-    late()
+    late?.()
   }
 
-  function byChance(whole: Buffer, direction: Direction): void {
+  function byChance(whole: Buffer, direction: Direction, mayWait: boolean): void {
     const { loss = 0, duplicates = 0, swaps = 0, truncations = 0, flips = 0 } = proxy.faults
     const { delay = [0, 0], largest = Number.POSITIVE_INFINITY } = proxy.faults
     const happens = (percent: number) => random.below(100) < percent
@@ -130,18 +137,16 @@ export async function udpProxy(t: Test, random: Random, serverPort: number): Pro
         if (time === 0) send(datagram, direction)
         else setTimeout(send, time, datagram, direction).unref()
     }
-    if (!isLate || held[direction] !== undefined) {
+    if (!isLate || !mayWait) {
       pass()
       return
     }
-    setImmediate(() => {
-      held[direction] = pass
-      setTimeout(() => {
-        if (held[direction] !== pass) return
-        delete held[direction]
-        pass()
-      }, SWAP_PATIENCE).unref()
-    })
+    held[direction] = pass
+    setTimeout(() => {
+      if (held[direction] !== pass) return
+      delete held[direction]
+      pass()
+    }, SWAP_PATIENCE).unref()
   }
 
   function send(datagram: Buffer, direction: Direction): void {
