@@ -175,6 +175,8 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     totals.bytesReceived += message.length
     if (link.source === undefined) return
     link.delivered = true
+    // The same peer has newer keys already.
+    if (link === this.retiring && this.current !== undefined) this.current.delivered = true
     try {
       observer.message(message, link.source)
     } catch (error) {
@@ -204,6 +206,9 @@ export class Peer implements LinkObserver, Sleeper, Destination {
       if (info.resumed) counters.handshakesResumed += 1
     }
     tellSecured(this.where, this.text, info)
+    const isKnown = this.announced !== undefined && isSameIdentity(this.announced, info.peer)
+    // What the application says next may answer what has just come by the keys before.
+    if (isKnown && replaced?.delivered) link.delivered = true
     const waiters = this.waiters
     this.waiters = []
     for (const waiter of waiters) {
@@ -212,7 +217,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
       else if (wrong === undefined) waiter.resolve(info)
       else waiter.reject(wrong)
     }
-    if (this.announced === undefined || !isSameIdentity(this.announced, info.peer)) {
+    if (!isKnown) {
       // Somebody else has the address now: what the one before still sends is not taken.
       if (this.announced !== undefined) this.endRetiring()
       this.announceEnd()
@@ -291,7 +296,8 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     const waiters = this.waiters
     this.waiters = []
     this.wantedHost = undefined
-    if (this.current === undefined) this.derived = undefined
+    // Nor is it asked for that name as our client: a stranger who is secured was never called so.
+    if (this.current?.expectation.targetName === undefined) this.derived = undefined
     for (const { reject } of waiters) reject(error)
     this.queue.fail(error)
     safely(() => observer.peerError(error, this.where))

@@ -10,6 +10,7 @@ import { Network, type Station } from './network.js'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
+const CHANGE_CIPHER_SPEC = 20
 
 const { ca } = await testIdentity()
 async function identity(name: string) {
@@ -323,6 +324,74 @@ t.test('a rekey that fails leaves the keys in use, and is tried again', async t 
   t.match(client.endpoint.stats, { handshakes: 2, peers: 1 })
   t.same(client.errors, [], 'nothing that anybody need know')
 })
+
+for (const [who, ofClient, ofServer] of [
+  ['a client', {}, {}],
+  ['a client without a name', { cert: undefined, key: undefined }, { requestCert: false }],
+] as const)
+  t.test(`${who} is answered while only the server has the new keys`, async t => {
+    for (const hasSpoken of [true, false]) {
+      const both = pair(t, { ...ofClient, fullHandshakeAfter: MINUTE }, ofServer)
+      const { network, client, server } = both
+      const answering = server.onMessage
+      server.onMessage = undefined
+      if (!hasSpoken) {
+        // Secured again, and nothing said since.
+        client.endpoint.closePeer(server.address, server.port)
+        await secureAgain(both)
+      }
+      // What tells the client that the new keys are in use is lost, so it goes on with the old ones.
+      let lost = 0
+      network.passage = (datagram, from) => {
+        const isLast = from === server && holds(datagram, CHANGE_CIPHER_SPEC) && lost === 0
+        if (isLast) lost += 1
+        return isLast ? undefined : datagram
+      }
+      const before = server.endpoint.stats.handshakes
+      t.ok(network.until(() => server.endpoint.stats.handshakes > before, 2 * MINUTE))
+      network.pass(50)
+      t.equal(lost, 1)
+      const { handshakes } = client.endpoint.stats
+      server.onMessage = answering
+      client.send('by the old keys', server, 'b.example')
+      t.ok(network.until(() => client.messages.includes('re by the old keys'), 3000))
+      network.pass(MINUTE - 5000)
+      // A handshake of the server's own, as if it spoke to somebody new, would ask for the name of an address.
+      t.match(client.endpoint.stats, { handshakes: handshakes + 1, handshakesFailed: 0 })
+      t.match(server.endpoint.stats, { handshakesFailed: 0 })
+      t.ok(busy(both, 5 * MINUTE), 'and it is never asked for another name')
+      t.same([client.errors, server.errors], [[], []])
+    }
+  })
+
+t.test('who is let in as a stranger is not asked later for a name that others had', async t => {
+  const both = pair(t)
+  const { network, client, server } = both
+  client.endpoint.closePeer(server.address, server.port)
+  await secureAgain(both)
+  // The application means somebody else at that address. Nobody there proves that.
+  const sending = server.send('for another', client, 'other.example')
+  t.ok(network.until(() => sending.calls === 1, 2 * MINUTE))
+  t.match(sending.error, { code: 'ERR_PEER_TARGET_NAME_MISMATCH' })
+  t.ok(busy(both, 150 * MINUTE), 'new keys and full handshakes')
+  t.equal(client.query(server)?.peer?.names?.[0], 'b.example')
+  const { handshakesFailed } = server.endpoint.stats
+  t.ok(handshakesFailed <= 1, `its own handshake has failed, and no other: ${handshakesFailed}`)
+})
+
+async function secureAgain({ network, client, server }: Pair): Promise<void> {
+  network.pass(1000)
+  const secured = client.endpoint.secure(server.address, server.port, 'b.example')
+  network.pass(1000)
+  await secured
+}
+
+/** Has the datagram a record of this type? */
+function holds(datagram: Buffer, type: number): boolean {
+  for (let at = 0; at + 13 <= datagram.length; at += 13 + datagram.readUInt16BE(at + 11))
+    if (datagram[at] === type) return true
+  return false
+}
 
 t.test('a session is never used beyond its full handshake', async t => {
   const both = pair(t, { idleTimeout: 1000, rekeyAfter: 10 * HOUR }, { idleTimeout: 1000 })

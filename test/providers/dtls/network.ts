@@ -46,6 +46,11 @@ export interface NetworkClock extends Clock {
   time: number
   /** Milliseconds that a step of a handshake takes. */
   workTakes: number
+  /**
+   * OpenSSL writes the time of its own clock into tickets. Where this is set, to any number, they have that
+   * of this clock: for the last one of two ends that met, so for networks of one pair.
+   */
+  lastFullHandshake?: number
 }
 
 export class Network {
@@ -310,6 +315,18 @@ class TimedAssociation extends Association {
         else if (this.#due === Number.POSITIVE_INFINITY) this.#due = this.#clock.now() + this.#wait
       },
     })
+    let proved = 0
+    Object.defineProperty(this, 'provedAt', {
+      get: () => this.#clock.lastFullHandshake ?? proved,
+      set: (time: number) => {
+        proved = time
+      },
+    })
+  }
+
+  #keepTime(): void {
+    if (this.#clock.lastFullHandshake !== undefined)
+      this.#clock.lastFullHandshake = this.#clock.wallTime()
   }
 
   override start(hello?: Buffer): void {
@@ -318,8 +335,10 @@ class TimedAssociation extends Association {
   }
 
   override receive(records: Buffer): boolean {
-    if (this.state === 'handshaking') this.#clock.time += this.#clock.workTakes
+    const before: string = this.state
+    if (before === 'handshaking') this.#clock.time += this.#clock.workTakes
     const progress = super.receive(records)
+    if (before !== this.state && this.state === 'secured' && !this.query().resumed) this.#keepTime()
     if (progress && this.#due !== Number.POSITIVE_INFINITY) {
       this.#wait = 1000
       this.#due = this.#clock.now() + this.#wait
