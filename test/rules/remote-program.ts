@@ -15,8 +15,10 @@ import type { ServerOptions } from './subject.js'
 type Callable = Record<string, unknown>
 
 const objects = new Map<number, Callable>()
-const told = new Map<number, string>()
+const told = new Map<number, State>()
 const teardowns = new Map<number, (() => unknown)[]>()
+/** By server. */
+const accepted = new Map<number, number[]>()
 
 const factories: Record<string, (t: never, argument: never) => unknown> = {
   'stream server': (t, options: ServerOptions) => streams.server(t, options),
@@ -49,6 +51,7 @@ async function run(object: number, method: string, args: readonly unknown[]): Pr
   if (method !== 'accepted') return result
   const number = args[0] as number
   objects.set(number, result as Callable)
+  accepted.set(object, [...(accepted.get(object) ?? []), number])
   return undefined
 }
 
@@ -67,6 +70,13 @@ async function create(object: number, [kind, argument]: readonly unknown[]): Pro
 
 async function release(object: number): Promise<void> {
   for (const end of (teardowns.get(object) ?? []).reverse()) await end()
+  tell()
+  // Or it would be looked at for ever, with all that it has heard.
+  for (const each of [object, ...(accepted.get(object) ?? [])]) {
+    objects.delete(each)
+    told.delete(each)
+  }
+  accepted.delete(object)
   teardowns.delete(object)
 }
 
@@ -78,9 +88,19 @@ function answer(message: Answer): void {
 function tell(): void {
   for (const [object, { heard, insecure, listening, contacts, received, port }] of objects) {
     const state = { heard, insecure, listening, contacts, received, port } as State
-    const text = JSON.stringify(state)
-    if (told.get(object) === text) continue
-    told.set(object, text)
+    if (isSame(state, told.get(object))) continue
+    told.set(object, state)
     process.send?.({ object, state })
   }
+}
+
+function isSame(now: State, before: State = {}): boolean {
+  // What was received only grows.
+  const { received: bytes, ...others } = before
+  return (
+    now.received?.length === bytes?.length &&
+    (Object.keys(now) as (keyof typeof others)[]).every(
+      key => (key as string) === 'received' || now[key] === others[key],
+    )
+  )
 }

@@ -5,7 +5,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as pause, setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { SocketSecurityError } from '../../src/model/errors.js'
 import type { PeerIdentity } from '../../src/model/peer-identity.js'
@@ -2262,6 +2262,7 @@ async function watchedServer(
 /** What the process holds once it is as idle as it was, or else 5 s later. */
 async function settled(subject: Subject): Promise<number> {
   const deadline = Date.now() + 5000
-  while (subject.resources() !== idle.get(subject) && Date.now() < deadline) await setImmediate()
+  // What has to be done meanwhile may be for another process.
+  while (subject.resources() !== idle.get(subject) && Date.now() < deadline) await pause(5)
   return subject.resources()
 }
