@@ -31,6 +31,7 @@ export class Run {
   /** How often the thrown error came to the process. */
   uncaught = 0
   #begun = false
+  #steps = 0
   readonly #act: () => void
   readonly #told = new EventEmitter()
   readonly #closes = new Map<EventEmitter, number>()
@@ -76,8 +77,12 @@ export class Run {
 
   /** Waits for a step of the life; after the action, which may have ended anything, only a moment. */
   async step(began: (resolve: () => void) => void): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => done(() => reject(new Error('a step took too long'))), LONG)
+    this.#steps++
+    await new Promise<void>(resolve => {
+      const late = setTimeout(() => {
+        this.faults.push(`step ${this.#steps} took too long`)
+        done(resolve)
+      }, LONG)
       let moment: NodeJS.Timeout | undefined
       const briefly = () => {
         moment ??= setTimeout(() => done(resolve), MOMENT)

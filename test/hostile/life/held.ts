@@ -7,7 +7,7 @@ export interface Held {
   /** Sockets, timers and other things of the system that are Node's, by their names. */
   readonly resources: string[]
   readonly descriptors: number
-  /** Bytes: of V8's heap, of what it refers to, of the C heap, and of memory at all. */
+  /** Bytes: of V8's heap, of what it refers to, of the C heap, and of memory without V8's heap. */
   readonly heap: number
   readonly external: number
   readonly allocated: number
@@ -18,14 +18,15 @@ export interface Held {
 /** Collects what is garbage before; so the process needs `--expose-gc`. */
 export async function held(openssl: () => OpensslCount): Promise<Held> {
   await collect()
-  const { heapUsed, external, rss } = process.memoryUsage()
+  const { heapUsed, heapTotal, external, rss } = process.memoryUsage()
   return {
     resources: process.getActiveResourcesInfo().sort(),
     descriptors: descriptors(),
     heap: heapUsed,
     external,
     allocated: allocated(),
-    resident: rss,
+    // V8 keeps room for its heap, sometimes 50 MB more and then less.
+    resident: rss - heapTotal,
     openssl: openssl(),
   }
 }

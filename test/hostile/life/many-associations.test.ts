@@ -38,9 +38,10 @@ t.test('nothing is left of them', { timeout: 1_800_000 }, async t => {
   t.equal(last.openssl.alive.SSL_SESSION, 0, 'no session')
   // V8 keeps some for a while that nobody has any more.
   t.ok(last.heap - first.heap < 4 * MEGABYTE, 'the heap')
-  t.ok(last.external - first.external < 2 * MEGABYTE, 'what it refers to')
+  // 2,000 sessions are kept, of a kilobyte and more.
+  t.ok(last.external - first.external < 4 * MEGABYTE, 'what it refers to')
   t.ok(last.allocated - first.allocated < 8 * MEGABYTE, 'what malloc() has given')
-  t.ok(last.resident - first.resident < 40 * MEGABYTE, 'and memory')
+  t.ok(last.resident - first.resident < 40 * MEGABYTE, 'and memory besides')
 
   t.same(closed.openssl.alive, { SSL: 0, SSL_SESSION: 0 })
   // The two BIOs that all associations share, and the address that nobody reads.
