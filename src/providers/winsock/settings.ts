@@ -3,16 +3,11 @@
  * has (a domain account, a certificate in its store), so the settings that a library of our own
  * would need are refused: none is ignored in silence.
  */
-
-import {
-  defaultDatagramPolicy,
-  defaultDatagramSettings,
-  defaultPolicy,
-} from '../../model/defaults.js'
 import { SocketSecurityError, show } from '../../model/errors.js'
 import { linuxIpsecSettings } from '../../model/ipsec-settings.js'
 import type { ParsedSettings } from '../../model/settings.js'
 import type { TargetName } from '../../model/target-name.js'
+import { firstBesideDefaults } from '../native/beside-defaults.js'
 
 /** How a peer proves itself is the system's business, and so is who is trusted. */
 const credentials = [
@@ -63,21 +58,12 @@ export function checkWinsockSettings(settings: ParsedSettings): void {
       "the system proves who we are and decides whom it trusts: set up a domain account or a certificate in the machine's store, or use protocol 'tls'",
     )
   }
-  const policy = settings.kind === 'datagram' ? defaultDatagramPolicy : defaultPolicy
-  const defaults: Readonly<Record<string, unknown>> = {
-    ...defaultDatagramSettings,
-    ...policy,
-    keylog: false,
-  }
-  for (const key of protocolSettings) {
-    const value = settings[key]
-    if (value === undefined || value === defaults[key]) continue
-    if (Array.isArray(value) && value.length === 0) continue
+  const given = firstBesideDefaults(settings, protocolSettings)
+  if (given !== undefined)
     throw unsupported(
-      key,
+      given,
       "the system's IPsec policy decides how packets are protected: change it there (ipsec.mainModePolicy and ipsec.quickModePolicy name one), or use protocol 'tls'",
     )
-  }
   const ofLinux = linuxIpsecSettings.find(each => settings.ipsec?.[each] !== undefined)
   if (ofLinux !== undefined) {
     throw unsupported(`ipsec.${ofLinux}`, 'it is a setting of Linux; leave it out here')

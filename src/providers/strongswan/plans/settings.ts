@@ -1,12 +1,8 @@
 /** What IPsec on Linux can do with our settings: what it cannot is refused, none is ignored in silence. */
-import {
-  defaultDatagramPolicy,
-  defaultDatagramSettings,
-  defaultPolicy,
-} from '../../../model/defaults.js'
 import { SocketSecurityError } from '../../../model/errors.js'
 import { windowsIpsecSettings } from '../../../model/ipsec-settings.js'
 import type { ParsedSettings } from '../../../model/settings.js'
+import { firstBesideDefaults } from '../../native/beside-defaults.js'
 import { localIdentity, pskIdentity } from './connection-plan.js'
 import { certifiedBy, trustedAuthorities } from './given-credentials.js'
 import { checkEspProposals, checkIkeProposals } from './proposals.js'
@@ -50,21 +46,12 @@ export function checkStrongswanSettings(settings: ParsedSettings): void {
 }
 
 function checkOtherProtocols(settings: ParsedSettings): void {
-  const policy = settings.kind === 'datagram' ? defaultDatagramPolicy : defaultPolicy
-  const defaults: Readonly<Record<string, unknown>> = {
-    ...defaultDatagramSettings,
-    ...policy,
-    keylog: false,
-  }
-  for (const key of ofTls) {
-    const value = settings[key]
-    if (value === undefined || value === defaults[key]) continue
-    if (Array.isArray(value) && value.length === 0) continue
+  const given = firstBesideDefaults(settings, ofTls)
+  if (given !== undefined)
     throw unsupported(
-      key,
+      given,
       "it belongs to TLS; ipsec.ikeProposals and ipsec.espProposals say how IPsec protects packets, or use protocol 'tls'",
     )
-  }
   if (!settings.requestCert && settings.kind === 'datagram')
     throw unsupported('requestCert: false', 'peers of IKE always authenticate each other')
   if (!settings.rejectUnauthorized)
