@@ -18,8 +18,6 @@ export interface Streaming {
 }
 
 export class Exchange extends Waiting<Section> {
-  readonly #encoding: RequestOptions['encoding']
-
   /**
    * @param what the command or the event
    * @param packet may hold a key or a secret: overwritten as soon as it is written
@@ -33,7 +31,6 @@ export class Exchange extends Waiting<Section> {
     readonly streaming?: Streaming | undefined,
   ) {
     super(what, options)
-    this.#encoding = options.encoding
   }
 
   /**
@@ -42,7 +39,7 @@ export class Exchange extends Waiting<Section> {
    */
   event(message: Buffer): void {
     if (this.settled) return
-    const section = decodeMessage(message, this.#encoding)
+    const section = decodeMessage(message)
     try {
       this.streaming?.each(section)
     } catch (error) {
@@ -55,7 +52,7 @@ export class Exchange extends Waiting<Section> {
    * @throws Error for what is no answer
    */
   answer({ type, message }: Packet): void {
-    if (type === this.expected) this.succeed(decodeMessage(message, this.#encoding))
+    if (type === this.expected) this.succeed(decodeMessage(message))
     else if (type === COMMAND_UNKNOWN) this.fail(unknownCommand(this.what))
     else if (type === EVENT_UNKNOWN) this.fail(unknownEvent(this.what))
     else throw new Error(`a packet of type ${type} as the answer to ${this.what}`)

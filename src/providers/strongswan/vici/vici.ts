@@ -1,5 +1,4 @@
 /** A connection to strongSwan's daemon, as the rest of the provider sees it. */
-import type { ValueEncoding } from './decode.js'
 import type { Message, Section } from './section.js'
 
 export interface RequestOptions {
@@ -7,8 +6,6 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
   /** Milliseconds until ETIMEDOUT, the time in the queue included. Default: 10,000. Infinity: never. */
   readonly timeout?: number | undefined
-  /** How values are read. Default: `utf8`. */
-  readonly encoding?: ValueEncoding | undefined
 }
 
 /**
