@@ -24,7 +24,7 @@ const skip = process.platform !== 'linux' && 'loopback has one address'
 const hasOpenssl = requireProgram(t, 'openssl') !== undefined
 const MEGABYTE = 1024 * 1024
 /** Of all the server's peers; and those that it has in every quiet moment. */
-const maxSessions = isAll ? 1000 : 60
+const maxSessions = isAll ? 2000 : 60
 const handshakeTimeout = 4000
 /** 45 KB as it begins, and 136 KB of messages that come in pieces, at most. */
 const HALF_OPEN_BYTES = 200 * 1024
