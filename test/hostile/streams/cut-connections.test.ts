@@ -15,6 +15,7 @@ import { testIdentity } from '../../support/identities.js'
 import { clientIdentity, listening } from '../../support/secured.js'
 import { until } from '../../support/until.js'
 import { isAll } from '../extent.js'
+import { expectedCodes, faultOfClient, faultOfServer, type Outcome, outcomeOf } from './outcome.js'
 import { type Direction, type Link, type Passage, type TcpProxy, tcpProxy } from './tcp-proxy.js'
 
 const HOST = '127.0.0.1'
@@ -36,17 +37,6 @@ const step = isAll ? 1 : 173
 /** Silence lasts as long as the handshake may: fewer of it, all at the same time. */
 const stepOfSilence = isAll ? 16 : 601
 
-/** What is known of an end of ours when all is over. */
-interface Outcome {
-  events: string[]
-  error?: Error & { code?: string }
-  written?: Error | null | undefined
-  heard: string
-}
-
-const expected =
-  /^(ECONNRESET|EPIPE|ERR_TLS_HANDSHAKE_TIMEOUT|ERR_PEER_CLOSED_BEFORE_ACCEPTANCE|ERR_SSL_[A-Z0-9_]+)$/
-
 for (const maxVersion of ['TLSv1.3', 'TLSv1.2'] as const) {
   t.test(`our client, ${maxVersion}`, async t => {
     const random = seededRandom(t)
@@ -58,7 +48,7 @@ for (const maxVersion of ['TLSv1.3', 'TLSv1.2'] as const) {
     const { port } = foreign.address() as { port: number }
     await allCuts(t, random, port, async (port, cut) => {
       const outcome = await asked(port)
-      t.same(faultOfClient(outcome, cut), undefined, name(cut))
+      t.same(faultOfClient(outcome, ANSWER, Number.isFinite(cut.after)), undefined, name(cut))
     })
   })
 
@@ -86,7 +76,7 @@ t.test('two ends of ours', async t => {
   const us = await guard(t)
   await allCuts(t, random, us.port, async (port, cut) => {
     const outcome = await asked(port)
-    t.same(faultOfClient(outcome, cut), undefined, name(cut))
+    t.same(faultOfClient(outcome, ANSWER, Number.isFinite(cut.after)), undefined, name(cut))
   })
   await us.allIsOver(t)
 })
@@ -147,52 +137,7 @@ function begun({ links }: TcpProxy, index: number): boolean {
 /** Our client asks its question, and is over when it has closed. */
 function asked(port: number): Promise<Outcome> {
   const socket = createConnection({ port, host: HOST, security: { ...client, handshakeTimeout } })
-  return outcomeOf(socket, QUESTION)
-}
-
-function outcomeOf(socket: SecureSocket, text: string): Promise<Outcome> {
-  const outcome: Outcome = { events: [], heard: '' }
-  // Who is secured, and hears nothing more, gives up by himself.
-  const patience = () => socket.setTimeout(handshakeTimeout, () => socket.destroy())
-  if (socket.connecting) socket.once('connect', patience)
-  else patience()
-  for (const name of ['connect', 'end', 'error', 'close'])
-    socket.on(name, () => outcome.events.push(name))
-  socket.on('error', error => {
-    outcome.error = error
-  })
-  socket.on('data', data => {
-    outcome.heard += data
-    socket.end()
-  })
-  socket.write(text, error => {
-    outcome.events.push('written')
-    outcome.written = error
-  })
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no 'close': ${outcome.events}`)), 30_000)
-    socket.on('close', () => {
-      clearTimeout(timer)
-      setImmediate(resolve, outcome)
-    })
-  })
-}
-
-/** What is wrong with it; nothing where it is as it must be. */
-function faultOfClient({ events, error, written, heard }: Outcome, cut: Cut): string | undefined {
-  const told = `${events} ${error?.code} ${written?.message}`
-  const count = (name: string) => events.filter(each => each === name).length
-  if (count('close') !== 1 || events.at(-1) !== 'close') return `one end, the last: ${told}`
-  if (count('written') !== 1) return `the write is told of once: ${told}`
-  if (count('error') > 1) return `one error: ${told}`
-  if (error && !expected.test(error.code ?? '')) return `a code that can be: ${told}`
-  const connected = events.indexOf('connect')
-  if (connected === -1 && !error) return `an error, or a connection: ${told}`
-  if (connected === -1 && !written) return `not written, since it was never secured: ${told}`
-  if (!written && events.indexOf('written') < connected) return `written after 'connect': ${told}`
-  if (heard !== '' && heard !== ANSWER) return `the truth, or nothing: ${heard}`
-  if (!Number.isFinite(cut.after) && heard !== ANSWER) return `it was not cut: ${told}`
-  return undefined
+  return outcomeOf(socket, QUESTION, handshakeTimeout)
 }
 
 /** Our server, that answers who asks; and what has become of all who came. */
@@ -203,7 +148,7 @@ async function guard(t: Test) {
   return {
     port: us.port,
     async allIsOver(t: Test) {
-      for (const { code } of us.refused) t.match(code, expected)
+      for (const { code } of us.refused) t.match(code, expectedCodes)
       t.ok(us.refused.length > 0 && outcomes.length > 0, 'some were let in, some were not')
       t.same(
         (await Promise.all(outcomes)).filter(each => each !== undefined),
@@ -215,12 +160,7 @@ async function guard(t: Test) {
 }
 
 async function served(socket: SecureSocket): Promise<string | undefined> {
-  const { events, error, heard } = await outcomeOf(socket, ANSWER)
-  const told = `${events} ${error?.code}`
-  if (heard !== '' && heard !== QUESTION) return `the truth, or nothing: ${heard}`
-  if (events.filter(each => each === 'written').length !== 1) return `a write once: ${told}`
-  if (error && !expected.test(error.code ?? '')) return `a code that can be: ${told}`
-  return undefined
+  return faultOfServer(await outcomeOf(socket, ANSWER, handshakeTimeout), QUESTION)
 }
 
 function answers(socket: TLSSocket): void {
