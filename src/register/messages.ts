@@ -4,10 +4,9 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { SocketSecurityError } from '../model/errors.js'
-import { isTaken as isTakenDatagrams } from '../sockets/dgram/take-over.js'
 import { SecureDgramSocket } from '../sockets/secure-dgram-socket.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
-import { isTaken } from '../sockets/take-over.js'
+import { isTaken } from '../sockets/taken.js'
 import { replace } from './dispatch.js'
 import { isSecuredServer } from './servers.js'
 
@@ -33,7 +32,6 @@ function isSecuredOwner(handle: object): boolean {
     handle instanceof SecureSocket ||
     handle instanceof SecureDgramSocket ||
     isTaken(handle) ||
-    isTakenDatagrams(handle) ||
     isSecuredServer(handle)
   )
 }

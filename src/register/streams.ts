@@ -11,13 +11,8 @@ import { isClearOnPurpose } from '../providers/clear-connection.js'
 import { connectArguments } from '../sockets/connect-arguments.js'
 import { netSocket } from '../sockets/net-internals.js'
 import { SecureSocket } from '../sockets/secure-socket.js'
-import {
-  continueInClear,
-  giveBack,
-  isTaken,
-  takenPrototype,
-  takeOver,
-} from '../sockets/take-over.js'
+import { continueInClear, giveBack, takenPrototype, takeOver } from '../sockets/take-over.js'
+import { isTaken } from '../sockets/taken.js'
 import { isClear, isUndecided } from './decisions.js'
 import { dispatch, replace } from './dispatch.js'
 import { hasMethod } from './other-copies.js'

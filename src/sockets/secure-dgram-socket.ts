@@ -78,6 +78,7 @@ import { withIcmpErrors } from './dgram/stats.js'
 import { deleteName, type NamedPeer, setName } from './dgram/target-names.js'
 import { runAs } from './impersonation.js'
 import { datagramText, inspected, setOwn } from './inspecting.js'
+import { setSource } from './set-source.js'
 import type { TypedEvents } from './typed-events.js'
 
 export type { SecureRemoteInfo } from './dgram/endpoint.js'
@@ -114,9 +115,7 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
         checkSocket(socketState(state), syscall)
         const source = settingsFor(settings, 'datagram')
         checkSetSecurity(socketState(state))
-        state.settings = source.current()
-        state.source = source
-        state.asked = null
+        setSource(state, source)
         state.securityFailure = null
       } catch (error) {
         // Once it is in use, what it was secured with stays as it is.

@@ -23,6 +23,7 @@ import { ownSocket } from './native/own-socket.js'
 import { createNativeAcceptor } from './native/server.js'
 import { internals, methodsOf, net } from './net-internals.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
+import { setSource } from './set-source.js'
 import { Handshakes, type ServerStats } from './stream-stats.js'
 import type { TypedEvents } from './typed-events.js'
 
@@ -55,9 +56,7 @@ class SecureServerClass extends net.Server {
       const source = settingsFor(settings, 'stream', 'server')
       const { listened, settings: earlier } = state
       checkSetSecurity({ ...socket, connected: false, bound: listened, secured: earlier !== null })
-      state.settings = source.current()
-      state.source = source
-      state.asked = null
+      setSource(state, source)
       state.failure = null
       return Promise.resolve()
     } catch (error) {
@@ -245,9 +244,7 @@ function initialise(server: object, options?: SecureServerOptions | ConnectionLi
   state.pauseOnConnect = Boolean(options.pauseOnConnect)
   if (options.security === undefined) return
   try {
-    const source = settingsFor(options.security, 'stream', 'server')
-    state.settings = source.current()
-    state.source = source
+    setSource(state, settingsFor(options.security, 'stream', 'server'))
   } catch (error) {
     // A program that ran before a policy came has no reason to catch it here: the listen fails.
     if (!isPolicyError(error)) throw error

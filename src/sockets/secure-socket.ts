@@ -46,6 +46,7 @@ import { exchanged, refuseHandle } from './native/attempt.js'
 import { connectNative } from './native/connect.js'
 import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
+import { setSource } from './set-source.js'
 import { tellBegun, tellClosed, tellFailed, tellSecured } from './story.js'
 import { type StreamState, stateOf } from './stream-state.js'
 import { now, type StreamStats, streamStats } from './stream-stats.js'
@@ -519,12 +520,6 @@ function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): voi
 
 function isSame({ source, settings }: StreamState, other: SettingsSource): boolean {
   return source === other || settings?.fingerprint === other.current().fingerprint
-}
-
-function setSource(state: StreamState, source: SettingsSource): void {
-  state.settings = source.current()
-  state.source = source
-  state.asked = null
 }
 
 function socketState(socket: SecureSocketClass): SocketState {

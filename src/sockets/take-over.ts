@@ -9,16 +9,10 @@ import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
 import { SecureSocket } from './secure-socket.js'
 import { forgetState, stateOf } from './stream-state.js'
-
-const mark = Symbol('secure-socket.taken')
+import { markTaken, unmarkTaken } from './taken.js'
 
 /** That of the sockets which are not of a subclass; who takes them over puts what he decides himself there. */
 export const takenPrototype: object = Object.create(SecureSocket.prototype)
-
-/** Does it belong to the SecureSocket's methods, whatever its class is? */
-export function isTaken(socket: object): boolean {
-  return (socket as { [mark]?: boolean })[mark] === true
-}
 
 /**
  * Before its connect(). What its constructor was told is found where net.Socket keeps it.
@@ -31,7 +25,7 @@ export function takeOver(socket: Socket, signal?: AbortSignal): void {
   state.noDelay = told.noDelay
   state.keepAlive = told.keepAlive
   state.onread = onreadGate(told.onread)
-  Object.defineProperty(socket, mark, { value: true, configurable: true })
+  markTaken(socket)
   if (Object.getPrototypeOf(socket) === net.Socket.prototype)
     Object.setPrototypeOf(socket, takenPrototype)
   else Object.defineProperties(socket, accessors)
@@ -39,7 +33,7 @@ export function takeOver(socket: Socket, signal?: AbortSignal): void {
 
 /** It is net.Socket's again; not while it has a connection. */
 export function giveBack(socket: Socket): void {
-  Reflect.deleteProperty(socket, mark)
+  unmarkTaken(socket)
   forgetState(socket)
   if (Object.getPrototypeOf(socket) === takenPrototype)
     Object.setPrototypeOf(socket, net.Socket.prototype)

@@ -6,6 +6,7 @@ import type { DatagramSecuritySettings } from '../../model/settings.js'
 import { isPolicyError } from '../../policy/policy-errors.js'
 import { settingsFor } from '../../policy/settings-source.js'
 import type { SettingsSource } from '../../policy/source.js'
+import { setSource } from '../set-source.js'
 import { channelOption } from './channel-choice.js'
 import type { SecureRemoteInfo } from './endpoint.js'
 import type { Lookup } from './resolver.js'
@@ -77,8 +78,7 @@ export function initialise(
   const state = stateOf(socket)
   given.state = state
   state.resolver.custom = given.lookup
-  state.source = given.source
-  state.settings = given.source?.current() ?? null
+  if (given.source !== null) setSource(state, given.source)
   state.asked = given.asked
   state.channelOption = given.channel
   if (typeof listener === 'function') socket.on('message', listener as MessageListener)

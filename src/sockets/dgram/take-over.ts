@@ -5,14 +5,13 @@
 import type { Socket } from 'node:dgram'
 import type { BlockList } from 'node:net'
 import { SecureDgramSocket, type SecureDgramSocketOptions } from '../secure-dgram-socket.js'
+import { markTaken } from '../taken.js'
 import { onListening } from './base-events.js'
 import { handleOf, nodeStateOf, type UdpHandle } from './handle.js'
 import { dgram } from './internals.js'
 import { initialise, nothingGiven } from './options.js'
 import { type Lookup, typeOf } from './resolver.js'
 import { stateOf } from './state.js'
-
-const mark = Symbol('secure-socket.taken')
 
 /** That of the sockets which are not of a subclass; who takes them over puts what he decides himself there. */
 export const takenPrototype: object = Object.create(SecureDgramSocket.prototype)
@@ -23,11 +22,6 @@ export interface KnownOptions {
   readonly signal?: AbortSignal | undefined
   /** What its handle looked names up by. */
   readonly handleLookup?: UdpHandle['lookup']
-}
-
-/** Does it belong to the SecureDgramSocket's methods, whatever its class is? */
-export function isTaken(socket: object): boolean {
-  return (socket as { [mark]?: boolean })[mark] === true
 }
 
 /**
@@ -44,7 +38,7 @@ export function takeOver(socket: Socket, known: KnownOptions | undefined): void 
   const lists = { sendBlockList: sendBlockList as BlockList | undefined, receiveBlockList }
   initialise(socket, { ...options, ...lists } as SecureDgramSocketOptions, undefined, given)
   const state = stateOf(socket)
-  Object.defineProperty(socket, mark, { value: true })
+  markTaken(socket)
   if (Object.getPrototypeOf(socket) === dgram.Socket.prototype)
     Object.setPrototypeOf(socket, takenPrototype)
   if (isBound) onListening(socket, state)
