@@ -1,5 +1,6 @@
 /** A program of the tests as one file of JavaScript. */
-import { basename, join } from 'node:path'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
@@ -11,7 +12,7 @@ import type { Test } from 'tap'
 export async function inOneFile(t: Test, source: URL): Promise<string> {
   if (source.pathname.endsWith('.js')) return fileURLToPath(source)
   const { build } = await import('esbuild')
-  const program = join(t.testdir(), `${basename(source.pathname, '.ts')}.mjs`)
+  const program = join(ownFolder(t), `${basename(source.pathname, '.ts')}.mjs`)
   await build({
     entryPoints: [fileURLToPath(source)],
     outfile: program,
@@ -21,4 +22,16 @@ export async function inOneFile(t: Test, source: URL): Promise<string> {
     external: ['koffi'],
   })
   return program
+}
+
+/**
+ * Two runs of a test share tap's directory, and the one that ends first takes the other's program away:
+ * what it starts behind that does not begin. It lies beside it, so that koffi is found from there.
+ */
+function ownFolder(t: Test): string {
+  const shared = dirname(t.testdirName)
+  mkdirSync(shared, { recursive: true })
+  const folder = mkdtempSync(join(shared, 'program-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
 }
