@@ -153,8 +153,8 @@ t.test('half-open handshakes make room: a flood of hellos keeps nobody out', asy
   // Hellos whose cookies are good, and nothing after them.
   const addresses = Array.from({ length: 30 }, (_, i) => `2001:db8:0:${i % 6}::${i}`)
   network.passage = (datagram, from, to) => {
-    if (to !== server || parseClientHello(datagram) !== undefined) return datagram
-    return addresses.includes(from.address) ? undefined : datagram
+    if (to !== server || !addresses.includes(from.address)) return datagram
+    return only(datagram, isHello)
   }
   for (const address of addresses) {
     const flood = network.station(ofA, { address, acceptsStrangers: false })
@@ -181,13 +181,7 @@ t.test('those that go on by one step and then stand make room after a while', as
   // Their certificate, which is no secret, and nothing after it.
   network.passage = (datagram, from) => {
     if (!floods.includes(from)) return datagram
-    const records: Buffer[] = []
-    for (let at = 0, end = 0; at < datagram.length; at = end) {
-      end = recordEnd(datagram, at)
-      const record = datagram.subarray(at, end)
-      if ([1, 11].includes(messageType(record))) records.push(record)
-    }
-    return Buffer.concat(records)
+    return only(datagram, record => [1, 11].includes(messageType(record)))
   }
   for (let i = 0; i < 10; i++) {
     const address = `2001:db8:0:${i + 1}::1`
@@ -221,8 +215,7 @@ t.test('a handshake that does not go on is forgotten after its time', async t =>
   const network = new Network(seededRandom(t))
   const server = network.station({ ...ofB, handshakeTimeout: 10_000 })
   const client = network.station(ofA, { acceptsStrangers: false })
-  network.passage = (datagram, from) =>
-    from === client && messageType(datagram) === 11 ? undefined : datagram
+  network.passage = (datagram, from) => (from === client ? only(datagram, isHello) : datagram)
   client.send('x', server, 'b.example')
   t.ok(network.until(() => server.endpoint.stats.handshaking === 1))
   network.unplug(client)
@@ -243,9 +236,11 @@ t.test('handshakes come in portions: others need not wait for all of them', asyn
   t.ok(network.until(() => server.messages.length === 1))
   const hellos: [Buffer, Station][] = []
   network.passage = (datagram, from, to) => {
-    if (to !== server || parseClientHello(datagram)?.messageSequence !== 1) return datagram
-    hellos.push([datagram, from])
-    return undefined
+    const isSecond = (each: Buffer) => parseClientHello(each)?.messageSequence === 1
+    const second = to === server ? only(datagram, isSecond) : undefined
+    if (second === undefined) return datagram
+    hellos.push([second, from])
+    return only(datagram, each => !isSecond(each))
   }
   for (const client of clients.slice(1)) client.send('x', server, 'b.example')
   t.ok(network.until(() => hellos.length >= 19, 5000))
@@ -327,3 +322,21 @@ t.test('an address in another spelling is the same peer', async t => {
   for (let i = 0; i < 100; i++)
     server.endpoint.query(`::ffff:${client.address}`.padStart(60 + i, '0'), client.port)
 })
+
+/**
+ * Those of its records, where there are any. OpenSSL has a clock of its own: where the machine is slow it sends
+ * its last flight once more, in front of the next one and in the same datagram.
+ */
+function only(datagram: Buffer, isWanted: (record: Buffer) => boolean): Buffer | undefined {
+  const records: Buffer[] = []
+  for (let at = 0, end = 0; at < datagram.length; at = end) {
+    end = recordEnd(datagram, at)
+    const record = datagram.subarray(at, end)
+    if (isWanted(record)) records.push(record)
+  }
+  return records.length === 0 ? undefined : Buffer.concat(records)
+}
+
+function isHello(record: Buffer): boolean {
+  return messageType(record) === 1
+}
