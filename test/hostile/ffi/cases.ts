@@ -18,7 +18,7 @@ export interface Outcome extends Case {
 /** Of what may still come after the hook has been called, but need not. */
 const MOMENT = 150
 /** Of what must come; the machine may be busy. */
-const LONG = 60_000
+const LONG = 20_000
 
 export const thrownOnPurpose = 'thrown on purpose'
 
