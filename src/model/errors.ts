@@ -160,7 +160,8 @@ export function show(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
     return String(value)
   if (value === null || value === undefined) return String(value)
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name} of ${value.byteLength} bytes`
+  if (ArrayBuffer.isView(value))
+    return `a ${value.constructor?.name ?? 'view'} of ${value.byteLength} bytes`
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'symbol') return 'a symbol'

@@ -156,9 +156,13 @@ export function parseIpsecSettings(key: string, value: unknown): ParsedIpsecSett
     if (each === undefined) continue
     checked[name] = checks[name as keyof IpsecSettings](`ipsec.${name}`, each)
   }
-  const parsed: ParsedIpsecSettings = { ...defaultIpsecSettings, ...checked }
+  const parsed: ParsedIpsecSettings = Object.assign(
+    Object.create(null),
+    defaultIpsecSettings,
+    checked,
+  )
   checkAccount(parsed)
-  return Object.freeze(Object.assign(Object.create(null), parsed))
+  return Object.freeze(parsed)
 }
 
 /** An account is a name and a password; a domain alone says nothing. */

@@ -99,7 +99,8 @@ export function pem(key: string, value: unknown): unknown {
 export function withPassphrase(field: 'pem' | 'buf'): Check {
   return (key, value) => {
     if (typeof value !== 'object' || value === null || isView(value)) return pem(key, value)
-    const { [field]: content, passphrase, ...others } = value as Record<string, unknown>
+    const own: Record<string, unknown> = Object.assign(Object.create(null), value)
+    const { [field]: content, passphrase, ...others } = own
     const [other] = Object.keys(others)
     if (other !== undefined)
       throw invalid(
@@ -156,8 +157,9 @@ export function plainObject(key: string, value: unknown): object {
   return { ...value }
 }
 
+/** One that has lost its prototype is none: nobody can say any more where its bytes are. */
 export function isView(value: unknown): value is NodeJS.ArrayBufferView {
-  return ArrayBuffer.isView(value)
+  return ArrayBuffer.isView(value) && typeof value.byteLength === 'number'
 }
 
 export function copy(view: NodeJS.ArrayBufferView): Buffer {

@@ -101,7 +101,8 @@ function oneOrMore(map: Mapping): Mapping {
 function withPassphrase(field: 'pem' | 'buf'): Mapping {
   return (value, key, replace) => {
     if (!isPlain(value)) return replace(value, key, 'bytes', true)
-    const { [field]: content, passphrase, ...others } = value
+    const own: Record<string, unknown> = Object.assign(Object.create(null), value)
+    const { [field]: content, passphrase, ...others } = own
     return {
       ...others,
       ...(content === undefined

@@ -475,3 +475,27 @@ t.test('an identity can be called "identity,key"', async t => {
   t.strictSame(Object.keys(acceptedPsk ?? {}), ['identity,key'])
   t.equal(ownPsk, undefined)
 })
+
+t.test('a Buffer that has lost its prototype is no Buffer, and can be told of', async t => {
+  const lost = Object.setPrototypeOf(Buffer.alloc(48), null)
+  for (const key of ['cert', 'ca', 'passphrase', 'ticketKeys', 'psk', 'mtu'])
+    t.throws(() => parseSettings({ [key]: lost } as never, 'datagram'), { code: 'EINVAL' }, key)
+})
+
+t.test(
+  'what somebody puts on Object.prototype is no part of a key or an account either',
+  async t => {
+    const key = { pem: 'y' }
+    const clean = parseSettings({ cert: 'x', key })
+    const ipsec = parseSettings({ protocol: 'ipsec', ipsec: {} })
+    for (const [name, value] of Object.entries({ passphrase: 'z', userName: 'u', password: 'p' })) {
+      Object.defineProperty(Object.prototype, name, { value, configurable: true })
+      try {
+        t.equal(parseSettings({ cert: 'x', key }), clean, name)
+        t.equal(parseSettings({ protocol: 'ipsec', ipsec: {} }), ipsec, name)
+      } finally {
+        delete (Object.prototype as Record<string, unknown>)[name]
+      }
+    }
+  },
+)
