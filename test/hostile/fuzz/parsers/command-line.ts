@@ -94,8 +94,8 @@ export const commandLine: Parser = {
         )
     }
     for (const options of isBuilt() ? args : []) {
-      // What is white space to us alone, at an end, nobody misses.
-      const before = asNodeSplits(options.trim())
+      // Other white space than a space is a part of an option to Node, and of none that there is.
+      const before = /[^\S ]/.test(options) ? undefined : asNodeSplits(options)
       if (before === undefined) continue
       const once = registeredOptions(options)
       must(registeredOptions(once) === once, 'options are registered once', once)
