@@ -3,7 +3,7 @@
  * missing or older than its sources. Several test files may ask at once: one builds, the others wait.
  */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -26,7 +26,7 @@ export async function built(): Promise<void> {
   try {
     if (!isFresh()) await promisify(execFile)(process.execPath, [tsup()], { cwd: root })
   } finally {
-    rmdirSync(lock)
+    rmSync(lock, { force: true })
   }
 }
 
@@ -37,14 +37,34 @@ function isFresh(): boolean {
   return outputs.every(output => changed(output) >= newest)
 }
 
-/** A directory is made by one process only. */
-function taken(directory: string): boolean {
+/** Such a file is made by one process only. Of one that was killed it stays, and is nobody's. */
+function taken(file: string): boolean {
   try {
-    mkdirSync(directory)
+    writeFileSync(file, String(process.pid), { flag: 'wx' })
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    if (isGone(holderOf(file))) rmSync(file, { force: true })
+    return false
+  }
+}
+
+/** 0: it has just gone, or not been written yet. */
+function holderOf(file: string): number {
+  try {
+    return Number(readFileSync(file, 'utf8'))
+  } catch {
+    return 0
+  }
+}
+
+function isGone(pid: number): boolean {
+  try {
+    // Our own group, for 0.
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }
 
