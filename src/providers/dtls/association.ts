@@ -88,6 +88,8 @@ const silentBeforeBackoff = 2
 /** What gets through where more does not: IPv4's minimum of 576 less the longest headers; then OpenSSL's own minimum. */
 const smallerMtus = [508, 256]
 const maxTimeout = 60_000_000
+/** Milliseconds by which the wall clock may be corrected without anybody's notice. */
+const CLOCK_STEP = 1000
 /** More records than OpenSSL keeps that come before the handshake is complete. */
 const earlyLimit = 1024
 
@@ -309,6 +311,16 @@ export class Association implements Callee, Sleeper {
     if (result < 0) this.#fail(explainOpenssl(takeError(), this.#options.peer))
     else this.#schedule()
     this.#tell()
+  }
+
+  /**
+   * Asked at the deadline: does OpenSSL's timer still have time? It goes by the wall clock, which has been
+   * set back then.
+   */
+  get timerIsLate(): boolean {
+    if (this.#ssl === 0 || this.#state !== 'handshaking') return false
+    const left = this.#timeLeft()
+    return left < Number.POSITIVE_INFINITY && left > CLOCK_STEP
   }
 
   /** Says close_notify, where the peer can understand it, and ends. Its datagram is the last event. */
@@ -630,7 +642,9 @@ export class Association implements Callee, Sleeper {
   }
 
   #schedule(): void {
-    this.deadline = this.#options.clock.now() + Math.ceil(this.#timeLeft())
+    const left = this.#timeLeft()
+    const isReal = left === Number.POSITIVE_INFINITY || left <= maxTimeout / 1000
+    this.deadline = this.#options.clock.now() + Math.ceil(isReal ? left : CLOCK_STEP)
   }
 
   /** OpenSSL 3.0 writes without asking whether it has buffers. */

@@ -6,7 +6,7 @@ import { parseClientHello } from './client-hello.js'
 import { RETRY_INTERVAL, SECOND_ATTEMPT } from './lifetimes.js'
 import { type Expectation, Link } from './link.js'
 import type { Peer } from './peer.js'
-import { findSession, sessionKey } from './sessions.js'
+import { findSession, type Session, sessionKey } from './sessions.js'
 import { warnOfSilence } from './silent-server.js'
 import { tell } from './story.js'
 
@@ -53,7 +53,7 @@ export function startClient(peer: Peer, since?: number): void {
     const settings = peer.context.settingsNow()
     const expectation = expectationOf(peer, 'client')
     const key = sessionKeyOf(peer, expectation, settings)
-    const session = findSession(key, clock.wallTime())
+    const session = findSession(key, clock)
     link = makeLink(peer, 'client', settings, expectation, session)
     if (since !== undefined) link.startedAt = since
     tell(peer.text, 'handshakes as client%s', session === undefined ? '' : ', resuming')
@@ -107,7 +107,7 @@ function makeLink(
   role: AssociationRole,
   settings: ParsedSettings,
   expectation: Expectation,
-  session: { readonly data: Buffer; readonly expires: number } | undefined,
+  session: Session | undefined,
 ): Link {
   const { clock } = peer.context
   const association = peer.context.associate({

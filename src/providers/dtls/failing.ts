@@ -97,6 +97,13 @@ function serveHeldHello(peer: Peer, link: Link): void {
 /** A timer has run out. Is it time for something else than to send the flight again? */
 function goesAnotherWay(peer: Peer, link: Link): boolean {
   const { association } = link
+  if (association.timerIsLate && !(link.role === 'server' && link.progressed)) {
+    tell(peer.text, 'is asked anew: the clock was set back, and nothing would be sent again')
+    abandon(peer, link)
+    // A client whose hello comes again is served anew.
+    if (link.role === 'client' || peer.isAwaited) startClient(peer, link.startedAt)
+    return true
+  }
   if (link.role === 'server') {
     if (!hasServedInVain(peer, link)) return false
     abandon(peer, link)

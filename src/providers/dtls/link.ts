@@ -155,8 +155,10 @@ export class Link implements AssociationListener {
     const full = this.offered && info.resumed ? this.offered.expires : proved + fullHandshakeAfter
     const certificate = info.peer?.certificate
     const end = certificate === undefined ? full : Math.min(full, validityOf(certificate).end)
-    this.fullUntilWall = end
-    this.fullUntil = now + (end - wallTime)
+    // The wall clock may have been set back since.
+    const most = this.offered && info.resumed ? this.offered.ends : now + fullHandshakeAfter
+    this.fullUntil = Math.min(now + (end - wallTime), most)
+    this.fullUntilWall = wallTime + (this.fullUntil - now)
     this.rekeyAt = Math.min(now + rekeyAfter, this.fullUntil)
     const { targetName, set } = this.expectation
     this.source = {

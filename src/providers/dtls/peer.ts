@@ -280,6 +280,7 @@ export class Peer implements LinkObserver, Sleeper, Destination {
     keepSession(sessionKeyOf(this, link.expectation, link.settings), {
       data: session,
       expires: link.fullUntilWall,
+      ends: link.fullUntil,
     })
   }
 

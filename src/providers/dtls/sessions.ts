@@ -4,12 +4,15 @@
  * authenticated for; and not longer than its full handshake allows. Resuming does not extend it.
  */
 import type { TargetName } from '../../model/target-name.js'
+import type { Clock } from '../datagram-provider.js'
 
 export interface Session {
   /** The DER form of an SSL_SESSION. */
   readonly data: Buffer
   /** When the peer must prove its identity anew, in milliseconds since 1970. */
   readonly expires: number
+  /** The same by the clock that never goes back: the other can be set. */
+  readonly ends: number
 }
 
 const sessions = new Map<string, Session>()
@@ -33,11 +36,14 @@ export function keepSession(key: string, session: Session): void {
 }
 
 /** It stays: a session of DTLS 1.2 can be resumed again. */
-export function findSession(key: string, wallTime: number): Session | undefined {
+export function findSession(
+  key: string,
+  clock: Pick<Clock, 'now' | 'wallTime'>,
+): Session | undefined {
   const session = sessions.get(key)
   if (session === undefined) return undefined
   sessions.delete(key)
-  if (session.expires <= wallTime) return undefined
+  if (session.expires <= clock.wallTime() || session.ends <= clock.now()) return undefined
   sessions.set(key, session)
   return session
 }

@@ -19,7 +19,14 @@ import { clientContext } from './context.js'
 import { explainTlsError, isNotTls, tlsCode } from './explain.js'
 import { firstAnswer } from './first-answer.js'
 import { peerCertificate, withoutChain } from './peer-certificate.js'
-import { dropSessions, keepSession, sessionEnd, sessionKey, takeSession } from './session-cache.js'
+import {
+  dropSessions,
+  keepSession,
+  type SessionEnd,
+  sessionEnd,
+  sessionKey,
+  takeSession,
+} from './session-cache.js'
 
 // Taken now: a program that secures others by patching tls must not send us round in circles.
 const tls = { ...nodeTls }
@@ -105,8 +112,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
       if (acceptanceRefused) rememberRefusal(peer)
       if (resumed) connection.resumedCertificate = kept.certificate
       if (certificate) {
-        const expires = resumed ? kept.session.expires : sessionEnd(certificate)
-        keepSessionsOf(channel, connection, sessions, { certificate, expires, early })
+        const end = resumed ? kept.session.end : sessionEnd(certificate)
+        keepSessionsOf(channel, connection, sessions, { certificate, end, early })
       }
       if (hasAcceptance(channel.alpnProtocol)) return awaitAcceptance(channel, connection)
       // The server asked for a certificate if it named signature algorithms for it. In TLS 1.2 a
@@ -320,16 +327,12 @@ function keepSessionsOf(
   channel: TLSSocket,
   connection: TlsConnection,
   key: string,
-  {
-    certificate,
-    expires,
-    early,
-  }: { certificate: X509Certificate; expires: number; early: Buffer[] },
+  { certificate, end, early }: { certificate: X509Certificate; end: SessionEnd; early: Buffer[] },
 ): void {
   const reusable = channel.getProtocol() !== 'TLSv1.3'
   const keep = (data: Buffer) => {
     connection.refusalPossible = false
-    keepSession(key, certificate, { data, reusable, expires })
+    keepSession(key, certificate, { data, reusable, end })
   }
   early.forEach(keep)
   channel.on('session', keep)
@@ -400,11 +403,11 @@ const refusing = new Map<string, number>()
 const rememberFor = 60 * 60 * 1000
 
 function refusesAcceptance(peer: string): boolean {
-  return (refusing.get(peer) ?? 0) > Date.now()
+  return (refusing.get(peer) ?? Number.NEGATIVE_INFINITY) > performance.now()
 }
 
 function rememberRefusal(peer: string): void {
-  refusing.set(peer, Date.now() + rememberFor)
+  refusing.set(peer, performance.now() + rememberFor)
   if (refusing.size > 1000) refusing.delete(refusing.keys().next().value as string)
 }
 

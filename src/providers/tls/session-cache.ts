@@ -13,8 +13,15 @@ import { fullHandshakeInterval } from '../../model/defaults.js'
 export interface Session {
   readonly data: Buffer
   readonly reusable: boolean
-  /** When it ends, in milliseconds of Date.now(). */
-  readonly expires: number
+  readonly end: SessionEnd
+}
+
+/** By both clocks, whichever is earlier: one can be set back, and the other stands while the machine sleeps. */
+export interface SessionEnd {
+  /** In milliseconds of Date.now(). */
+  readonly wall: number
+  /** In milliseconds of performance.now(). */
+  readonly steady: number
 }
 
 /** What is kept of one peer. Node does not tell the certificate of a resumed session, so it is kept here. */
@@ -38,8 +45,10 @@ export function sessionKey(
 }
 
 /** When the sessions of a full handshake end. Resuming does not extend it. */
-export function sessionEnd(certificate: X509Certificate): number {
-  return Math.min(Date.now() + fullHandshakeInterval, Date.parse(certificate.validTo))
+export function sessionEnd(certificate: X509Certificate): SessionEnd {
+  const now = Date.now()
+  const wall = Math.min(now + fullHandshakeInterval, Date.parse(certificate.validTo))
+  return { wall, steady: performance.now() + (wall - now) }
 }
 
 /** The best session of a peer and the certificate that it was authenticated by. */
@@ -49,14 +58,17 @@ export function takeSession(
   const peer = peers.get(key)
   if (!peer) return undefined
   const { certificate, sessions } = peer
-  const now = Date.now()
   while (sessions.length > 0) {
     const session = sessions[sessions.length - 1] as Session
-    const valid = session.expires > now
+    const valid = !isOver(session.end)
     if (!valid || (!session.reusable && sessions.length > 1)) sessions.pop()
     if (valid) return { session, certificate }
   }
   return undefined
+}
+
+function isOver({ wall, steady }: SessionEnd): boolean {
+  return wall <= Date.now() || steady <= performance.now()
 }
 
 export function keepSession(key: string, certificate: X509Certificate, session: Session): void {

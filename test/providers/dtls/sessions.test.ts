@@ -9,17 +9,29 @@ import {
 } from '../../../src/providers/dtls/sessions.js'
 
 const data = (name: string) => Buffer.from(name)
+const at = (time: number) => ({ now: () => time, wallTime: () => time })
 
 t.test('until its end, and as often as wanted', async t => {
   const key = sessionKey('f', '192.0.2.1', 1, undefined)
-  keepSession(key, { data: data('one'), expires: 1000 })
-  t.equal(findSession(key, 999)?.data.toString(), 'one')
-  t.equal(findSession(key, 999)?.data.toString(), 'one')
-  t.equal(findSession(key, 1000), undefined)
-  t.equal(findSession(key, 999), undefined, 'and it is gone')
-  keepSession(key, { data: data('two'), expires: 1000 })
+  keepSession(key, { data: data('one'), expires: 1000, ends: 1000 })
+  t.equal(findSession(key, at(999))?.data.toString(), 'one')
+  t.equal(findSession(key, at(999))?.data.toString(), 'one')
+  t.equal(findSession(key, at(1000)), undefined)
+  t.equal(findSession(key, at(999)), undefined, 'and it is gone')
+  keepSession(key, { data: data('two'), expires: 1000, ends: 1000 })
   dropSession(key)
-  t.equal(findSession(key, 0), undefined)
+  t.equal(findSession(key, at(0)), undefined)
+})
+
+t.test('by either clock: that of the wall can be set', async t => {
+  const key = sessionKey('f', '192.0.2.2', 1, undefined)
+  for (const clock of [
+    { now: () => 999, wallTime: () => 2000 },
+    { now: () => 1000, wallTime: () => 500 },
+  ]) {
+    keepSession(key, { data: data('x'), expires: 2000, ends: 1000 })
+    t.equal(findSession(key, clock), undefined)
+  }
 })
 
 t.test('settings, address, port and name: each tells sessions apart', async t => {
@@ -39,9 +51,9 @@ t.test('settings, address, port and name: each tells sessions apart', async t =>
 
 t.test('bounded: what was used longest ago goes first', async t => {
   const key = (i: number) => sessionKey('bound', 'h', i, undefined)
-  for (let i = 0; i < 2000; i++) keepSession(key(i), { data: data('x'), expires: 1 })
-  findSession(key(0), 0)
-  keepSession(key(2000), { data: data('x'), expires: 1 })
-  t.ok(findSession(key(0), 0))
-  t.equal(findSession(key(1), 0), undefined)
+  for (let i = 0; i < 2000; i++) keepSession(key(i), { data: data('x'), expires: 1, ends: 1 })
+  findSession(key(0), at(0))
+  keepSession(key(2000), { data: data('x'), expires: 1, ends: 1 })
+  t.ok(findSession(key(0), at(0)))
+  t.equal(findSession(key(1), at(0)), undefined)
 })

@@ -15,7 +15,7 @@ const other = new X509Certificate((await testIdentity(['other.example'])).cert)
 const session = (name: string, more = {}) => ({
   data: Buffer.from(name),
   reusable: false,
-  expires: Date.now() + 60_000,
+  end: { wall: Date.now() + 60_000, steady: performance.now() + 60_000 },
   ...more,
 })
 const taken = (key: string) => takeSession(key)?.session.data.toString()
@@ -38,11 +38,22 @@ t.test('a TLS 1.2 session replaces what was there, and stays', async t => {
 
 t.test('never beyond the end', async t => {
   const key = sessionKey('f', 'host', 3, 'name')
-  keepSession(key, certificate, session('over', { expires: Date.now() - 1 }))
-  t.equal(taken(key), undefined)
+  const [wall, steady] = [Date.now() + 60_000, performance.now() + 60_000]
+  for (const end of [
+    { wall: Date.now() - 1, steady },
+    // The clock has been set back.
+    { wall: wall + 5 * 60 * 60 * 1000, steady: performance.now() - 1 },
+  ]) {
+    keepSession(key, certificate, session('over', { end }))
+    t.equal(taken(key), undefined)
+  }
+  keepSession(key, certificate, session('not over', { end: { wall, steady } }))
+  t.equal(taken(key), 'not over')
   const expired = new X509Certificate((await expiredIdentity()).cert)
-  t.ok(sessionEnd(expired) < Date.now(), 'of the certificate')
-  t.ok(sessionEnd(certificate) <= Date.now() + 2 * 60 * 60 * 1000, 'of two hours')
+  t.ok(sessionEnd(expired).wall < Date.now(), 'of the certificate')
+  t.ok(sessionEnd(expired).steady < performance.now())
+  t.ok(sessionEnd(certificate).wall <= Date.now() + 2 * 60 * 60 * 1000, 'of two hours')
+  t.ok(sessionEnd(certificate).steady <= performance.now() + 2 * 60 * 60 * 1000)
 })
 
 t.test('another certificate of the same peer begins anew', async t => {
