@@ -29,12 +29,14 @@ export interface OpensslCount {
   /** References that are ours to give back; a kind of which there is none is left out. */
   readonly held: Readonly<Partial<Record<Kind, number>>>
   /** Objects that are there at all, by OpenSSL's own count. */
-  readonly alive: Readonly<Record<(typeof counted)[number], number>>
+  readonly alive: Readonly<Counts>
   /** How many of each there have been until now, by the same count: nothing is proved by zero of none. */
-  readonly made: Readonly<Record<(typeof counted)[number], number>>
+  readonly made: Readonly<Counts>
   readonly callbacks: number
   readonly faults: readonly string[]
 }
+
+type Counts = Record<(typeof counted)[number], number>
 
 const counted = ['SSL', 'SSL_SESSION'] as const
 /** CRYPTO_EX_INDEX_… (crypto.h). */
@@ -80,9 +82,10 @@ type Native = (...args: any[]) => any
 
 /**
  * Counts from now on; call it before the first socket is made, or the first association.
+ * @param asks whether OpenSSL counts too; where not, its counts stay at zero
  * @returns the count of now
  */
-export function countOpenssl(): () => OpensslCount {
+export function countOpenssl(asks = true): () => OpensslCount {
   const koffi = loadKoffi()
   const references = new Map<string, number>()
   const faults: string[] = []
@@ -176,7 +179,9 @@ export function countOpenssl(): () => OpensslCount {
     unregister(callback)
   }
 
-  const { alive, made } = countThemselves(own.func.bind(own), register as Native)
+  const alive = { SSL: 0, SSL_SESSION: 0 }
+  const made = { ...alive }
+  if (asks) countThemselves(own.func.bind(own), register as Native, alive, made)
 
   return () => {
     const held: Partial<Record<Kind, number>> = {}
@@ -189,10 +194,8 @@ export function countOpenssl(): () => OpensslCount {
 }
 
 /** Has OpenSSL say of each object that it is made, and freed. */
-function countThemselves(func: Native, register: Native) {
+function countThemselves(func: Native, register: Native, alive: Counts, made: Counts): void {
   const koffi = loadKoffi()
-  const alive = { SSL: 0, SSL_SESSION: 0 }
-  const made = { ...alive }
   const ask = func(
     'int CRYPTO_get_ex_new_index(int kind, long argl, intptr_t argp, intptr_t made, intptr_t copied, intptr_t freed)',
   )
@@ -212,5 +215,4 @@ function countThemselves(func: Native, register: Native) {
     const index = ask(exIndex[kind], 0, 0, Number(begins), 0, Number(ends))
     if (index < 0) throw new Error(`OpenSSL does not count its ${kind}s`)
   }
-  return { alive, made }
 }
