@@ -1,5 +1,6 @@
 /** The overloads of connect(): (options[, callback]), (port[, host][, callback]), (path[, callback]). */
 import type { NetConnectOpts } from 'node:net'
+import { isOfEveryObject } from './own-options.js'
 
 export type ConnectArguments = [
   options: NetConnectOpts & Record<string, unknown>,
@@ -28,7 +29,9 @@ export function readOnce(options: object): ConnectArguments[0] {
   for (const name in options) names.add(name)
   const read: Record<string, unknown> = {}
   for (const name of names) {
-    if (name in options) read[name] = (options as Record<string, unknown>)[name]
+    if (!(name in options)) continue
+    const value = (options as Record<string, unknown>)[name]
+    if (!isOfEveryObject(options, name, value)) read[name] = value
   }
   return read as ConnectArguments[0]
 }

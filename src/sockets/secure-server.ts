@@ -22,6 +22,7 @@ import { type ListenObserver, nothingUnder, putUnder } from './native/listening.
 import { ownSocket } from './native/own-socket.js'
 import { createNativeAcceptor } from './native/server.js'
 import { internals, methodsOf, net } from './net-internals.js'
+import { givenOption } from './own-options.js'
 import { acceptedSocket, isEstablished, SecureSocket } from './secure-socket.js'
 import { setSource } from './set-source.js'
 import { Handshakes, type ServerStats } from './stream-stats.js'
@@ -242,13 +243,14 @@ function initialise(server: object, options?: SecureServerOptions | ConnectionLi
   if (typeof options !== 'object' || options === null) return
   const state = stateOf(server)
   state.pauseOnConnect = Boolean(options.pauseOnConnect)
-  if (options.security === undefined) return
+  const security = givenOption<SecureServerOptions['security']>(options, 'security')
+  if (security === undefined) return
   try {
-    setSource(state, settingsFor(options.security, 'stream', 'server'))
+    setSource(state, settingsFor(security, 'stream', 'server'))
   } catch (error) {
     // A program that ran before a policy came has no reason to catch it here: the listen fails.
     if (!isPolicyError(error)) throw error
-    state.asked = options.security
+    state.asked = security
   }
 }
 

@@ -46,6 +46,7 @@ import { exchanged, refuseHandle } from './native/attempt.js'
 import { connectNative } from './native/connect.js'
 import { internals, net, netSocket } from './net-internals.js'
 import { onreadGate } from './onread.js'
+import { givenOption } from './own-options.js'
 import { setSource } from './set-source.js'
 import { tellBegun, tellClosed, tellFailed, tellSecured } from './story.js'
 import { type StreamState, stateOf } from './stream-state.js'
@@ -470,7 +471,8 @@ function baseOptions(options?: SecureSocketOptions | number): SocketConstructorO
     )
   }
   // In channel mode we fill the application's buffer ourselves.
-  return onread !== undefined && protocolFor(_security, 'stream', 'client') === 'ipsec'
+  return onread !== undefined &&
+    protocolFor(givenOption(options, 'security'), 'stream', 'client') === 'ipsec'
     ? ({ ...rest, onread } as SocketConstructorOpts)
     : rest
 }
@@ -487,7 +489,10 @@ function initialise(socket: SecureSocketClass, options?: SecureSocketOptions): v
   if (noDelay) state.noDelay = true
   if (signal) state.signal = signal
   if (keepAlive) state.keepAlive = [true, keepAliveInitialDelay]
-  if (onread !== undefined && protocolFor(options?.security, 'stream', 'client') !== 'ipsec')
+  if (
+    onread !== undefined &&
+    protocolFor(givenOption(options, 'security'), 'stream', 'client') !== 'ipsec'
+  )
     state.onread = onreadGate(onread)
   applyOptions(socket, options)
 }
@@ -499,7 +504,8 @@ function initialise(socket: SecureSocketClass, options?: SecureSocketOptions): v
  */
 function applyOptions(socket: SecureSocketClass, options?: SecurityOptions): void {
   const state = stateOf(socket)
-  const { security, peerTargetName } = Object(options) as SecurityOptions
+  const security = givenOption<SecurityOptions['security']>(options, 'security')
+  const peerTargetName = givenOption<string>(options, 'peerTargetName')
   if (security !== undefined) {
     try {
       const source = settingsFor(security, 'stream', 'client')

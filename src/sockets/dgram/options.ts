@@ -6,6 +6,7 @@ import type { DatagramSecuritySettings } from '../../model/settings.js'
 import { isPolicyError } from '../../policy/policy-errors.js'
 import { settingsFor } from '../../policy/settings-source.js'
 import type { SettingsSource } from '../../policy/source.js'
+import { isOfEveryObject } from '../own-options.js'
 import { setSource } from '../set-source.js'
 import { channelOption } from './channel-choice.js'
 import type { SecureRemoteInfo } from './endpoint.js'
@@ -46,7 +47,8 @@ export function baseOptions(
 ): SocketOptions {
   const options = typeof type === 'object' && type !== null ? type : { type }
   const { security, lookup, channel, ...rest } = options as SecureDgramSocketOptions
-  if (security !== undefined) readSecurity(security, given)
+  if (security !== undefined && !isOfEveryObject(options, 'security', security))
+    readSecurity(security, given)
   given.channel = channelOption(channel)
   // Node says it best what is wrong with one that is no function.
   if (lookup !== undefined && typeof lookup !== 'function') return { ...rest, lookup }
