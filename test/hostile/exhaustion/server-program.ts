@@ -38,6 +38,7 @@ function held(isSettled: boolean): Held {
     resources: process.getActiveResourcesInfo().sort(),
     descriptors: descriptors(),
     memory: process.memoryUsage(),
+    cpu: process.cpuUsage(),
   }
 }
 

@@ -24,6 +24,7 @@ export interface Held {
   readonly resources: readonly string[]
   readonly descriptors: number
   readonly memory: NodeJS.MemoryUsage
+  readonly cpu: NodeJS.CpuUsage
 }
 
 export interface Server {
