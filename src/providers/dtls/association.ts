@@ -323,6 +323,11 @@ export class Association implements Callee, Sleeper {
     return left < Number.POSITIVE_INFINITY && left > CLOCK_STEP
   }
 
+  /** Timers of the handshake that have run out since the peer last went on. */
+  get silent(): number {
+    return this.#silent
+  }
+
   /** Says close_notify, where the peer can understand it, and ends. Its datagram is the last event. */
   close(): void {
     this.#forgetUntold()

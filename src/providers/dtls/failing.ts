@@ -110,7 +110,7 @@ function goesAnotherWay(peer: Peer, link: Link): boolean {
     startClient(peer)
     return true
   }
-  if (association.retransmissions + 1 < PATIENCE) return false
+  if (association.silent + 1 < PATIENCE) return false
   if (!association.heardServerHello) return triesAnotherWay(peer, link)
   if (link.offered === undefined || link.readsProtected) return false
   beginWithoutSession(peer, link)
