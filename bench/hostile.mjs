@@ -40,7 +40,8 @@ const floods = [
   { what: 'half-open', title: 'half-open handshakes' },
 ]
 
-const programs = mkdtempSync(join(here, '.hostile-'))
+// Where packages are found from, and nobody else looks.
+const programs = mkdtempSync(join(here, '../node_modules/.hostile-'))
 const children = []
 try {
   await build()
@@ -240,7 +241,9 @@ async function start(program, ...args) {
     env: { ...process.env, SECURE_SOCKET_CHANNEL: values.channel },
   })
   children.push(child)
-  const [said] = await once(child, 'message')
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${program} has ended`)))
+  const [said] = await Promise.race([once(child, 'message'), ended])
+  ended.catch(() => {})
   return { child, said }
 }
 
