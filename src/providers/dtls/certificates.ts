@@ -34,14 +34,27 @@ export function trustStore(settings: ParsedSettings, verifies: boolean): Pointer
     lib.X509_STORE_up_ref(store)
     return store
   }
+  return newStore(store => {
+    if (ca === undefined && verifies) addDefaults(store, defaultAuthorities())
+    for (const pem of asList(ca) ?? []) {
+      for (const der of certificatesIn(pem, 'ca')) addTo(store, der)
+    }
+    if (crl !== undefined) {
+      for (const pem of asList(crl) ?? []) addRevocations(store, pem)
+      lib.X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+    }
+  })
+}
+
+/** The caller frees it; where it cannot be filled, nobody has to. */
+function newStore(fill: (store: Pointer) => void): Pointer {
+  const { lib } = openssl()
   const store = lib.X509_STORE_new()
-  if (ca === undefined && verifies) addDefaults(store, defaultAuthorities())
-  for (const pem of asList(ca) ?? []) {
-    for (const der of certificatesIn(pem, 'ca')) addTo(store, der)
-  }
-  if (crl !== undefined) {
-    for (const pem of asList(crl) ?? []) addRevocations(store, pem)
-    lib.X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)
+  try {
+    fill(store)
+  } catch (error) {
+    lib.X509_STORE_free(store)
+    throw error
   }
   return store
 }
@@ -53,8 +66,7 @@ function defaultStore(): Pointer {
   const authorities = defaultAuthorities()
   // tls.setDefaultCACertificates() can have changed them.
   if (defaults?.authorities !== authorities) {
-    const store = lib.X509_STORE_new()
-    addDefaults(store, authorities)
+    const store = newStore(store => addDefaults(store, authorities))
     if (defaults) lib.X509_STORE_free(defaults.store)
     defaults = { authorities, store }
   }
