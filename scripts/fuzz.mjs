@@ -2,7 +2,7 @@
 // guided by coverage, until the time is over. What reaches new code goes into the corpus. The parsers are
 // in test/hostile/fuzz/parsers.
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
@@ -26,6 +26,7 @@ await build({
   plugins: [{ name: 'places', setup: keepPlaces }],
 })
 const { fuzzFor } = await import(pathToFileURL(script).href)
+rmSync(script)
 const clean = await fuzzFor(name, Number(seconds), {
   seed: Number(seed),
   folder: join(folder, 'corpus'),
