@@ -95,7 +95,7 @@ export class Link implements AssociationListener {
   isForgotten = false
   /** Client: when it begins anew because of that, unless it goes on: anybody can send what says so. */
   restartAt = Number.POSITIVE_INFINITY
-  /** Server: when the hello came last. */
+  /** Server: when the hello, or a part of what follows it, came last. */
   helloAt: number
   /** Client: when the peer answered our ClientHello; Infinity: not yet. */
   answeredAt = Number.POSITIVE_INFINITY

@@ -218,6 +218,8 @@ function receiveForHandshake(peer: Peer, record: Buffer): void {
     peer.drop('unauthenticated')
     return
   }
+  // A part of its flight is no progress to OpenSSL; but whoever repeats it has not gone away.
+  link.helloAt = peer.context.clock.now()
   link.waitsForItsTurn = !peer.context.mayWork(record, peer.address, peer.port)
   if (link.waitsForItsTurn) return
   // What OpenSSL makes of each is not known: it keeps what comes too early, and fragments.

@@ -163,6 +163,22 @@ t.test('who repeats a hello is not forgotten', async t => {
   t.equal(server.associations.length, 1)
 })
 
+t.test('nor who repeats its flight, of which a part is always lost', async t => {
+  const network = new Network(seededRandom(t))
+  const client = network.station({ ...ofA, mtu: 256 }, { address: '198.18.20.19' })
+  const server = network.station({ ...ofB, mtu: 256 }, { address: '198.18.20.20' })
+  const CERTIFICATE = 11
+  network.passage = (datagram, from) => {
+    const isEarly = from === client && network.clock.time < 30_000
+    const isFirstPart = messageType(datagram) === CERTIFICATE && datagram.readUIntBE(19, 3) === 0
+    return isEarly && isFirstPart ? undefined : datagram
+  }
+  client.send('x', server, 'b.example')
+  t.ok(network.until(() => server.messages.length === 1, 40_000))
+  t.equal(server.associations.length, 1)
+  t.match(client.endpoint.stats, { handshakesFailed: 0 })
+})
+
 /**
  * The client resumes, and hears no ServerHello until it gives the session up and begins anew: the
  * answers that it has not heard. Its next hello is under way.
