@@ -53,7 +53,7 @@ interface Harm {
 /** Those that it takes a time-out to see last a second and a half. */
 const AT_ONCE = 6
 
-for (const version of ['1.3', '1.2'] as const) {
+for (const version of isAll ? ['1.3', '1.2'] : ['1.3']) {
   const flag = `-tls${version.replace('.', '_')}`
 
   t.test(`our client, TLS ${version}`, { skip }, async t => {
@@ -62,7 +62,9 @@ for (const version of ['1.3', '1.2'] as const) {
     const shows = ['-cert', theirs.cert, '-key', theirs.key]
     // It serves one at a time.
     const servers = await Promise.all(
-      Array.from({ length: AT_ONCE }, () => sServer(t, flag, '-rev', ...shows, ...asks)),
+      Array.from({ length: isAll ? AT_ONCE : 3 }, () =>
+        sServer(t, flag, '-rev', ...shows, ...asks),
+      ),
     )
     const idle = servers.map(({ port }) => port)
     const meet = async (harm?: Harm) => {
@@ -78,7 +80,7 @@ for (const version of ['1.3', '1.2'] as const) {
       return counts
     }
     const counts = await meet()
-    await allOf(AT_ONCE, tableOf(random, counts), async harm => void (await meet(harm)))
+    await allOf(servers.length, tableOf(random, counts), async harm => void (await meet(harm)))
     // They live, and serve who is not harmed.
     for (const _each of servers) await meet()
   })
@@ -124,7 +126,7 @@ function tableOf(random: Random, counts: Record<Direction, number>): Harm[] {
     ),
   )
   if (isAll) return table
-  return Array.from({ length: 10 }, () => table.splice(random.below(table.length), 1)[0] as Harm)
+  return Array.from({ length: 6 }, () => table.splice(random.below(table.length), 1)[0] as Harm)
 }
 
 function harming(random: Random, counts: Record<Direction, number>, harm?: Harm): Passage {
