@@ -2,7 +2,7 @@
  * Data behind the handshake on the real wire, of `openssl` and GnuTLS, with somebody between who has every
  * record of theirs: he repeats, holds back, cuts and changes them, and adds his own. Nothing is delivered
  * twice, nothing forged is delivered, the association is the same at the end, and another peer of the
- * same socket notices nothing. `npm test` meets one client and one server with a part of it. The same
+ * same socket notices nothing. `npm test` meets one of them with a part of it. The same
  * among two ends of ours, without a wire and whole, is data.test.ts.
  */
 import t, { type Test } from 'tap'
