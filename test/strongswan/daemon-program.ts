@@ -5,12 +5,8 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import {
-  daemonAt,
-  type Flow,
-  type Guard,
-  type Listener,
-} from '../../src/providers/strongswan/daemon/daemon.js'
+import type { Flow, Guard, Listener } from '../../src/providers/strongswan/daemon/daemon.js'
+import { daemonAt } from '../../src/providers/strongswan/daemon/daemons.js'
 import type { FiveTuple, Transport } from '../../src/providers/strongswan/plans/plans.js'
 import { certified, type PlanName, planOf } from './daemon-plans.js'
 import type { ErrorAnswer } from './daemon-processes.js'

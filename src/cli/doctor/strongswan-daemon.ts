@@ -1,7 +1,7 @@
 /** What an IKE daemon tells of itself, and whether what it is told reaches the kernel. */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { daemonAt } from '../../providers/strongswan/daemon/daemon.js'
+import { daemonAt } from '../../providers/strongswan/daemon/daemons.js'
 import { listOf, textOf } from '../../providers/strongswan/vici/section.js'
 import type { Vici } from '../../providers/strongswan/vici/vici.js'
 

@@ -1,6 +1,6 @@
 /** IPsec on Linux, for datagrams: strongSwan's IKE daemon is told of each peer, and the kernel does the rest. */
 import type { NativeDatagramProvider } from '../datagram-provider.js'
-import { daemonAt } from './daemon/daemon.js'
+import { daemonAt } from './daemon/daemons.js'
 import { DatagramSocket } from './datagrams/datagram-socket.js'
 import { ikeIdentity } from './plans/identities.js'
 import { checkStrongswanSettings, viciSocketOf } from './plans/settings.js'

@@ -1,7 +1,8 @@
 /** Streams on Linux, secured by the IPsec of the kernel and the IKE daemon of the host. */
 import type { ParsedSettings } from '../../model/settings.js'
 import type { NativeProvider } from '../provider.js'
-import { type Daemon, daemonAt } from './daemon/daemon.js'
+import type { Daemon } from './daemon/daemon.js'
+import { daemonAt } from './daemon/daemons.js'
 import { checkStrongswanSettings, viciSocketOf } from './plans/settings.js'
 import { acceptedStream } from './streams/accepted.js'
 import { openListener } from './streams/listener.js'

@@ -2,7 +2,6 @@
  * The IKE daemon of this host, as the sockets of this process see it: what it has been asked to
  * secure, whether it still does, and what secures a flow now.
  */
-
 import type {
   Association,
   ConnectionPlan,
@@ -11,7 +10,6 @@ import type {
   ListenerPlan,
   Transport,
 } from '../plans/plans.js'
-import { StrongswanDaemon } from './strongswan-daemon.js'
 
 /** One per process and path of the daemon's socket. Every promise rejects with a SocketSecurityError. */
 export interface Daemon {
@@ -97,15 +95,3 @@ export interface Listener {
   /** Nobody can negotiate with the port any more; ends the keys of those who have. Idempotent; never rejects. */
   remove(): Promise<void>
 }
-
-/** The daemon that listens at this path; connected to at first use, left when nothing uses it. */
-export function daemonAt(path: string): Daemon {
-  let daemon = daemons.get(path)
-  if (daemon === undefined) {
-    daemon = new StrongswanDaemon(path)
-    daemons.set(path, daemon)
-  }
-  return daemon
-}
-
-const daemons = new Map<string, Daemon>()
