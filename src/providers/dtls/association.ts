@@ -59,7 +59,7 @@ import {
 } from './openssl.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
-import { recordEnd } from './records.js'
+import { numberOf, recordEnd } from './records.js'
 import { openTicket, sealTicket } from './tickets.js'
 import { Verification } from './verification.js'
 
@@ -115,6 +115,8 @@ export class Association implements Callee, Sleeper {
   deadline = Number.POSITIVE_INFINITY
   /** Client: the peer has answered our ClientHello with more than a HelloVerifyRequest. */
   heardServerHello = false
+  /** Client: the number of the first record of our hello with a cookie; Infinity: it has not gone. */
+  cookieNumber = Number.POSITIVE_INFINITY
   /** Flights of ours that were sent again because no answer came. */
   retransmissions = 0
   /** Records of application data since the handshake was complete. */
@@ -147,8 +149,6 @@ export class Association implements Callee, Sleeper {
   #silent = 0
   /** What OpenSSL's state machine waits for. */
   #waitingFor = 0
-  /** Client: our hello has gone with a cookie. */
-  #hasCookie = false
   /** Why a callback of ours refused, where OpenSSL only says that it did. */
   #refusal: SocketSecurityError | undefined
   /** What OpenSSL has said of its last failure. */
@@ -321,6 +321,11 @@ export class Association implements Callee, Sleeper {
     if (this.#ssl === 0 || this.#state !== 'handshaking') return false
     const left = this.#timeLeft()
     return left < Number.POSITIVE_INFINITY && left > CLOCK_STEP
+  }
+
+  /** Client: a HelloVerifyRequest has come, and our hello went again with its cookie. */
+  get hasCookie(): boolean {
+    return this.cookieNumber < Number.POSITIVE_INFINITY
   }
 
   /** Timers of the handshake that have run out since the peer last went on. */
@@ -522,9 +527,9 @@ export class Association implements Callee, Sleeper {
     if (begun && (moved || complete)) this.heardServerHello = this.role === 'client'
     // A HelloVerifyRequest is answered without going on. Any other flight is one that OpenSSL sends
     // again by itself, where its timer has run out before we have looked.
-    const answersCookie =
-      !this.#hasCookie && this.role === 'client' && secondHello(flight) !== undefined
-    if (answersCookie) this.#hasCookie = true
+    const hello = this.role === 'client' && !this.hasCookie ? secondHello(flight) : undefined
+    const answersCookie = hello !== undefined
+    if (answersCookie) this.cookieNumber = numberOf(hello)
     const progress = complete || moved || answersCookie
     if (progress) this.#silent = 0
     return progress

@@ -10,7 +10,6 @@ import type { TargetName } from '../../model/target-name.js'
 import type { Clock, MessageSource, PeerAddress } from '../datagram-provider.js'
 import type { Association, AssociationListener } from './association.js'
 import type { AssociationRole } from './association-options.js'
-import { secondHello } from './client-hello.js'
 import { isWorn, isWornOut, type RecordLimits, recordLimits } from './lifetimes.js'
 import { numberOf } from './records.js'
 import type { Session } from './sessions.js'
@@ -85,10 +84,6 @@ export class Link implements AssociationListener {
   unreachable = false
   /** Server: both had begun, and ours was the larger random: were the peer a server too, it would be its turn. */
   yieldedUnasked = false
-  /** Client: a HelloVerifyRequest has come, and our hello went again with its cookie. */
-  hasCookie = false
-  /** Client: the number of the first record with that hello. */
-  cookieNumber = Number.POSITIVE_INFINITY
   /** Client: ServerHello.random of the answer. */
   serverRandom: Buffer | undefined
   /** Client: the server has begun anew with our hello, and knows this handshake no more. */
@@ -265,10 +260,6 @@ export class Link implements AssociationListener {
   // What the association tells.
 
   onDatagram(datagram: Buffer): void {
-    if (this.role === 'client' && this.cookieNumber === Number.POSITIVE_INFINITY) {
-      const hello = secondHello(datagram)
-      if (hello !== undefined) this.cookieNumber = numberOf(hello)
-    }
     this.#observer.linkDatagram(this, datagram)
   }
 

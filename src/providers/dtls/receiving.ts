@@ -194,12 +194,13 @@ function receiveHandshake(peer: Peer, record: Buffer): void {
  */
 function isAnswerToAnother(link: Link, record: Buffer): boolean {
   if (handshakeType(record) !== SERVER_HELLO || record.length < HEADER_LENGTH + 6) return false
-  return record.readUInt16BE(HEADER_LENGTH + 4) !== (link.hasCookie ? 1 : 0)
+  return record.readUInt16BE(HEADER_LENGTH + 4) !== (link.association.hasCookie ? 1 : 0)
 }
 
 /** It answers a hello with a cookie, since it repeats the number of that (RFC 6347, section 4.2.1). */
 function refusesCookie(link: Link, record: Buffer): boolean {
-  return !link.association.heardServerHello && numberOf(record) >= link.cookieNumber
+  const { heardServerHello, cookieNumber } = link.association
+  return !heardServerHello && numberOf(record) >= cookieNumber
 }
 
 /**
@@ -322,7 +323,6 @@ function feed(peer: Peer, link: Link, records: Buffer): boolean {
     if (retiring !== undefined) retiring.endsAt = Math.min(retiring.endsAt, now + OVERLAP)
     if (link.isWorn(now)) wear(peer, now)
   } else if (link === peer.inFlight) {
-    if (handshakeType(records) === HELLO_VERIFY_REQUEST) link.hasCookie = true
     // Its hello can come again for nothing.
     if (handshakeType(records) !== CLIENT_HELLO) progressed(peer, link)
     peer.heldAlert = undefined
