@@ -1,11 +1,12 @@
 /** The error of a handshake that came to no end: DTLS is silent about most of what can be wrong. */
 import { SocketSecurityError } from '../../model/errors.js'
+import type { AssociationRole } from './association-options.js'
 
 export interface Unanswered {
   readonly peer: string
   /** Milliseconds. */
   readonly after: number
-  readonly role: 'client' | 'server'
+  readonly role: AssociationRole
   /** The peer has sent something that belongs to the handshake. */
   readonly heard: boolean
   /** An ICMP error came: somebody says that nobody listens there. */

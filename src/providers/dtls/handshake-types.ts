@@ -3,6 +3,7 @@
  * Clear ones can be forged or come late from a handshake that was given up, so what the other end
  * of this handshake never sends is dropped.
  */
+import type { AssociationRole } from './association-options.js'
 import { epochOf, HANDSHAKE, HEADER_LENGTH, recordEnd } from './records.js'
 
 export const CLIENT_HELLO = 1
@@ -48,7 +49,7 @@ export function handshakeType(record: Buffer): number {
 }
 
 /** Does the other end of our handshake send such messages? */
-export function isForRole(type: number, ourRole: 'client' | 'server'): boolean {
+export function isForRole(type: number, ourRole: AssociationRole): boolean {
   return !(ourRole === 'server' ? ofServers : ofClients).has(type)
 }
 
@@ -56,7 +57,7 @@ export function isForRole(type: number, ourRole: 'client' | 'server'): boolean {
  * The first message of a datagram that only an end of our own role sends; -1 where there is none. A
  * flight is of one end: what stands beside it, a Certificate, say, is not for us either.
  */
-export function messageOfOurRole(datagram: Buffer, ourRole: 'client' | 'server'): number {
+export function messageOfOurRole(datagram: Buffer, ourRole: AssociationRole): number {
   let offset = 0
   for (let end = recordEnd(datagram, 0); end >= 0; end = recordEnd(datagram, offset)) {
     const type =

@@ -2,9 +2,10 @@
  * What becomes of a ClientHello from a peer that we know: a retransmission, a peer that has begun
  * anew, or one that began when we did. Its random tells (RFC 6347, section 4.2.8).
  */
+import type { AssociationRole } from './association-options.js'
 
 export interface HandshakeInFlight {
-  readonly role: 'client' | 'server'
+  readonly role: AssociationRole
   readonly random: Buffer | null
   /** Client: when the peer answered our ClientHello, by the clock; Infinity: not yet. */
   readonly answeredAt: number
