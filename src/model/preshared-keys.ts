@@ -36,9 +36,12 @@ export function presharedKeys(key: string, value: unknown): ParsedPsk {
 }
 
 function isOwnPsk(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  const keys = Object.keys(value)
-  return keys.length === 2 && keys.includes('identity') && keys.includes('key')
+  return typeof value === 'object' && value !== null && areOfOwnPsk(Object.keys(value))
+}
+
+/** Are these the members of a key of our own? Those of any other object are identities. */
+export function areOfOwnPsk(names: readonly string[]): boolean {
+  return names.length === 2 && names.includes('identity') && names.includes('key')
 }
 
 function ownPsk({ identity, key }: OwnPsk): OwnPsk {

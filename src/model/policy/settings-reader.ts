@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { SocketSecurityError } from '../errors.js'
-import { presharedKeys } from '../preshared-keys.js'
+import { areOfOwnPsk, presharedKeys } from '../preshared-keys.js'
 import { checkSetting, parseSettings, type SocketKind } from '../settings.js'
 import type { PolicyFile } from './policy.js'
 import type { PolicyProblem } from './problems.js'
@@ -185,8 +185,7 @@ function acceptedKeys(
   const names = Object.keys(keys)
   if (names.length === 0 && !problems.some(each => each.path.startsWith(path)))
     problems.push({ path, message: 'is empty: give at least one identity and the file of its key' })
-  // Two members of these names would be taken for a key of our own.
-  if (names.length === 2 && names.includes('identity') && names.includes('key')) {
+  if (areOfOwnPsk(names)) {
     const message = 'has exactly the names identity and key: give an identity another name'
     problems.push({ path, message })
   }
