@@ -1,5 +1,5 @@
-// A copy of the tree in JavaScript, for where the tests run on a system of their own: Node for Windows
-// finds packages for Linux here, and no loader for TypeScript; a guest would start that a second late.
+// A copy of the tree in JavaScript, for the tests: nothing needs to be compiled when they run, and on a
+// system of their own (Node for Windows, a guest) they find no packages for this one.
 
 import {
   copyFileSync,
@@ -19,11 +19,12 @@ const hidden = ['node_modules', '.git', '.strongswan', '.winsock', '.node-versio
 
 /**
  * Makes JavaScript of every TypeScript file, under its own path, so that imports, addresses of files
- * and child processes work as they are. Nothing is bundled, and what is no program is linked.
+ * and child processes work as they are. Nothing is bundled, and what is no program is linked; so is
+ * what will be built.
  * @param {string} folder exists; packages are looked up from there
  */
 export function mirror(folder) {
-  for (const name of readdirSync(root)) {
+  for (const name of new Set([...readdirSync(root), 'dist'])) {
     if (compiled.includes(name)) copyFolder(name, folder)
     else if (!hidden.includes(name)) symlinkSync(join(root, name), join(folder, name))
   }
@@ -35,7 +36,11 @@ function copyFolder(name, folder) {
     const path = join(name, entry.name)
     if (entry.isDirectory()) copyFolder(path, folder)
     else if (!path.endsWith('.ts')) copyFileSync(join(root, path), join(folder, path))
-    else writeFileSync(join(folder, path.replace(/ts$/, 'js')), javascript(path))
+    else {
+      writeFileSync(join(folder, path.replace(/ts$/, 'js')), javascript(path))
+      // For what reads sources, or makes a program of them.
+      symlinkSync(join(root, path), join(folder, path))
+    }
   }
 }
 

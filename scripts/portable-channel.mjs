@@ -5,7 +5,8 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { datagramTests } from './datagram-tests.mjs'
-import { runTap, summary } from './tap.mjs'
+import { runTests } from './run-tests.mjs'
+import { summary } from './test-output.mjs'
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
@@ -31,5 +32,5 @@ export async function runPortable(isWanted, built = true) {
   }
   const files = (await datagramTests(built)).filter(isWanted)
   if (files.length === 0) throw new Error('no test of datagram sockets is there')
-  return await runTap(files, { SECURE_SOCKET_CHANNEL: 'portable' })
+  return await runTests(files, { SECURE_SOCKET_CHANNEL: 'portable' })
 }

@@ -12,8 +12,7 @@ import { ensureInstalled } from './ensure-installed.mjs'
 import { runInGuest } from './strongswan-guest.mjs'
 import { makeIdentities } from './strongswan-identities.mjs'
 import { cache, setUp } from './strongswan-setup.mjs'
-import { summary } from './tap.mjs'
-import { add, showFile } from './tap-output.mjs'
+import { add, showFile, summary } from './test-output.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -55,7 +54,7 @@ async function runCommand(command) {
 }
 
 /**
- * As tap.mjs does: what fails is run once more, alone, because a test with a deadline can fail on a busy
+ * As run-tests.mjs does: what fails is run once more, alone, because a test with a deadline can fail on a busy
  * machine. That it did is told, in a line that begins with "flaky:".
  */
 async function runFiles(files) {

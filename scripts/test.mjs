@@ -4,7 +4,8 @@
 import { ensureInstalled } from './ensure-installed.mjs'
 import { npm } from './npm.mjs'
 import { runPortable } from './portable-channel.mjs'
-import { runTap, summary } from './tap.mjs'
+import { runTests, unitTests } from './run-tests.mjs'
+import { add, summary } from './test-output.mjs'
 
 ensureInstalled()
 
@@ -12,16 +13,16 @@ const results = [
   check('build'),
   check('typecheck'),
   check('lint'),
-  { name: 'unit tests', ...(await runTap()) },
+  { name: 'unit tests', ...(await runTests(unitTests())) },
   { name: 'portable channel', ...(await runPortable(file => !file.startsWith('test/interop/'))) },
-  { name: 'package tests', ...(await runTap(['test/package/package.test.ts'])) },
+  { name: 'package tests', ...(await runTests(['test/package/package.test.ts'])) },
 ]
 
 console.log()
 for (const result of results) console.log(`${result.name.padEnd(16)} ${summary(result)}`)
 
 const total = { passed: 0, failed: 0, skipped: 0 }
-for (const result of results) for (const key in total) total[key] += result[key]
+for (const result of results) add(total, result)
 console.log(`\n${summary(total)}`)
 process.exitCode = total.failed === 0 ? 0 : 1
 

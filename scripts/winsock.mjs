@@ -8,8 +8,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ensureInstalled } from './ensure-installed.mjs'
-import { summary } from './tap.mjs'
-import { add, showFile } from './tap-output.mjs'
+import { add, showFile, summary } from './test-output.mjs'
 import { startForeignPrograms } from './winsock-foreign.mjs'
 import { installPackage } from './winsock-package.mjs'
 import {
@@ -123,7 +122,7 @@ async function work(tasks, folder) {
   programs.close()
 }
 
-/** @returns {Promise<import('./tap-output.mjs').Outcome>} */
+/** @returns {Promise<import('./test-output.mjs').Outcome>} */
 function runFile({ version, file }, tree, env) {
   const started = performance.now()
   const script = join(tree, file.replace(/\.ts$/, '.js'))

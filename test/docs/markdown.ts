@@ -1,9 +1,7 @@
 /** What the documents consist of: their blocks of code, tables, headings and links. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-export const root = fileURLToPath(new URL('../..', import.meta.url))
+import { root } from '../support/project-root.js'
 
 /** The documents, by their path in the repository. */
 export const documents = [

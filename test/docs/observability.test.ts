@@ -4,14 +4,15 @@
  */
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { transform } from 'esbuild'
 import t from 'tap'
 import { SecureSocket } from '../../src/index.js'
 import { closed, event } from '../support/events.js'
+import { root } from '../support/project-root.js'
 import { listening, trust } from '../support/secured.js'
-import { blocks, code, read, root, rows, section } from './markdown.js'
+import { blocks, code, read, rows, section } from './markdown.js'
 
 const text = read('docs/observability.md')
 /** Where the source has a template for names. */
@@ -55,7 +56,7 @@ t.test('the counters: each that there is, and no other', async t => {
 t.test(
   'the story: what NODE_DEBUG prints of a stream and of a datagram, at the client',
   async t => {
-    const program = join(root, 'test/support/both-transports-program.ts')
+    const program = fileURLToPath(new URL('../support/both-transports-program.ts', import.meta.url))
     const options = { env: { ...process.env, NODE_DEBUG: 'secure-socket' }, timeout: 100_000 }
     const args = [...process.execArgv, program]
     const { stderr } = await promisify(execFile)(process.execPath, args, options)

@@ -5,9 +5,10 @@ import { transform } from 'esbuild'
 import t, { type Test } from 'tap'
 import { built } from '../examples/built.js'
 import { launch } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { udpTap } from '../support/udp-tap.js'
 import { wireTap } from '../support/wire-tap.js'
-import { blocks, read, root } from './markdown.js'
+import { blocks, read } from './markdown.js'
 
 const readme = read('README.md')
 

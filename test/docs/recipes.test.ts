@@ -5,7 +5,8 @@
 import { readdirSync } from 'node:fs'
 import { join, normalize } from 'node:path'
 import t from 'tap'
-import { links, read, root, rows, section } from './markdown.js'
+import { root } from '../support/project-root.js'
+import { links, read, rows, section } from './markdown.js'
 
 const recipesFolder = 'examples/recipes'
 const programsFolder = 'test/register/programs'

@@ -13,18 +13,8 @@ import { parseSettings, type SocketKind } from '../../src/model/settings.js'
 import * as promises from '../../src/promises.js'
 import { typed } from '../support/command-line.js'
 import { failure } from '../support/events.js'
-import {
-  anchors,
-  blocks,
-  code,
-  documents,
-  links,
-  prose,
-  read,
-  root,
-  rows,
-  section,
-} from './markdown.js'
+import { root } from '../support/project-root.js'
+import { anchors, blocks, code, documents, links, prose, read, rows, section } from './markdown.js'
 
 const api = read('docs/api.md')
 const { SecureDgramSocket, SecureServer, SecureSocket, SocketSecurityError } = index

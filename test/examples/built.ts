@@ -8,8 +8,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-
-export const root = fileURLToPath(new URL('../..', import.meta.url))
+import { root } from '../support/project-root.js'
 
 const outputs = ['index.js', 'net.js', 'dgram.js', 'promises.js', 'cli.cjs'].map(file =>
   at('dist', file),

@@ -5,7 +5,8 @@ import { pathToFileURL } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import t, { type Test } from 'tap'
 import { launch } from '../support/program.js'
-import { built, root } from './built.js'
+import { root } from '../support/project-root.js'
+import { built } from './built.js'
 
 const demo = join(root, 'examples/demo')
 const load = (file: string) => import(pathToFileURL(join(demo, file)).href)

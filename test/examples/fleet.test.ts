@@ -2,7 +2,8 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { launch } from '../support/program.js'
-import { built, root } from './built.js'
+import { root } from '../support/project-root.js'
+import { built } from './built.js'
 import { inOrder } from './sdk-pairs.js'
 
 const skip =

@@ -13,9 +13,10 @@ import { event, failure } from '../support/events.js'
 import { requireProgram } from '../support/foreign-program.js'
 import { strangerIdentity, testIdentity } from '../support/identities.js'
 import { launch } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { clientIdentity } from '../support/secured.js'
 import { mosquitto, postgresql, redis, redisWithTls } from '../support/servers.js'
-import { built, root } from './built.js'
+import { built } from './built.js'
 
 const recipes = join(root, 'examples/recipes')
 const load = (name: string) => import(pathToFileURL(join(recipes, name)).href)

@@ -1,7 +1,8 @@
 /** The server whose certificate is replaced, as its help says to start it. */
 import t from 'tap'
 import { run } from '../support/program.js'
-import { built, root } from './built.js'
+import { root } from '../support/project-root.js'
+import { built } from './built.js'
 
 t.before(built)
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { launch, type Program } from '../support/program.js'
-import { root } from './built.js'
+import { root } from '../support/project-root.js'
 
 const interfaces = Object.values(networkInterfaces())
 export const hasV6 = interfaces.some(each => each?.some(a => a.address === '::1'))

@@ -11,7 +11,7 @@ import {
 } from '../../src/providers/winsock/structures/peer-target-name.js'
 import { sockaddr } from '../../src/providers/winsock/structures/sockaddr.js'
 import { launch } from '../support/program.js'
-import { root } from './built.js'
+import { root } from '../support/project-root.js'
 
 const script = join(root, 'examples/windows-check/windows-check.mjs')
 

@@ -3,13 +3,19 @@
 
 import { randomBytes } from 'node:crypto'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { mkdirSync, unlinkSync } from 'node:fs'
+import fs, {
+  mkdirSync,
+  type PathLike,
+  type StatSyncOptions,
+  type statSync,
+  unlinkSync,
+} from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createIdentity } from '../../src/identity/identity.js'
 import type { ParsedSettings, SecuritySettings } from '../../src/model/settings.js'
 import { type FileClock, FileSettings, fileSource } from '../../src/policy/file-settings.js'
-import { takeSnapshot } from '../../src/policy/file-snapshot.js'
 import { locateFiles } from '../../src/policy/settings-files.js'
 import { testAuthority } from '../support/identities.js'
 import { warningsAreHeard, warningsOf } from '../support/warnings.js'
@@ -226,22 +232,14 @@ t.test('each new reason is said', async t => {
 
 t.test('a change that the times do not tell is found', async t => {
   // Times of files have a resolution; what is written twice within it has the same stamp.
-  const { FileSettings: Mocked } = await t.mockImport<
-    typeof import('../../src/policy/file-settings.js')
-  >('../../src/policy/file-settings.js', {
-    '../../src/policy/file-snapshot.js': {
-      takeSnapshot: (paths: string[]) => ({ ...takeSnapshot(paths), stamp: 'the same' }),
-      stampOf: () => 'the same',
-    },
-  })
+  t.teardown(syncBuiltinESMExports)
+  t.intercept(fs, 'statSync', { value: firstOfEach(fs.statSync) })
+  syncBuiltinESMExports()
   const [first, second] = [await newIdentity(), await newIdentity()]
   const folder = new Folder(t)
   folder.writePair(first)
   const clock = new Later()
-  const located = locateFiles({ cert: folder.cert, key: folder.key }) as NonNullable<
-    ReturnType<typeof locateFiles>
-  >
-  const source = new Mocked(located.settings, located.files, 'stream', clock)
+  const source = follow({ cert: folder.cert, key: folder.key }, clock)
   folder.writePair(second)
   clock.pass(2000)
   t.equal(certOf(source.current()), second.cert, 'it was read when it was just written: once more')
@@ -249,6 +247,16 @@ t.test('a change that the times do not tell is found', async t => {
   clock.pass(2000)
   t.equal(certOf(source.current()), second.cert, 'and not again, once it was quiet')
 })
+
+/** Tells of every file what it was when it was asked for first. */
+function firstOfEach(stat: typeof statSync): typeof statSync {
+  const told = new Map<unknown, unknown>()
+  const first = (path: PathLike, options: StatSyncOptions) => {
+    if (!told.has(path)) told.set(path, stat(path, options))
+    return told.get(path)
+  }
+  return first as typeof statSync
+}
 
 t.test(
   'trust, revocations, passphrases and pre-shared keys follow their files as well',

@@ -3,11 +3,13 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { requireProgram } from '../support/foreign-program.js'
 import { inOneFile } from '../support/one-file.js'
 
 const program = await inOneFile(t, new URL('places-program.ts', import.meta.url))
+const tree = fileURLToPath(new URL('../..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'secure-socket-places-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const own = join(folder, 'policy.json')
@@ -54,6 +56,9 @@ t.test('under the permission model it must be readable', async t => {
   )
   const network = process.allowedNodeEnvironmentFlags.has('--allow-net') ? ['--allow-net'] : []
   const flags = [flag as string, ...network, `--allow-fs-read=${program}`]
+  // Where the tests run as JavaScript the program is not in one file.
+  for (const folder of ['src', 'test', 'lib', 'package.json'])
+    flags.push(`--allow-fs-read=${join(tree, folder)}`)
   const report = run(flags, own)
   t.match(report.outcomes, ['ERR_POLICY_INVALID', 'ERR_POLICY_INVALID'])
   t.match(report.problems[0]?.message, /--allow-fs-read=.* beside --permission/)

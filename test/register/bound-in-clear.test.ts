@@ -5,8 +5,9 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { run } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { policyFile, registerFile } from './registered.js'
 
 t.before(built)

@@ -2,8 +2,9 @@
 import { cpSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { launch } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { fixture, policyFile, registered, registerFile } from './registered.js'
 
 t.before(built)

@@ -4,8 +4,9 @@
  */
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { run } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { policyFile, registerFile } from './registered.js'
 
 t.before(built)

@@ -4,8 +4,9 @@ import net from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { blocks, read, section } from '../docs/markdown.js'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { event } from '../support/events.js'
+import { root } from '../support/project-root.js'
 import { policyFile, registered, registerFile } from './registered.js'
 
 t.before(built)

@@ -3,8 +3,9 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net from 'node:net'
 import t from 'tap'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { launch } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { policyFile, registerFile } from './registered.js'
 
 t.before(built)

@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { root } from '../examples/built.js'
 import { testIdentity } from '../support/identities.js'
 import { launch, type Program } from '../support/program.js'
+import { root } from '../support/project-root.js'
 
 export const fixture = (name: string): string => join(root, 'test/register/fixtures', name)
 

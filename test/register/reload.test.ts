@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import t from 'tap'
-import { built, root } from '../examples/built.js'
+import { built } from '../examples/built.js'
 import { event } from '../support/events.js'
 import { launch } from '../support/program.js'
+import { root } from '../support/project-root.js'
 import { policyFile, registerFile } from './registered.js'
 
 t.before(built)

@@ -1,0 +1,144 @@
+// Runs test files and prints one line for each, everything of a file that fails, and a sum.
+// node scripts/run-tests.mjs [PATH…]: these files, and those of these folders, or all of `npm run test:unit`,
+// with the node that runs this script, child processes too.
+//
+// They run as JavaScript, from a copy of the tree: tap's own runner loads a compiler into each file and into
+// each process that a file starts, which costs four times what the tests do.
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { add, showFile, summary } from './test-output.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+/** What takes other programs or the packed package, as in .taprc. */
+const elsewhere = ['test/interop/', 'test/package/', 'test/strongswan/']
+const jobs = 2
+/** More files than these do not fail because the machine was busy. */
+const mostRunAgain = 3
+
+let tree
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const paths = process.argv.slice(2)
+  const result = await runTests(paths.length > 0 ? paths.flatMap(testsIn) : unitTests())
+  console.log(`\n${summary(result)}`)
+  process.exitCode = result.failed === 0 ? 0 : 1
+}
+
+/**
+ * What fails is run once more, alone: a test with a deadline can fail on a busy machine. That it did is
+ * told, in a line that begins with "flaky:", and is not forgotten.
+ *
+ * @param {readonly string[]} files from the project's root
+ * @param {Record<string, string>} [variables] of the environment, besides those of this process
+ * @returns {Promise<{passed: number, failed: number, skipped: number}>} assertions, not files
+ */
+export async function runTests(files, variables = {}) {
+  if (files.length === 0) throw new Error('there is no such test')
+  const set = Object.entries(variables).map(([name, value]) => `, ${name}=${value}`)
+  console.log(`\n> ${files.length} test files (Node ${process.versions.node}${set.join('')})`)
+  const { failedFiles, ...result } = await runOnce(files, variables, jobs)
+  if (result.failed === 0 || failedFiles.length > mostRunAgain) return result
+
+  console.log('\n> once more, alone')
+  // Now somebody wants to know lines; for all of the files the maps would cost a third of the time.
+  const again = await runOnce(failedFiles, variables, 1, ['--enable-source-maps'])
+  if (again.failed > 0) return result
+  for (const file of failedFiles)
+    console.log(`flaky: ${file} failed, and passed when it was run alone`)
+  return { passed: result.passed + result.failed, failed: 0, skipped: result.skipped }
+}
+
+/** The files of a folder, or the file itself. */
+export function testsIn(path) {
+  const from = resolve(root, path)
+  if (!statSync(from).isDirectory()) return [relative(root, from)]
+  return readdirSync(from, { recursive: true })
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => relative(root, join(from, name)).replaceAll('\\', '/'))
+    .sort()
+}
+
+/** Those that need nothing but Node. */
+export function unitTests() {
+  return testsIn('test').filter(file => !elsewhere.some(folder => file.startsWith(folder)))
+}
+
+/** The copy of the tree in JavaScript, which lasts as long as this process. */
+export async function compiledTree() {
+  if (tree) return tree
+  // It imports what may just have been installed.
+  const { mirror } = await import('./mirror.mjs')
+  tree = mkdtempSync(join(tmpdir(), 'secure-socket-tests-'))
+  process.once('exit', () => rmSync(tree, { recursive: true, force: true }))
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ])
+    process.once(signal, () => process.exit(code))
+  mirror(tree)
+  symlinkSync(join(root, 'node_modules'), join(tree, 'node_modules'))
+  return tree
+}
+
+/**
+ * Runs one of the tree's files as a process.
+ * @param {string} file of the tree, in TypeScript
+ * @param {object} options
+ * @param {readonly string[]} [options.command] what stands before Node
+ * @param {readonly string[]} [options.flags] for Node
+ * @param {readonly string[]} [options.args] for the file
+ * @param {Record<string, string>} options.env besides that of this process
+ * @param {number} options.seconds after which tap, and then we, put an end to it
+ * @returns {Promise<import('./test-output.mjs').Outcome>}
+ */
+export async function runFile(file, { command = [], flags = [], args = [], env, seconds }) {
+  const cwd = await compiledTree()
+  const started = performance.now()
+  const script = file.replace(/\.ts$/, '.js')
+  const [program, ...rest] = [...command, process.execPath, ...flags, script, ...args]
+  const child = spawn(program, rest, {
+    cwd,
+    env: { ...process.env, ...env, TAP_TIMEOUT: String(seconds) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', text => (output += text))
+  let late
+  const timer = setTimeout(
+    () => {
+      late = seconds
+      child.kill('SIGKILL')
+    },
+    (seconds + 10) * 1000,
+  )
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      clearTimeout(timer)
+      const took = (performance.now() - started) / 1000
+      resolve({ output, code: code ?? signal, late, seconds: took })
+    })
+  })
+}
+
+async function runOnce(files, variables, jobs, flags) {
+  const result = { passed: 0, failed: 0, skipped: 0, failedFiles: [] }
+  const waiting = [...files]
+  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
+  const env = { ...variables, PATH: path }
+  const seconds = Number(process.env.TAP_TIMEOUT ?? 120)
+  const work = async () => {
+    for (let file = waiting.shift(); file; file = waiting.shift()) {
+      const counts = showFile(file, await runFile(file, { flags, env, seconds }))
+      if (counts.failed > 0) result.failedFiles.push(file)
+      add(result, counts)
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, work))
+  return result
+}
