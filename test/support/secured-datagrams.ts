@@ -49,6 +49,13 @@ export async function boundSocket(
   return { socket, port: socket.address().port, heard }
 }
 
+/** Says again what it hears, to whoever said it; who is gone meanwhile does not matter. */
+export function echo(socket: SecureDgramSocket): void {
+  socket.on('message', (message, { port, address }) => {
+    socket.send(message, port, address, () => {})
+  })
+}
+
 export interface Inbox {
   readonly all: readonly Heard[]
   /** The first so many messages. */

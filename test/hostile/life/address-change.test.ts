@@ -8,6 +8,7 @@ import { seededRandom } from '../../model/random.js'
 import {
   boundSocket,
   datagramSocket,
+  echo,
   identified,
   inbox,
   LOOPBACK,
@@ -22,9 +23,7 @@ const other = await identified(['client.example'])
 
 t.test('a client whose port has changed', async t => {
   const server = await boundSocket(t, { ...own, idleTimeout: 3000 })
-  server.socket.on('message', (message, from) =>
-    server.socket.send(message, from.port, from.address, () => {}),
-  )
+  echo(server.socket)
   const gone: number[] = []
   server.socket.on('peerClose', ({ port }) => gone.push(port))
   const proxy = await udpProxy(t, seededRandom(t), server.port)

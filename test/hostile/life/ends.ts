@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import { datagramSocket, type Inbox, inbox, LOOPBACK } from '../../support/secured-datagrams.js'
 import { until } from '../../support/until.js'
 
 export interface End {
@@ -52,4 +53,23 @@ export async function startEnd(
     stop: () => void child.kill('SIGSTOP'),
     goOn: () => void child.kill('SIGCONT'),
   }
+}
+
+/** A client in this process, which says a word five times a second until it stops. */
+export function talker(
+  t: Test,
+  port: number,
+  security: DatagramSecuritySettings,
+): { heard: Inbox; words: readonly string[]; stop(): void } {
+  const client = datagramSocket(t, { security })
+  const heard = inbox(client)
+  const words: string[] = []
+  const talk = setInterval(() => {
+    const word = `word ${words.length}\n`
+    words.push(word)
+    client.send(word, port, LOOPBACK, () => {})
+  }, 200)
+  const stop = () => clearInterval(talk)
+  t.teardown(stop)
+  return { heard, words, stop }
 }

@@ -8,17 +8,11 @@ import { sClient, sServerAt } from '../../interop/openssl.js'
 import { seededRandom } from '../../model/random.js'
 import { requireProgram } from '../../support/foreign-program.js'
 import { inOneFile } from '../../support/one-file.js'
-import {
-  boundSocket,
-  datagramSocket,
-  identified,
-  inbox,
-  LOOPBACK,
-} from '../../support/secured-datagrams.js'
+import { boundSocket, echo, identified } from '../../support/secured-datagrams.js'
 import { until } from '../../support/until.js'
 import { type Direction, type UdpProxy, udpProxy } from '../datagrams/udp-proxy.js'
 import { isAll } from '../extent.js'
-import { startEnd } from './ends.js'
+import { startEnd, talker } from './ends.js'
 
 /** For a busy machine, and for what ends by time. */
 const PATIENCE = 90_000
@@ -39,9 +33,7 @@ t.test('ours is killed', async t => {
 
   async function client(moment: number): Promise<void> {
     const us = await boundSocket(t, own)
-    us.socket.on('message', (message, from) =>
-      us.socket.send(message, from.port, from.address, () => {}),
-    )
+    echo(us.socket)
     const proxy = await udpProxy(t, random, us.port)
     const old = await startEnd(t, program, 'client', proxy.port, other)
     await arrival(proxy, 'toClient', moment, () => void old.kill())
@@ -56,7 +48,7 @@ t.test('ours is killed', async t => {
   async function server(moment: number): Promise<void> {
     const old = await startEnd(t, program, 'server', 0, own)
     const proxy = await udpProxy(t, random, old.port)
-    const { heard, words } = talker(t, proxy)
+    const { heard, words } = talker(t, proxy.port, other)
     await arrival(proxy, 'toServer', moment, () => void old.kill())
     await old.kill()
     const next = await startEnd(t, program, 'server', old.port, own)
@@ -105,7 +97,7 @@ t.test('openssl s_server is killed', async t => {
     await socket[Symbol.asyncDispose]()
     const { program: old } = await sServerAt(t, port, ...args)
     const proxy = await udpProxy(t, random, port)
-    talker(t, proxy)
+    talker(t, proxy.port, other)
     await arrival(proxy, 'toServer', moment, () => void old.stop())
     await old.stop()
     const { program: next } = await sServerAt(t, port, ...args)
@@ -114,20 +106,6 @@ t.test('openssl s_server is killed', async t => {
     await next.stop()
   }
 })
-
-/** A client of ours, which says a word five times a second. */
-function talker(t: Test, proxy: UdpProxy) {
-  const client = datagramSocket(t, { security: other })
-  const heard = inbox(client)
-  const words: string[] = []
-  const talk = setInterval(() => {
-    const word = `word ${words.length}\n`
-    words.push(word)
-    client.send(word, proxy.port, LOOPBACK, () => {})
-  }, 200)
-  t.teardown(() => clearInterval(talk))
-  return { heard, words }
-}
 
 /** In the moment in which this datagram would pass, which it does not. */
 async function arrival(

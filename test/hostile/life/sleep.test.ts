@@ -5,17 +5,11 @@
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { inOneFile } from '../../support/one-file.js'
-import {
-  boundSocket,
-  datagramSocket,
-  identified,
-  inbox,
-  LOOPBACK,
-} from '../../support/secured-datagrams.js'
+import { boundSocket, echo, identified } from '../../support/secured-datagrams.js'
 import { until } from '../../support/until.js'
 import { udpProxy } from '../datagrams/udp-proxy.js'
 import { isAll } from '../extent.js'
-import { startEnd } from './ends.js'
+import { startEnd, talker } from './ends.js'
 
 const skip = process.platform === 'win32' && 'there are no such signals'
 const SLEEP = isAll ? 30_000 : 3000
@@ -36,9 +30,7 @@ t.test('either end sleeps', { skip }, async t => {
 
   async function clientSleeps(moment: number): Promise<void> {
     const server = await boundSocket(t, own)
-    server.socket.on('message', (message, from) =>
-      server.socket.send(message, from.port, from.address, () => {}),
-    )
+    echo(server.socket)
     const proxy = await udpProxy(t, random, server.port)
     const client = await startEnd(t, program, 'client', proxy.port, other)
     await until('it has begun', () => proxy.seen.toClient.length >= moment, PATIENCE)
@@ -48,16 +40,10 @@ t.test('either end sleeps', { skip }, async t => {
   async function serverSleeps(moment: number): Promise<void> {
     const server = await startEnd(t, program, 'server', 0, own)
     const proxy = await udpProxy(t, random, server.port)
-    const client = datagramSocket(t, { security: other })
-    const heard = inbox(client)
-    const talk = setInterval(
-      () => client.send(`word ${Math.random()}`, proxy.port, LOOPBACK, () => {}),
-      200,
-    )
-    t.teardown(() => clearInterval(talk))
+    const { heard, stop } = talker(t, proxy.port, other)
     await until('it has begun', () => proxy.seen.toServer.length >= moment, PATIENCE)
     await sleeps(`the server, after ${moment}`, server, proxy, () => heard.all.length)
-    clearInterval(talk)
+    stop()
   }
 
   async function sleeps(
