@@ -6,6 +6,8 @@ export interface Random {
   below(limit: number): number
   /** One of these. */
   of<T>(choices: readonly T[]): T
+  /** So many of these, none twice. */
+  some<T>(choices: readonly T[], count: number): T[]
   /** `shortest` to `longest` characters of an alphabet. */
   text(alphabet: readonly string[] | string, shortest: number, longest: number): string
 }
@@ -23,7 +25,7 @@ export function seededRandom(t: Test): Random {
 export function seededBy(seed: number): Random {
   let state = seed >>> 0
 
-  return { below, of, text }
+  return { below, of, some, text }
 
   // A counter that is mixed: a Weyl sequence through the finalizer of MurmurHash3.
   function below(limit: number): number {
@@ -36,6 +38,11 @@ export function seededBy(seed: number): Random {
 
   function of<T>(choices: readonly T[]): T {
     return choices[below(choices.length)] as T
+  }
+
+  function some<T>(choices: readonly T[], count: number): T[] {
+    const rest = [...choices]
+    return Array.from({ length: count }, () => rest.splice(below(rest.length), 1)[0] as T)
   }
 
   function text(alphabet: readonly string[] | string, shortest: number, longest: number): string {

@@ -9,6 +9,7 @@ import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { seededRandom } from '../../model/random.js'
 import { record } from '../../providers/dtls/hellos.js'
 import type { Station } from '../../providers/dtls/network.js'
+import { flipBit } from '../../support/flip-bit.js'
 import {
   handshakeKinds,
   type Kind,
@@ -98,7 +99,7 @@ for (const [name, kind] of suites) {
       server.endpoint.receive(Buffer.from(forged), client.address, client.port)
     for (let bit = 0; bit < truth.length * 8; bit++) {
       const forged = Buffer.from(truth)
-      forged[bit >> 3] = (forged[bit >> 3] as number) ^ (1 << (bit & 7))
+      flipBit(forged, bit)
       give(forged)
     }
     for (let length = 0; length < truth.length; length++) give(truth.subarray(0, length))

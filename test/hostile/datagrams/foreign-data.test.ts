@@ -12,20 +12,18 @@ import { at, closed, LOOPBACK, listening, speaking } from '../../interop/dtls-so
 import { type Random, seededRandom } from '../../model/random.js'
 import { record } from '../../providers/dtls/hellos.js'
 import { event } from '../../support/events.js'
-import { requireProgram } from '../../support/foreign-program.js'
+import { flipBit } from '../../support/flip-bit.js'
 import type { Program } from '../../support/program.js'
 import { until } from '../../support/until.js'
 import { isAll } from '../extent.js'
-import { type ForeignKind, foreignKinds, type Maker, makers } from './foreign-ends.js'
+import { arePresent, type ForeignKind, foreignKinds, type Maker, makers } from './foreign-ends.js'
 import { type Direction, type UdpProxy, udpProxy } from './udp-proxy.js'
 
 const PATIENCE = 60_000
 const ALERT = 21
 const APPLICATION_DATA = 23
 const all = makers(t)
-const present = [...new Set(all.flatMap(({ programs }) => programs))].every(
-  name => requireProgram(t, name) !== undefined,
-)
+const present = arePresent(t, all)
 
 const [certificates, , , , keys] = foreignKinds as [ForeignKind, 0, 0, 0, ForeignKind]
 const suites: [string, ForeignKind][] = [
@@ -122,7 +120,7 @@ const attacks: Record<string, (wire: Wire, random: Random) => Promise<string[]>>
     const step = isAll ? 1 : 7
     for (let bit = random.below(step), count = 1; bit < whole.length * 8; bit += step, count++) {
       const forged = Buffer.from(whole)
-      forged[bit >> 3] = (forged[bit >> 3] as number) ^ (1 << (bit & 7))
+      flipBit(forged, bit)
       give(wire, forged)
       if (count % 50 === 0) await settled(wire)
     }

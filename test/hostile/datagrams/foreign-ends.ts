@@ -5,6 +5,7 @@ import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { files, ownDirectory } from '../../interop/files.js'
 import { gnutlsCli, gnutlsServ } from '../../interop/gnutls.js'
 import { sClient, sServer } from '../../interop/openssl.js'
+import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
 import type { Program } from '../../support/program.js'
 
@@ -154,6 +155,12 @@ export function makers(t: Test): readonly Maker[] {
       longHello: names => names.flatMap(name => ['--alpn', name]),
     },
   ]
+}
+
+/** Are their programs there? Where one is missing, this test is skipped, or fails in CI. */
+export function arePresent(t: Test, makers: readonly Maker[]): boolean {
+  const programs = new Set(makers.flatMap(({ programs }) => programs))
+  return [...programs].every(name => requireProgram(t, name) !== undefined)
 }
 
 /** What s_client says behind the handshake. */

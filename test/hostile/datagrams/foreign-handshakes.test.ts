@@ -8,11 +8,11 @@ import t, { type Test } from 'tap'
 import { at, closed, inbox, LOOPBACK, listening, speaking } from '../../interop/dtls-sockets.js'
 import { type Random, seededRandom } from '../../model/random.js'
 import { failure } from '../../support/events.js'
-import { requireProgram } from '../../support/foreign-program.js'
+import { flipBit } from '../../support/flip-bit.js'
 import { until } from '../../support/until.js'
 import { isAll } from '../extent.js'
-import { type ForeignKind, foreignKinds, type Maker, makers } from './foreign-ends.js'
-import { allOf } from './in-turns.js'
+import { allOf } from '../in-turns.js'
+import { arePresent, type ForeignKind, foreignKinds, type Maker, makers } from './foreign-ends.js'
 import { type Direction, type Faults, type UdpProxy, udpProxy } from './udp-proxy.js'
 
 /** Several timers of a second and more, at either end, on a machine that has much else to do. */
@@ -46,12 +46,12 @@ interface Weather {
 }
 
 t.test('each datagram is lost once', async t => {
-  if (!present(t)) return
+  if (!arePresent(t, all)) return
   const random = seededRandom(t)
   const table = combinations().flatMap(each =>
     (['toServer', 'toClient'] as const).map(direction => ({ ...each, direction })),
   )
-  const chosen = isAll ? table : sample(random, table, 4)
+  const chosen = isAll ? table : random.some(table, 4)
   await allOf(AT_ONCE, chosen, async ({ direction, ...combination }) => {
     // Until there is none with that number; one of them by chance in `npm test`.
     for (let index = isAll ? 0 : random.below(3), was = true; was; index++) {
@@ -101,12 +101,12 @@ function isConfusedByPieces({ maker, role, kind }: Combination): boolean {
 }
 
 t.test('other weather', async t => {
-  if (!present(t)) return
+  if (!arePresent(t, all)) return
   const random = seededRandom(t)
   const table = combinations().flatMap(each =>
     weathers.filter(({ without }) => !without?.(each)).map(weather => ({ ...each, weather })),
   )
-  const chosen = isAll ? table : sample(random, table, 4)
+  const chosen = isAll ? table : random.some(table, 4)
   await allOf(AT_ONCE, chosen, async ({ weather, ...combination }) => {
     const what = `${nameOf(combination)}: ${weather.name}`
     await completes(t, random, combination, weather).catch(error => t.fail(`${what}: ${error}`))
@@ -114,7 +114,7 @@ t.test('other weather', async t => {
 })
 
 t.test('half is lost: it completes, or ends in time with an error that says why', async t => {
-  if (!present(t) || !isAll) return
+  if (!arePresent(t, all) || !isAll) return
   const random = seededRandom(t)
   const table = combinations().filter(({ role }) => role === 'client')
   await allOf(AT_ONCE, [...table, ...table], async ({ maker, kind }) => {
@@ -135,7 +135,7 @@ t.test('half is lost: it completes, or ends in time with an error that says why'
 })
 
 t.test('a path that swallows nearly all: an error that names the peer and the causes', async t => {
-  if (!present(t)) return
+  if (!arePresent(t, all)) return
   const random = seededRandom(t)
   const table = all.flatMap(maker => [150, 0].map(most => ({ maker, most })))
   await allOf(AT_ONCE, table, async ({ maker, most }) => {
@@ -158,7 +158,7 @@ t.test('a path that swallows nearly all: an error that names the peer and the ca
 t.test(
   'a bit of a datagram is another: it completes, or ends with an error, and others do not',
   async t => {
-    if (!present(t)) return
+    if (!arePresent(t, all)) return
     const random = seededRandom(t)
     const table = combinations()
       .filter(({ kind }) => !kind.resumed)
@@ -167,7 +167,7 @@ t.test(
           [0, 1, 2].map(index => ({ ...each, direction, index })),
         ),
       )
-    const chosen = isAll ? [...table, ...table, ...table] : sample(random, table, 2)
+    const chosen = isAll ? [...table, ...table, ...table] : random.some(table, 2)
     const ends: Record<string, number> = {}
     await allOf(AT_ONCE, chosen, async ({ maker, role, kind, direction, index }) => {
       const what = `${nameOf({ maker, role, kind })}: ${direction}, number ${index}`
@@ -177,7 +177,7 @@ t.test(
           if (way !== direction || count++ !== index || datagram[0] === 23) return undefined
           const bit = random.below(datagram.length * 8)
           const changed = Buffer.from(datagram)
-          changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7))
+          flipBit(changed, bit)
           return [changed]
         }
       }
@@ -315,18 +315,11 @@ async function ourClient(
   t.equal(info.secured, true, what)
   // Where the last flights were lost, both may have begun anew.
   if (weather.lost !== undefined) t.equal(info.resumed, kind.resumed, `${what}: resumed`)
-  let said = 0
-  await until(
-    `${what}: words both ways`,
-    async () => {
-      said += 1
-      socket.send(`said ${said}.\n`, peer.port, LOOPBACK, () => {})
-      server.speaks(`said ${said}.\n`)
-      await pause(said)
-      return /said \d+\./.test(server.program.output) && heard.all.length > 0
-    },
-    PATIENCE,
-  )
+  const isSaid = () => /said \d+\./.test(server.program.output) && heard.all.length > 0
+  await wordsUntil(`${what}: words both ways`, isSaid, text => {
+    socket.send(text, peer.port, LOOPBACK, () => {})
+    server.speaks(text)
+  })
   once(t, heard.all.map(({ text }) => text).join(''), what)
   onceAtTheOther(t, server.program.output, what)
   await Promise.all([server.program.stop(), closed(socket)])
@@ -349,17 +342,8 @@ async function ourServer(
   const client = await maker.client(kind, proxy.port, theirMtu, us.port, args)
   const program = client.program
   await program.said(client.isReady, PATIENCE)
-  let said = 0
-  await until(
-    `${what}: an answer`,
-    async () => {
-      said += 1
-      program.type(`said ${said}.\n`)
-      await pause(said)
-      return /said \d+\./.test(program.output)
-    },
-    PATIENCE,
-  )
+  const isAnswered = () => /said \d+\./.test(program.output)
+  await wordsUntil(`${what}: an answer`, isAnswered, text => program.type(text))
   const last = us.secured.at(-1)
   t.equal(last?.info.secured, true, what)
   if (weather.lost !== undefined) t.equal(last?.info.resumed, kind.resumed, `${what}: resumed`)
@@ -369,9 +353,21 @@ async function ourServer(
   return storm.lost
 }
 
-/** Longer each time: GnuTLS repeats its last flight only after a second in which nothing has come. */
-function pause(times: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, Math.min(20 * 2 ** times, 2000)))
+/** One word after the other until it holds. */
+async function wordsUntil(
+  what: string,
+  holds: () => boolean,
+  say: (text: string) => void,
+): Promise<void> {
+  let said = 0
+  const isSaid = async () => {
+    said += 1
+    say(`said ${said}.\n`)
+    // Longer each time: GnuTLS repeats its last flight only after a second in which nothing has come.
+    await new Promise(resolve => setTimeout(resolve, Math.min(20 * 2 ** said, 2000)))
+    return holds()
+  }
+  await until(what, isSaid, PATIENCE)
 }
 
 /** From the first ClientHello on, once the two have met where that is wanted. */
@@ -405,14 +401,4 @@ function onceAtTheOther(t: Test, output: string, what: string): void {
   const words = output.replace(/^\*\*\* Processing .*/gm, '').match(/said \d+\./g) ?? []
   t.ok(words.length > 0, `${what}: it has heard`)
   t.equal(new Set(words).size, words.length, `${what}: nothing comes twice to it`)
-}
-
-function sample<T>(random: Random, table: readonly T[], count: number): T[] {
-  const rest = [...table]
-  return Array.from({ length: count }, () => rest.splice(random.below(rest.length), 1)[0] as T)
-}
-
-function present(t: Test): boolean {
-  const programs = new Set(all.flatMap(({ programs }) => programs))
-  return [...programs].every(name => requireProgram(t, name) !== undefined)
 }

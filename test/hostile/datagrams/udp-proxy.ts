@@ -7,6 +7,7 @@ import dgram, { type Socket } from 'node:dgram'
 import type { Test } from 'tap'
 import type { Random } from '../../model/random.js'
 import { event } from '../../support/events.js'
+import { flipBit } from '../../support/flip-bit.js'
 
 export type Direction = 'toServer' | 'toClient'
 
@@ -130,8 +131,7 @@ export async function udpProxy(t: Test, random: Random, serverPort: number): Pro
       return
     }
     const datagram = Buffer.from(isCut ? whole.subarray(0, cutAt) : whole)
-    if (isFlipped && bit >> 3 < datagram.length)
-      datagram[bit >> 3] = (datagram[bit >> 3] as number) ^ (1 << (bit & 7))
+    if (isFlipped && bit >> 3 < datagram.length) flipBit(datagram, bit)
     const pass = () => {
       for (let copy = isTwice ? 2 : 1; copy > 0; copy--)
         if (time === 0) send(datagram, direction)

@@ -9,6 +9,7 @@ import tls from 'node:tls'
 import t, { type Test } from 'tap'
 import { createConnection } from '../../../src/net.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { connections } from '../../support/connections.js'
 import { closed, event } from '../../support/events.js'
 import { clientIdentity, listening, serverIdentity, trust } from '../../support/secured.js'
 import { until } from '../../support/until.js'
@@ -84,8 +85,4 @@ async function clientHello(t: Test): Promise<Buffer> {
   for (const each of [socket, client]) each.destroy()
   server.close()
   return hello as Buffer
-}
-
-function connections(server: net.Server): Promise<number> {
-  return new Promise(resolve => server.getConnections((_error, open) => resolve(open)))
 }

@@ -3,7 +3,6 @@
  * counters, how many associations it has made and freed inside of OpenSSL, how many objects of each kind the
  * collector still finds, and the memory of its process. `server-program SETTINGS`, as JSON.
  */
-import { readdirSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import v8 from 'node:v8'
 import { Association } from '../../../src/providers/dtls/association.js'
@@ -11,6 +10,7 @@ import { Link } from '../../../src/providers/dtls/link.js'
 import { openssl } from '../../../src/providers/dtls/openssl.js'
 import { Peer } from '../../../src/providers/dtls/peer.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
+import { descriptors } from '../../support/descriptors.js'
 import type { Held, Question } from './server.js'
 
 const loop = monitorEventLoopDelay({ resolution: 5 })
@@ -80,12 +80,4 @@ type Lib = ReturnType<typeof openssl>['lib']
 
 function instancesOf(made: abstract new (...args: never[]) => object): number {
   return v8.queryObjects(made as never, { format: 'count' }) as unknown as number
-}
-
-function descriptors(): number {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return 0
-  }
 }

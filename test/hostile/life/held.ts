@@ -1,6 +1,7 @@
 /** What a process holds: for tests that compare an early count with a late one. */
-import { readdirSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { loadKoffi } from '../../../lib/koffi.js'
+import { descriptors } from '../../support/descriptors.js'
 import type { OpensslCount } from '../../support/openssl-objects.js'
 
 export interface Held {
@@ -47,18 +48,6 @@ export async function until(holds: () => boolean, milliseconds: number): Promise
     await pause(20)
   }
   return true
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, milliseconds))
-}
-
-function descriptors(): number {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return 0
-  }
 }
 
 let mallinfo: (() => { readonly uordblks: number | bigint }) | undefined

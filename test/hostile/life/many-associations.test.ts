@@ -4,9 +4,10 @@
  * OpenSSL left, by its own count and by ours. `npm run test:hostile` has 10,000 of them.
  */
 import t from 'tap'
-import { strangerIdentity, testIdentity } from '../../support/identities.js'
+import { strangerIdentity } from '../../support/identities.js'
 import { inOneFile } from '../../support/one-file.js'
 import { launch } from '../../support/program.js'
+import { identified } from '../../support/secured-datagrams.js'
 import { isAll } from '../extent.js'
 import type { Held } from './held.js'
 
@@ -16,10 +17,10 @@ t.test('nothing is left of them', { timeout: 1_800_000 }, async t => {
   const work = {
     count: isAll ? 10_000 : 200,
     directory: t.testdir(),
-    server: await identity(),
-    client: await identity(['client.example']),
+    server: await identified(),
+    client: await identified(['client.example']),
     stranger: await strangerIdentity(),
-    renewed: await identity(['127.0.0.1', 'renewed.example']),
+    renewed: await identified(['127.0.0.1', 'renewed.example']),
   }
   const path = await inOneFile(t, new URL('many-associations-program.ts', import.meta.url))
   const args = ['--expose-gc', '--no-warnings', path, JSON.stringify(work)]
@@ -55,9 +56,4 @@ interface Sums {
   readonly handshakes: number
   readonly resumed: number
   readonly failed: number
-}
-
-async function identity(names?: readonly string[]) {
-  const { cert, key, ca } = await testIdentity(names)
-  return { cert, key, ca }
 }

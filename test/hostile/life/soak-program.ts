@@ -8,11 +8,13 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
 import { SecureServer } from '../../../src/sockets/secure-server.js'
 import { SecureSocket } from '../../../src/sockets/secure-socket.js'
 import { type Random, seededBy } from '../../model/random.js'
+import { flipBit } from '../../support/flip-bit.js'
 import { countOpenssl } from '../../support/openssl-objects.js'
 import { type Held, held } from './held.js'
 
@@ -290,8 +292,7 @@ async function weather(serverPort: number) {
     if (random.below(100) < 3) {
       counts.changed++
       const bit = random.below(datagram.length * 8)
-      if (datagram.length > 0)
-        datagram[bit >> 3] = (datagram[bit >> 3] as number) ^ (1 << (bit & 7))
+      if (datagram.length > 0) flipBit(datagram, bit)
     }
     const copies = random.below(100) < 3 ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
@@ -307,8 +308,4 @@ async function weather(serverPort: number) {
       // It is closed by now.
     }
   }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, milliseconds))
 }

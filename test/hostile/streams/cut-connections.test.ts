@@ -7,9 +7,9 @@
 import tls, { type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createConnection } from '../../../src/net.js'
-import type { SecureServer } from '../../../src/sockets/secure-server.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
 import { type Random, seededRandom } from '../../model/random.js'
+import { connections } from '../../support/connections.js'
 import { event } from '../../support/events.js'
 import { testIdentity } from '../../support/identities.js'
 import { clientIdentity, listening } from '../../support/secured.js'
@@ -177,8 +177,4 @@ function over(socket: TLSSocket, cut: Cut): Promise<void> {
 
 function name({ direction, after, manner }: Cut): string {
   return `${manner} after ${after} bytes ${direction}`
-}
-
-function connections(server: SecureServer): Promise<number> {
-  return new Promise(resolve => server.getConnections((_error, count) => resolve(count)))
 }

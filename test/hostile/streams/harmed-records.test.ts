@@ -9,12 +9,14 @@ import { createConnection } from '../../../src/net.js'
 import { files } from '../../interop/files.js'
 import { sClient, sServer } from '../../interop/openssl.js'
 import { type Random, seededRandom } from '../../model/random.js'
+import { connections } from '../../support/connections.js'
+import { flipBit } from '../../support/flip-bit.js'
 import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
 import { clientIdentity, listening } from '../../support/secured.js'
 import { until } from '../../support/until.js'
-import { allOf } from '../datagrams/in-turns.js'
 import { isAll } from '../extent.js'
+import { allOf } from '../in-turns.js'
 import { expectedCodes, faultOfClient, faultOfServer, type Outcome, outcomeOf } from './outcome.js'
 import { byRecords, type Direction, type Link, type Passage, tcpProxy } from './tcp-proxy.js'
 
@@ -125,8 +127,7 @@ function tableOf(random: Random, counts: Record<Direction, number>): Harm[] {
       manners.map(manner => ({ direction, index, manner })),
     ),
   )
-  if (isAll) return table
-  return Array.from({ length: 6 }, () => table.splice(random.below(table.length), 1)[0] as Harm)
+  return isAll ? table : random.some(table, 6)
 }
 
 function harming(random: Random, counts: Record<Direction, number>, harm?: Harm): Passage {
@@ -147,7 +148,7 @@ function harmed(
   const flipped = (first: number, last: number) => {
     const bit = first * 8 + random.below((last - first) * 8)
     const changed = Buffer.from(record)
-    changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7))
+    flipBit(changed, bit)
     return changed
   }
   switch (manner) {
@@ -182,10 +183,4 @@ function harmed(
 
 function nameOf(harm: Harm | undefined): string {
   return harm === undefined ? 'unharmed' : `${harm.manner} of ${harm.index} ${harm.direction}`
-}
-
-function connections(server: {
-  getConnections(callback: (error: Error | null, count: number) => void): unknown
-}): Promise<number> {
-  return new Promise(resolve => server.getConnections((_error, count) => resolve(count)))
 }

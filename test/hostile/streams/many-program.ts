@@ -2,12 +2,14 @@
  * A process that opens and closes connections in every way, both ends in it, and says what it holds after a
  * part of them and at the end. Its garbage is collected before each count.
  */
-import { readdirSync } from 'node:fs'
 import net from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import tls from 'node:tls'
 import { createConnection } from '../../../src/net.js'
 import { SecureServer } from '../../../src/sockets/secure-server.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { connections } from '../../support/connections.js'
+import { descriptors } from '../../support/descriptors.js'
 
 const { count, client, server: security } = JSON.parse(process.argv[2] as string)
 const alive: WeakRef<object>[] = []
@@ -78,14 +80,14 @@ function over(socket: net.Socket, heard: () => void): Promise<unknown> {
 
 async function held(done: number): Promise<object> {
   // The other ends close a little later.
-  for (let i = 0; i < 200 && (await connections()) > 0; i++) await pause(10)
+  for (let i = 0; i < 200 && (await connections(server)) > 0; i++) await pause(10)
   for (let i = 0; i < 10; i++) {
     globalThis.gc?.()
     await pause(20)
   }
   return {
     done,
-    connections: await connections(),
+    connections: await connections(server),
     sockets: alive.filter(each => each.deref() !== undefined).length,
     resources: process.getActiveResourcesInfo().sort(),
     descriptors: descriptors(),
@@ -93,20 +95,4 @@ async function held(done: number): Promise<object> {
     external: process.memoryUsage().external,
     resident: process.memoryUsage().rss,
   }
-}
-
-function connections(): Promise<number> {
-  return new Promise(resolve => server.getConnections((_error, count) => resolve(count)))
-}
-
-function descriptors(): number {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return 0
-  }
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, milliseconds))
 }

@@ -7,6 +7,7 @@ import tls from 'node:tls'
 import t, { type Test } from 'tap'
 import { createConnection } from '../../../src/net.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { connections } from '../../support/connections.js'
 import { closed, event, failure } from '../../support/events.js'
 import { testIdentity } from '../../support/identities.js'
 import { clientIdentity, listening } from '../../support/secured.js'
@@ -123,12 +124,6 @@ async function echoes(t: Test, port: number, maxVersion: 'TLSv1.3' | 'TLSv1.2'):
   t.equal(String((await event(socket, 'data', 30_000))[0]), 'slowly')
   t.match(await socket.secured, { secured: true, version: maxVersion })
   socket.destroy()
-}
-
-function connections(server: {
-  getConnections(callback: (error: Error | null, count: number) => void): unknown
-}): Promise<number> {
-  return new Promise(resolve => server.getConnections((_error, count) => resolve(count)))
 }
 
 /** Passes each byte on by itself, and waits before each. */

@@ -4,6 +4,7 @@ import t from 'tap'
 import { type ClientHello, parseClientHello } from '../../../src/providers/dtls/client-hello.js'
 import { AMPLIFICATION_LIMIT, createCookies } from '../../../src/providers/dtls/cookie.js'
 import { COOKIE_PERIOD, ownCookieSecrets } from '../../../src/providers/dtls/cookie-secrets.js'
+import { flipBit } from '../../support/flip-bit.js'
 import { clientHello } from './hellos.js'
 
 const address = Buffer.from([192, 0, 2, 1])
@@ -37,7 +38,7 @@ t.test('a cookie holds for its address, its port and its random', async t => {
   t.equal(cookies.givenAt(hello({ random }), address, 5000), undefined, 'none')
   for (let bit = 0; bit < 256; bit++) {
     const wrong = Buffer.from(cookie)
-    wrong[bit >> 3] = (wrong[bit >> 3] as number) ^ (1 << (bit & 7))
+    flipBit(wrong, bit)
     if (cookies.givenAt(hello({ random, cookie: wrong }), address, 5000) !== undefined)
       t.fail(`bit ${bit}`)
   }
