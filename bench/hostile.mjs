@@ -2,7 +2,7 @@
 // What a flood of strangers costs the peers of a datagram socket: npm run bench:hostile [-- --quick]
 //
 // A server, a flood from 10,000 addresses of 127.0.0.0/8 and an honest peer are a process each (Linux only). It
-// takes two minutes; `--quick` half of one. `--out DIR` writes DIR/hostile.md, `--channel` chooses the channel.
+// takes two to four minutes; `--quick` half of one. `--out DIR` writes DIR/hostile.md, `--channel` chooses the channel.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
