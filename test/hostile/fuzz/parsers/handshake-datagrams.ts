@@ -4,7 +4,7 @@
  */
 import type { DatagramSecuritySettings } from '../../../../src/model/settings.js'
 import { seededBy } from '../../../model/random.js'
-import { Network } from '../../../providers/dtls/network.js'
+import { Network, type Station } from '../../../providers/dtls/network.js'
 import { testIdentity } from '../../../support/identities.js'
 import { must, type Parser } from '../parser.js'
 
@@ -42,20 +42,20 @@ export const handshakeDatagrams: Parser = {
     const kind = kinds[(input[0] as number) % kinds.length]
     if (kind === undefined) return
     const network = new Network(seededBy(1))
-    const [client, server] = kind.settings.map(each => network.station(each)) as never as [
-      ReturnType<Network['station']>,
-      ReturnType<Network['station']>,
-    ]
-    if (kind.name !== undefined) client.name(server, kind.name)
+    const client = network.station(kind.settings[0])
+    const server = network.station(kind.settings[1])
+    const other = network.station(kind.settings[0])
+    for (const each of [client, other]) if (kind.name !== undefined) each.name(server, kind.name)
+    isHeard(network, other, server, 'one who is there already')
     let count = -1
     network.passage = datagram => {
       count += 1
       return count === (input[1] as number) % 12 ? changed(datagram, input.subarray(2)) : datagram
     }
     const sending = client.send('message', server, 'a.example')
-    const ended = network.until(() => sending.calls > 0 && server.messages.length > 0, 20_000)
-    must(sending.calls > 0 || !ended, 'the callback is called')
-    must(sending.calls <= 1, 'once')
+    const said = () => server.messages.length
+    network.until(() => sending.calls > 0 && (sending.error !== null || said() > 1), 20_000)
+    must(sending.calls === 1, 'the callback is called once', `${sending.calls}`)
     for (const each of [...client.errors, ...server.errors, sending.error ?? undefined]) {
       if (each === undefined) continue
       must(
@@ -64,7 +64,10 @@ export const handshakeDatagrams: Parser = {
         `${each}`,
       )
     }
-    for (const message of server.messages) must(message === 'message', 'what was sent is delivered')
+    network.passage = datagram => datagram
+    isHeard(network, other, server, 'and goes on')
+    const told = server.messages.filter((_, at) => server.sources[at]?.address === client.address)
+    for (const message of told) must(message === 'message', 'what was sent is delivered')
     for (const { info } of client.securedPeers) {
       const { peer } = info
       must(
@@ -73,9 +76,17 @@ export const handshakeDatagrams: Parser = {
       )
       must(kind.name !== undefined || peer !== undefined, 'the peer is somebody')
     }
-    client.endpoint.close()
-    server.endpoint.close()
+    must(other.errors.length === 0, 'nobody else is told of it', `${other.errors[0]}`)
+    for (const each of [client, server, other]) each.endpoint.close()
   },
+}
+
+function isHeard(network: Network, from: Station, to: Station, text: string): void {
+  const { length } = to.messages
+  const sending = from.send(text, to, 'a.example')
+  const isOver = () => sending.calls > 0 && to.messages.length > length
+  must(network.until(isOver, 20_000), 'others are heard', `${sending.error}`)
+  must(to.messages.at(-1) === text, 'others are heard as they spoke')
 }
 
 function changed(datagram: Buffer, how: Buffer): Buffer {
