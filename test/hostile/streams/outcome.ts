@@ -42,33 +42,37 @@ export function outcomeOf(socket: SecureSocket, text: string, silence: number): 
 
 /** What is wrong with that of a client; nothing where it is as it must be. */
 export function faultOfClient(
-  { events, error, written, heard }: Outcome,
+  outcome: Outcome,
   answer: string,
   isHarmed: boolean,
 ): string | undefined {
-  const told = `${events} ${error?.code} ${written?.message}`
+  const { events, error, written, heard } = outcome
+  const told = story(outcome)
+  const connected = events.indexOf('connect')
+  if (connected === -1 && !error) return `an error, or a connection: ${told}`
+  if (connected === -1 && !written) return `not written, since it was never secured: ${told}`
+  if (!written && events.indexOf('written') < connected) return `written after 'connect': ${told}`
+  if (!isHarmed && heard !== answer) return `nobody has harmed it: ${told}`
+  return faultOfEither(outcome, answer)
+}
+
+/** The same of a server's connection, which was secured. */
+export function faultOfServer(outcome: Outcome, question: string): string | undefined {
+  return faultOfEither(outcome, question)
+}
+
+function faultOfEither(outcome: Outcome, truth: string): string | undefined {
+  const { events, error, heard } = outcome
+  const told = story(outcome)
   const count = (name: string) => events.filter(each => each === name).length
   if (count('close') !== 1 || events.at(-1) !== 'close') return `one end, the last: ${told}`
   if (count('written') !== 1) return `the write is told of once: ${told}`
   if (count('error') > 1) return `one error: ${told}`
   if (error && !expectedCodes.test(error.code ?? '')) return `a code that can be: ${told}`
-  const connected = events.indexOf('connect')
-  if (connected === -1 && !error) return `an error, or a connection: ${told}`
-  if (connected === -1 && !written) return `not written, since it was never secured: ${told}`
-  if (!written && events.indexOf('written') < connected) return `written after 'connect': ${told}`
-  if (heard !== '' && heard !== answer) return `the truth, or nothing: ${heard}`
-  if (!isHarmed && heard !== answer) return `nobody has harmed it: ${told}`
+  if (heard !== '' && heard !== truth) return `the truth, or nothing: ${heard}`
   return undefined
 }
 
-/** The same of a server's connection, which was secured. */
-export function faultOfServer(
-  { events, error, heard }: Outcome,
-  question: string,
-): string | undefined {
-  const told = `${events} ${error?.code}`
-  if (heard !== '' && heard !== question) return `the truth, or nothing: ${heard}`
-  if (events.filter(each => each === 'written').length !== 1) return `a write once: ${told}`
-  if (error && !expectedCodes.test(error.code ?? '')) return `a code that can be: ${told}`
-  return undefined
+function story({ events, error, written }: Outcome): string {
+  return `${events} ${error?.code} ${written?.message}`
 }
