@@ -6,7 +6,7 @@
  */
 import type { AssociationRole } from './association-options.js'
 import { HANDSHAKE_HEADER_LENGTH } from './client-hello.js'
-import { CLIENT_HELLO } from './handshake-types.js'
+import { CLIENT_HELLO, HELLO_VERIFY_REQUEST, SERVER_HELLO } from './handshake-types.js'
 import {
   ALERT,
   CHANGE_CIPHER_SPEC,
@@ -58,17 +58,28 @@ const forms: Readonly<Record<number, Form>> = {
 /** No handshake has more messages in one direction. */
 const messageLimit = 16
 
+type Turn = readonly [first: number, last: number]
+
 /**
  * The first and the last message_seq of what a client sends; the hello that has shown its address is 1. Of
  * messages that are not their turn yet OpenSSL would keep ten, each with as much memory as it says that it
  * has bytes: a stranger's few fragments could take a megabyte of a server, for each of its handshakes.
  */
-const turns: Readonly<Record<number, readonly [first: number, last: number]>> = {
+const clientsTurns: Readonly<Record<number, Turn>> = {
   [CLIENT_HELLO]: [0, 1],
   // certificate, client_key_exchange, certificate_verify
   11: [2, 2],
   16: [2, 3],
   15: [4, 4],
+}
+
+/**
+ * The same of what a server sends first. A later HelloVerifyRequest OpenSSL would keep until that is its
+ * turn: a second cookie, or an end of the handshake, by one datagram of anybody.
+ */
+const serversTurns: Readonly<Record<number, Turn>> = {
+  [HELLO_VERIFY_REQUEST]: [0, 0],
+  [SERVER_HELLO]: [0, 1],
 }
 
 /** The records without those clear ones that no peer in the other role sends; the same Buffer where there are none. */
@@ -139,7 +150,7 @@ function areMessages(
     const fragment = records.readUIntBE(at + 9, 3)
     const body = at + HANDSHAKE_HEADER_LENGTH
     if (form === undefined || form.from === ourRole || sequence >= messageLimit) return false
-    if (ourRole === 'server' && !isTurnOf(records[at] as number, sequence)) return false
+    if (!isTurnOf(records[at] as number, sequence, ourRole)) return false
     if (length < form.shortest || length > form.longest) return false
     if (offset + fragment > length || (fragment === 0 && length > 0)) return false
     if (fragment > end - body) return false
@@ -149,8 +160,11 @@ function areMessages(
   return true
 }
 
-function isTurnOf(clientsMessage: number, sequence: number): boolean {
-  const [first, last] = turns[clientsMessage] ?? [0, -1]
+function isTurnOf(type: number, sequence: number, ourRole: AssociationRole): boolean {
+  const [first, last] =
+    ourRole === 'server'
+      ? (clientsTurns[type] ?? [0, -1])
+      : (serversTurns[type] ?? [0, messageLimit - 1])
   return sequence >= first && sequence <= last
 }
 

@@ -63,6 +63,22 @@ t.test('what a client says out of its turn does not: a server would keep it unti
   t.end()
 })
 
+t.test('nor does a second hello of a server: a client would keep it until then', t => {
+  // server_hello, hello_verify_request, and a certificate for comparison
+  const turns = { 2: [0, 1], 3: [0], 11: Array.from({ length: 16 }, (_, sequence) => sequence) }
+  for (const [type, expected] of Object.entries(turns)) {
+    const part = (sequence: number) =>
+      record(22, 0, handshakeFragment(Number(type), sequence, Buffer.alloc(200), 50, 150))
+    const given = Array.from({ length: 20 }, (_, sequence) => sequence)
+    t.same(
+      given.filter(sequence => kept(part(sequence))),
+      expected,
+      type,
+    )
+  }
+  t.end()
+})
+
 t.test('other types of record, clear and protected', t => {
   t.ok(kept(record(20, 0, Buffer.from([1]))))
   t.notOk(kept(record(20, 0, Buffer.from([2]))))

@@ -5,7 +5,7 @@
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
-import { messageOf, messageType } from './hellos.js'
+import { handshakeFragment, messageOf, messageType, record } from './hellos.js'
 import { Network, type Station } from './network.js'
 
 const { ca } = await testIdentity()
@@ -138,6 +138,27 @@ t.test('nor does one that anybody has sent, before the true one or after it', as
     t.ok(network.until(() => server.messages.length === 1, before ? 2500 : 500))
     t.match(client.endpoint.stats, { handshakesFailed: 0 })
     t.equal(client.associations.length, before ? 2 : 1, 'what goes on is not begun again')
+  }
+})
+
+t.test('one that comes before its turn is not kept for it', async t => {
+  // OpenSSL would keep it: as number 1 it would be a second cookie, later an unexpected message.
+  for (const sequence of [1, 2, 3, 4, 5, 6]) {
+    const network = new Network(seededRandom(t))
+    const client = network.station(ofA, { address: `198.18.23.${2 * sequence}` })
+    const server = network.station(ofB, { address: `198.18.23.${2 * sequence + 1}` })
+    network.passage = (datagram, from) => {
+      if (from !== server || messageType(datagram) !== HELLO_VERIFY_REQUEST) return datagram
+      const forged = record(22, 0, handshakeFragment(3, sequence, Buffer.of(0xfe, 0xfd, 0)), 20)
+      client.endpoint.receive(forged, server.address, server.port)
+      return datagram
+    }
+    client.send('x', server, 'b.example')
+    t.ok(
+      network.until(() => server.messages.length === 1, 500),
+      `number ${sequence}`,
+    )
+    t.match(client.endpoint.stats, { handshakes: 1, handshakesFailed: 0 })
   }
 })
 
