@@ -1,6 +1,7 @@
 /** Says once of each certificate of ours that it ends soon, or has ended. */
 import type { X509Certificate } from 'node:crypto'
 import { channel } from 'node:diagnostics_channel'
+import { publishLater } from '../model/publish-later.js'
 
 const expiring = channel('secure-socket:credentials:expiring')
 
@@ -36,7 +37,8 @@ export function warnOfExpiry(certificate: X509Certificate, files: string, now: n
       : `${what} has expired at ${when}: peers refuse it; put a new one into the same files`,
     { code: 'SECURE_SOCKET_CERTIFICATE_EXPIRES' },
   )
-  if (expiring.hasSubscribers) expiring.publish({ certificate, files, expires: new Date(end) })
+  if (expiring.hasSubscribers)
+    publishLater(expiring, { certificate, files, expires: new Date(end) })
 }
 
 function nameOf({ subject, subjectAltName }: X509Certificate): string {

@@ -10,6 +10,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { BigIntStats } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { SocketSecurityError } from '../model/errors.js'
+import { publishLater } from '../model/publish-later.js'
 import {
   type AnySettings,
   forgetSettings,
@@ -190,7 +191,7 @@ export class FileSettings implements SettingsSource {
     // Its keys are to go with the last connection that uses them.
     forgetSettings(before)
     if (channels.replaced.hasSubscribers) {
-      channels.replaced.publish({ files: this.#paths, certificates: this.#certificates })
+      publishLater(channels.replaced, { files: this.#paths, certificates: this.#certificates })
     }
   }
 
@@ -215,7 +216,7 @@ export class FileSettings implements SettingsSource {
       code: 'SECURE_SOCKET_CREDENTIALS_REFUSED',
     })
     if (channels.refused.hasSubscribers) {
-      channels.refused.publish({ files: this.#paths, error: explained })
+      publishLater(channels.refused, { files: this.#paths, error: explained })
     }
   }
 

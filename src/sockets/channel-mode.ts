@@ -100,6 +100,7 @@ function announce(
   state.secured?.resolve(connection.query())
   internals(socket).connecting = false
   tellSecured(socket, state, connection)
+  if (!isCurrent()) return
   if (state.noDelay) channel.setNoDelay(true)
   if (state.keepAlive) channel.setKeepAlive(...(state.keepAlive as [boolean, number]))
   const { waiting } = state

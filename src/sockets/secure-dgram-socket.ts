@@ -419,7 +419,8 @@ class SecureDgramSocketClass extends (dgram.Socket as unknown as new (
       return this
     }
     if (typeof callback === 'function') this.on('close', callback)
-    if (state.closing) throw notRunning()
+    // Aborted while it waits for what was sent before: Node closes by this method, and waits no longer.
+    if (state.closing && !state.signal?.aborted) throw notRunning()
     state.closing = true
     const giveUp = () => {
       state.waiting.fail(canceled())

@@ -394,6 +394,8 @@ function present(
   Reflect.set(socket, 'server', server)
   if (state.pauseOnConnect || pauseOnConnect) socket.pause()
   if (!connection.secured) baseEmit.call(server, 'insecure', socket)
+  // Whoever was told of it first can have refused it.
+  if (socket.destroyed) return
   // By its own emit(), which a class of the application's can have overridden.
   const own = server as Server
   own.emit('connection', socket)

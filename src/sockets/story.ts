@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import { debuglog } from 'node:util'
 import { securityText } from '../model/at-a-glance.js'
 import { peerText } from '../model/peer-text.js'
+import { publishLater } from '../model/publish-later.js'
 import type { PeerAddress } from '../providers/datagram-provider.js'
 import type { Connection } from '../providers/provider.js'
 import type { StreamState } from './stream-state.js'
@@ -70,7 +71,7 @@ export function tellClosed(socket: Socket, state: StreamState, error: Error | nu
     )
   }
   if (closed.hasSubscribers)
-    closed.publish({ peer, role: roleOf(state), socket, ...(error ? { error } : {}) })
+    publishLater(closed, { peer, role: roleOf(state), socket, ...(error ? { error } : {}) })
 }
 
 /** Of a server's raw connection; TLS has taken the handle of what is under it. */
@@ -82,7 +83,7 @@ export function addressOf(raw: Socket & { _parent?: Socket | null }): PeerAddres
 function failed(role: Role, protocol: Protocol, peer: PeerAddress, error: Error): void {
   if (debug.enabled) debug('%s %s: failed: %s', protocol, textOf(peer), error.message)
   const { failed } = channels[protocol]
-  if (failed.hasSubscribers) failed.publish({ peer, role, error })
+  if (failed.hasSubscribers) publishLater(failed, { peer, role, error })
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket, { dialled }: StreamState): PeerAddress {

@@ -5,6 +5,7 @@ import '../support/policy-place.js'
 import { rmSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import t, { type Test } from 'tap'
+import { setPolicy } from '../../src/policy/current-policy.js'
 import { settingsFor } from '../../src/policy/settings-source.js'
 import { checkPolicy, reloadPolicy } from '../../src/policy.js'
 import { SecureDgramSocket } from '../../src/sockets/secure-dgram-socket.js'
@@ -166,6 +167,17 @@ t.test(
       ),
       { code: 'ERR_POLICY_FORBIDS' },
     )
+  },
+)
+
+t.test(
+  'what the policy has against a message is told to who sends it, after a look-up too',
+  async t => {
+    policy(t, { identity })
+    const [from, to] = [await bound(t), await bound(t)]
+    setPolicy(new Error('not now'))
+    for (const host of ['127.0.0.1', 'localhost'])
+      t.match(await sent(from.socket, to.port, host), { message: 'not now' }, host)
   },
 )
 

@@ -136,6 +136,60 @@ t.test('a reset is told with its error, and with the address that is known no mo
   t.match(heard('closed', 'server'), [{ error: { code: 'ECONNRESET' }, peer: secured?.peer }])
 })
 
+t.test('a subscriber may destroy what it hears of: nobody else sees that socket', async t => {
+  const heard = subscribe(t)
+  const shown: unknown[] = []
+  const { port } = await listening(t, {}, socket => shown.push(socket.on('error', () => {})))
+  for (const refuses of ['client', 'server']) {
+    const listener = (message: unknown) => {
+      const { role, socket } = message as Told
+      if (role === refuses) socket?.destroy()
+    }
+    const secured = channel('secure-socket:tls:secured')
+    secured.subscribe(listener)
+    t.teardown(() => secured.unsubscribe(listener))
+    shown.length = 0
+    const socket = createConnection({ port, host: '127.0.0.1', security: await trust() })
+    socket.on('error', () => {}).on('connect', () => refuses === 'client' && shown.push(socket))
+    socket.write('x')
+    const before = heard('closed', refuses).length
+    await closed(socket.resume())
+    await until('it is told', () => heard('closed', refuses).length > before)
+    const ofClient = shown.includes(socket)
+    t.notOk(refuses === 'client' ? ofClient : shown.length > 0, `at the ${refuses}`)
+    secured.unsubscribe(listener)
+  }
+})
+
+t.test(
+  'a subscriber may connect what it hears of elsewhere: what it writes goes there',
+  async t => {
+    const heard: string[] = []
+    const hear = (where: string) => (socket: SecureSocket) =>
+      socket.on('error', () => {}).on('data', data => heard.push(`${where}: ${data}`))
+    const first = await listening(t, {}, hear('the first'))
+    const second = await listening(t, {}, hear('the second'))
+    const secured = channel('secure-socket:tls:secured')
+    const socket = new SecureSocket({ security: await trust() })
+    let connects = 0
+    socket.on('error', () => {}).on('connect', () => connects++)
+    const listener = (message: unknown) => {
+      if ((message as Told).socket !== socket) return
+      secured.unsubscribe(listener)
+      socket.destroy()
+      socket.connect(second.port, '127.0.0.1')
+      socket.write('x')
+    }
+    secured.subscribe(listener)
+    t.teardown(() => secured.unsubscribe(listener))
+    socket.connect(first.port, '127.0.0.1')
+    await until('somebody hears it', () => heard.length === 1)
+    t.same(heard, ['the second: x'])
+    t.equal(connects, 1)
+    await closed(socket.destroy())
+  },
+)
+
 /** All that is told of streams until the end of the test, by name and role. */
 function subscribe(t: Test): (name: string, role?: string) => Told[] {
   const all: Told[] = []

@@ -221,6 +221,8 @@ export class Peer implements LinkObserver, Sleeper, Destination {
       // Somebody else has the address now: what the one before still sends is not taken.
       if (this.announced !== undefined) this.endRetiring()
       this.announceEnd()
+      // Whoever was told of that end may have ended this one, too.
+      if (this.current !== link) return
       this.announced = info.peer ?? true
       // What the application says when it is told of somebody is meant for him.
       link.introduced = true

@@ -4,6 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { debuglog } from 'node:util'
+import { publishLater } from '../../model/publish-later.js'
 import type { SecurityInfo } from '../../model/security-info.js'
 import type { DropReason, PeerAddress } from '../datagram-provider.js'
 
@@ -26,20 +27,21 @@ export function tellSecured(peer: PeerAddress, text: string, info: SecurityInfo)
     const who = info.peer?.targetName ?? info.peer?.pskIdentity ?? info.peer?.names.join(', ')
     debug('dtls %s: secured, %s, %s %s, peer %s', text, how, info.version, info.cipher, who)
   }
-  if (channels.secured.hasSubscribers) channels.secured.publish({ peer, info })
+  if (channels.secured.hasSubscribers) publishLater(channels.secured, { peer, info })
 }
 
 export function tellFailed(peer: PeerAddress, text: string, error: Error): void {
   if (debug.enabled) debug('dtls %s: failed: %s', text, error.message)
-  if (channels.failed.hasSubscribers) channels.failed.publish({ peer, error })
+  if (channels.failed.hasSubscribers) publishLater(channels.failed, { peer, error })
 }
 
 export function tellClosed(peer: PeerAddress, text: string): void {
   if (debug.enabled) debug('dtls %s: closed', text)
-  if (channels.closed.hasSubscribers) channels.closed.publish({ peer })
+  if (channels.closed.hasSubscribers) publishLater(channels.closed, { peer })
 }
 
 export function tellDropped(address: string, port: number, reason: DropReason): void {
   if (debug.enabled) debug('dtls %s %d: dropped what came: %s', address, port, reason)
-  if (channels.dropped.hasSubscribers) channels.dropped.publish({ peer: { address, port }, reason })
+  if (channels.dropped.hasSubscribers)
+    publishLater(channels.dropped, { peer: { address, port }, reason })
 }

@@ -107,14 +107,15 @@ export function applyHostName(
   port: number,
 ): Error | undefined {
   const { hostNames, addressNames } = state
-  const policy = currentPolicy()
-  if ((hostNames === null && policy === null) || isIP(host) !== 0) return undefined
-  const set = hostNames ? named(hostNames, host, port) : undefined
-  const flow = { transport: 'udp', direction: 'out', host, address, port } as const
-  const name = nameByPolicy(set, state.settings, flow)
-  if (!name) return undefined
-  if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
+  // Whatever the policy has against it is told to who sends: this may be the answer of a look-up.
   try {
+    const policy = currentPolicy()
+    if ((hostNames === null && policy === null) || isIP(host) !== 0) return undefined
+    const set = hostNames ? named(hostNames, host, port) : undefined
+    const flow = { transport: 'udp', direction: 'out', host, address, port } as const
+    const name = nameByPolicy(set, state.settings, flow)
+    if (!name) return undefined
+    if (addressNames && named(addressNames, address, port)?.text === name.text) return undefined
     // What is sent to the peer waits for it, and fails with it.
     applyName(socket, state, address, port, name)?.catch(() => {})
     return undefined

@@ -3,6 +3,7 @@
  * once, something is done that nobody expects there.
  */
 import { EventEmitter } from 'node:events'
+import { parsePolicy } from '../../../src/model/policy/parse.js'
 import { allOf } from '../in-turns.js'
 
 export interface Case {
@@ -123,6 +124,22 @@ export class Run {
   }
 }
 
+/** The other of the two ends. */
+export function otherRole(role: string): string {
+  return role === 'client' ? 'server' : 'client'
+}
+
+/** Those that change what is everybody's come one at a time, after all others. */
+export async function runTable(
+  cases: readonly Case[],
+  run: (what: Case) => Promise<Outcome>,
+): Promise<Outcome[]> {
+  const isAlone = ({ action }: Case) => action === 'forbid'
+  const together = cases.filter(each => !isAlone(each))
+  const alone = cases.filter(isAlone)
+  return [...(await runAll(together, run, 24)), ...(await runAll(alone, run, 1))]
+}
+
 /** Errors that were thrown on purpose are their run's; any other ends the process, as it should. */
 export function countUncaught(): void {
   process.on('uncaughtException', error => {
@@ -146,11 +163,28 @@ export function attempt(what: () => unknown): void {
 }
 
 /** All of them, some at a time. */
-export async function runAll(
+async function runAll(
   cases: readonly Case[],
   run: (what: Case) => Promise<Outcome>,
+  atATime: number,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
-  await allOf(24, cases, async each => void outcomes.push(await run(each)))
+  await allOf(atATime, cases, async each => void outcomes.push(await run(each)))
   return outcomes
+}
+
+/** An administrator's policy that these programs hardly notice, and one that lets nothing be secured. */
+export const policies = {
+  none: null,
+  other: parsePolicy(
+    // Other settings, so that what secures the next handshake is made anew.
+    JSON.stringify({
+      applicationMaySet: true,
+      datagrams: { maxSessions: 5000 },
+      streams: { handshakeTimeout: 50_000 },
+    }),
+    'policy.json',
+  ),
+  /** Their credentials are the application's, and it may set none. */
+  strict: parsePolicy(JSON.stringify({ applicationMaySet: [] }), 'policy.json'),
 }

@@ -1,11 +1,22 @@
 /** Goes through the life of secured streams, once for each case that it is given, and says what came of it. */
+import { subscribe } from 'node:diagnostics_channel'
 import { lookup } from 'node:dns'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import type { SecuritySettings } from '../../../src/model/settings.js'
+import { setPolicy } from '../../../src/policy/current-policy.js'
+import { currentPeer } from '../../../src/sockets/impersonation.js'
 import { SecureServer } from '../../../src/sockets/secure-server.js'
 import { SecureSocket } from '../../../src/sockets/secure-socket.js'
-import { attempt, type Case, countUncaught, type Outcome, Run, runAll } from './cases.js'
+import {
+  attempt,
+  type Case,
+  countUncaught,
+  type Outcome,
+  policies,
+  Run,
+  runTable,
+} from './cases.js'
 
 countUncaught()
 const HOST = '127.0.0.1'
@@ -45,12 +56,40 @@ const actions: Record<
   'write again': (_, socket) => {
     for (let i = 0; i < 3; i++) attempt(() => socket?.write('again'))
   },
+  abort: run => aborts.get(run)?.abort(),
+  reload: () => {
+    setPolicy(isOther ? policies.none : policies.other)
+    isOther = !isOther
+  },
+  forbid: () => setPolicy(policies.strict),
 }
+let isOther = false
+const aborts = new WeakMap<Run, AbortController>()
 
-const outcomes = await runAll(cases, live)
+/** Whose sockets they are, and by the ports of servers whose clients. */
+const owners = new Map<unknown, { readonly run: Run; readonly role: string }>()
+for (const name of ['secured', 'failed', 'closed', 'insecure'])
+  subscribe(`secure-socket:tls:${name}`, message => {
+    const { role, peer, socket } = message as {
+      role: string
+      peer: { port: number }
+      socket?: SecureSocket
+    }
+    const owner =
+      owners.get(socket) ??
+      // A server's, before the server itself has shown it.
+      owners.get(role === 'server' && socket ? socket.localPort : undefined) ??
+      owners.get(role === 'client' ? `to ${peer.port}` : `from ${peer.port}`)
+    // The bystander has a peer with the same port.
+    if (owner?.role === role) owner.run.at(role, `channel ${name}`)()
+  })
+
+const outcomes = await runTable(cases, live)
 process.stdout.write(`${JSON.stringify({ outcomes })}\n`)
 
 async function live(what: Case): Promise<Outcome> {
+  // The one before may have forbidden it at its very end.
+  if (what.action === 'forbid') setPolicy(policies.none)
   const run = new Run(what, () => {
     actions[what.action]?.(run, what.role === 'server' ? accepted : client, server)
   })
@@ -58,21 +97,27 @@ async function live(what: Case): Promise<Outcome> {
   const client = socketOf(
     run,
     'client',
-    new SecureSocket({ security: settings(run, 'client'), ...readers(run) }),
+    new SecureSocket({ security: settings(run, 'client'), ...readers(run), ...signalOf(run) }),
   )
+  owners.set(client, { run, role: 'client' })
   const server = new SecureServer({ security: settings(run, 'server') })
   run.begin()
-  server.on('tlsClientError', () => {})
+  server.on('tlsClientError', run.at('server', 'tlsClientError'))
+  server.on('insecure', socket => {
+    accepted ??= socketOf(run, 'server', socket)
+    run.at('server', 'insecure')()
+  })
   for (const event of ['listening', 'connection', 'keylog'] as const)
     if (event !== 'connection') server.on(event, run.at('server', event))
   server.on('close', run.at('server', 'server close'))
   server.on('connection', (socket: SecureSocket) => {
-    if (accepted) {
+    if (accepted && accepted !== socket) {
       // The bystander's.
       socket.on('error', () => {}).pipe(socket)
       return
     }
-    accepted = socketOf(run, 'server', socket)
+    accepted ??= socketOf(run, 'server', socket)
+    owners.set(accepted, { run, role: 'server' })
     socket.once('data', () => attempt(() => socket.write(MUCH, run.at('server', 'write callback'))))
     run.at('server', 'connection')()
   })
@@ -83,6 +128,10 @@ async function live(what: Case): Promise<Outcome> {
     attempt(() => server.listen(0, HOST, run.at('server', 'listen callback')))
   })
   const { port } = (server.address() as AddressInfo | null) ?? { port: 9 }
+  owners.set(port, { run, role: 'server' })
+  if (['tlsClientError', 'channel failed'].includes(what.hook) && what.role === 'server')
+    await refusedClient(run, port)
+  if (what.hook === 'insecure' || what.hook === 'channel insecure') await clearClient(run, port)
   const told = run.at('client', 'promise')
   client.secured.then(told, told)
   await run.step(resolve => {
@@ -118,6 +167,12 @@ async function live(what: Case): Promise<Outcome> {
       attempt(() => client.write(MUCH))
       accepted?.resume()
     })
+  if (what.hook === 'abort listener')
+    await run.step(resolve => {
+      aborts.get(run)?.abort()
+      resolve()
+    })
+  if (what.hook === 'channel failed' && what.role === 'client') await refusingServer(run, port)
   if (what.hook === 'timeout')
     for (const socket of [client, accepted])
       await run.step(resolve => {
@@ -133,6 +188,7 @@ async function live(what: Case): Promise<Outcome> {
       other?.resetAndDestroy()
     })
   }
+  if (what.action === 'forbid') setPolicy(policies.none)
   if (server.listening) await run.must('others go on', () => isServed(port, settings(run, '')))
   attempt(() => client.end(run.at('client', 'end callback')))
   attempt(() => accepted?.end(run.at('server', 'end callback')))
@@ -159,6 +215,7 @@ function socketOf(run: Run, role: string, socket: SecureSocket): SecureSocket {
   })
   for (const event of [
     'lookup',
+    'connectionAttempt',
     'connect',
     'ready',
     'keylog',
@@ -171,6 +228,13 @@ function socketOf(run: Run, role: string, socket: SecureSocket): SecureSocket {
     'error',
   ])
     socket.on(event, run.at(role, event))
+  socket.prependListener('connect', () => {
+    if (socket.destroyed) run.faults.push("'connect' of a destroyed socket")
+  })
+  if (run.what.hook.startsWith('impersonat'))
+    socket.on('data', () => {
+      if (!run.acted) impersonate(run, role, socket)
+    })
   return socket
 }
 
@@ -179,15 +243,102 @@ function whenClosed(run: Run, socket: SecureSocket, then: () => void): void {
   else socket.on('close', then)
 }
 
+/** Acts inside of it; what is thrown there is the caller's, and nobody acts for the peer any more. */
+function impersonate(run: Run, role: string, socket: SecureSocket): void {
+  const act = () => {
+    if (currentPeer() === undefined) run.faults.push('nobody is impersonated')
+    run.at(role, run.what.hook)()
+  }
+  try {
+    if (run.what.hook === 'impersonate') socket.impersonatePeer(act)
+    else
+      socket
+        .impersonatePeer(async () => {
+          await new Promise(setImmediate)
+          act()
+        })
+        .catch(error =>
+          queueMicrotask(() => {
+            throw error
+          }),
+        )
+  } finally {
+    if (currentPeer() !== undefined) run.faults.push('the peer is still impersonated')
+  }
+}
+
+/** One that speaks no TLS. */
+async function refusedClient(run: Run, port: number): Promise<void> {
+  await run.step(resolve => {
+    const stranger = net.connect(port, HOST, () => {
+      owners.set(`from ${stranger.localPort}`, { run, role: 'server' })
+      stranger.write('this is no hello')
+    })
+    stranger
+      .on('error', () => {})
+      .on('close', resolve)
+      .resume()
+  })
+}
+
+/** One that is let in in clear. */
+async function clearClient(run: Run, port: number): Promise<void> {
+  await run.step(resolve => {
+    const stranger = net.connect(port, HOST, () => {
+      owners.set(`from ${stranger.localPort}`, { run, role: 'server' })
+      stranger.end('in clear')
+    })
+    stranger
+      .on('error', () => {})
+      .on('close', resolve)
+      .resume()
+  })
+}
+
+/** A server that is not who it should be. */
+async function refusingServer(run: Run, port: number): Promise<void> {
+  await run.step(resolve => {
+    const socket = new SecureSocket({ security: settings(run, 'client') })
+    owners.set(`to ${port}`, { run, role: 'client' })
+    socket.on('error', () => {}).on('close', resolve)
+    socket.connect({ port, host: HOST, peerTargetName: 'host/nobody.example' } as never)
+  })
+  owners.delete(`to ${port}`)
+}
+
+function signalOf(run: Run) {
+  const { action, hook } = run.what
+  if (action !== 'abort' && hook !== 'abort listener') return {}
+  const controller = new AbortController()
+  aborts.set(run, controller)
+  // Before the socket's own.
+  controller.signal.addEventListener('abort', run.at('client', 'abort listener'))
+  return { signal: controller.signal }
+}
+
 /** Data as it comes, without a stream, where that is what is tried. */
 function readers(run: Run) {
-  if (run.what.hook !== 'onread') return {}
+  if (!run.what.hook.startsWith('onread')) return {}
+  const asked = run.at('client', 'onread buffer')
   const called = run.at('client', 'onread')
   const callback = () => {
     called()
     return true
   }
-  return { onread: { buffer: Buffer.alloc(16_384), callback } }
+  const buffer = Buffer.alloc(16_384)
+  if (run.what.hook === 'onread') return { onread: { buffer, callback } }
+  let isFirst = true
+  return {
+    onread: {
+      buffer() {
+        // The first is asked for in the constructor, by node:net too.
+        if (!isFirst) asked()
+        isFirst = false
+        return buffer
+      },
+      callback: () => true,
+    },
+  }
 }
 
 function lookUp(run: Run) {
@@ -217,8 +368,13 @@ function settings(run: Run, role: string): SecuritySettings {
       },
     }
   }
+  if (hook.startsWith('impersonat'))
+    return { ...identity, ...(role === 'server' ? { requestCert: true } : {}) }
   if (role !== 'server') return { ca, ...keylog }
-  if (hook !== 'ticketKeys') return { ...identity, ...keylog }
+  const inClear = hook === 'insecure' || hook === 'channel insecure'
+  const lax =
+    inClear && role === 'server' ? { guaranteeEncryption: false, allowInsecure: true } : {}
+  if (hook !== 'ticketKeys') return { ...identity, requestCert: false, ...keylog, ...lax }
   const asked = run.at(role, 'ticketKeys')
   return {
     ...identity,

@@ -19,6 +19,9 @@ const actions = [
   'destroy and throw',
   'close the server',
   'write again',
+  'abort',
+  'reload',
+  'forbid',
 ]
 const hooks = [
   'listening',
@@ -45,13 +48,35 @@ const hooks = [
   'close',
   'server close',
   'server close callback',
+  'impersonate',
+  'impersonate later',
+  'channel secured',
+  'channel failed',
+  'channel closed',
+  'channel insecure',
+  'abort listener',
+  'connectionAttempt',
+  'onread buffer',
+  'tlsClientError',
+  'insecure',
 ]
 /** What only one of the two ends has. */
 const only: Record<string, readonly string[]> = {
-  client: ['look-up', 'lookup', 'connect', 'ready', 'connect callback', 'promise', 'onread'],
+  client: [
+    'look-up',
+    'lookup',
+    'connect',
+    'ready',
+    'connect callback',
+    'promise',
+    'onread',
+    'abort listener',
+    'connectionAttempt',
+    'onread buffer',
+  ],
   server: [
     ...['listening', 'listen callback', 'connection', 'psk', 'ticketKeys'],
-    ...['server close', 'server close callback'],
+    ...['server close', 'server close callback', 'tlsClientError', 'insecure', 'channel insecure'],
   ],
 }
 

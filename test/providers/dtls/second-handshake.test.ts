@@ -113,6 +113,20 @@ t.test('somebody else on the same port is somebody else', async t => {
   )
 })
 
+t.test('who ends a peer when he hears that another has its address is told of nobody', async t => {
+  const { network, client, server } = secured(t)
+  const { endpoint } = server
+  server.peerClosed = peer => {
+    server.closedPeers.push(peer)
+    endpoint.closePeer(peer.address, peer.port)
+  }
+  const other = reboot(network, client, ofC)
+  other.send('it is me', server, 'b.example')
+  t.ok(network.until(() => server.closedPeers.length === 1, 1000))
+  t.equal(server.securedPeers.length, 1, 'only the one before')
+  t.same(endpoint.peers(), [])
+})
+
 t.test('where the peer has a name, somebody else does not replace it', async t => {
   subnet += 1
   const network = new Network(seededRandom(t))

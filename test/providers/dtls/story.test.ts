@@ -1,5 +1,6 @@
 /** What happens to each peer, told to whoever wants to know by diagnostics_channel. */
 import { channel } from 'node:diagnostics_channel'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
@@ -31,6 +32,7 @@ t.test('diagnostics_channel: secured, closed, failed, dropped', async t => {
   network.pass(10)
   a.send('y', b, 'wrong.example')
   network.pass(5000)
+  await setImmediate()
   const about = (name: string) => heard.filter(([each]) => each === name).map(([, what]) => what)
   t.match(about('secured'), [
     { peer: { address: a.address, port: a.port }, info: { secured: true } },
