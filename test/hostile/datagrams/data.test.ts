@@ -146,6 +146,64 @@ for (const [name, kind] of suites) {
   })
 }
 
+/**
+ * Which records are taken, one after the other, by number. OpenSSL's window has 64 places: the newest
+ * number and the 63 below it (RFC 6347, section 4.1.2.6). A forged one, marked by a letter, moves nothing.
+ */
+const windows: readonly (readonly [
+  what: string,
+  numbers: readonly Given[],
+  taken: readonly number[],
+])[] = [
+  ['the same at once', [0, 0, 1, 1, 0], [0, 1]],
+  ['backwards through the whole window', backwards(100, 37), backwards(100, 37)],
+  ['63 behind, once', [100, 37, 37], [100, 37]],
+  ['64 behind, never', [100, 36, 36, 35, 0], [100]],
+  ['the lower edge, while the newest moves by one', [100, 101, 37, 38, 38], [100, 101, 38]],
+  ['a jump by 63 leaves the last one known', [100, 163, 100, 99, 101], [100, 163, 101]],
+  ['a jump by 64 leaves it behind', [100, 164, 100, 101, 101], [100, 164, 101]],
+  ['a jump by 65 too, and its places are free', [100, 165, 100, 101, 102, 102], [100, 165, 102]],
+  [
+    'a jump by 32 and by 31: words of a bitmap',
+    [10, 42, 10, 11, 73, 42, 43, 10],
+    [10, 42, 11, 73, 43],
+  ],
+  ['far ahead, then all that is behind it', [3, 190, 3, 126, 127, 127], [3, 190, 127]],
+  ['a forged one far ahead does not move it', [100, 'f190', 37, 101, 190], [100, 37, 101, 190]],
+  ['a forged one takes nobody its place', [100, 'f99', 99, 'f99', 99], [100, 99]],
+]
+type Given = number | `f${number}`
+
+for (const [name, kind] of suites)
+  t.test(`the window, by number: ${name}`, t => {
+    for (const [what, numbers, taken] of windows) {
+      const { network, client, server } = secured(t, kind)
+      const records: Buffer[] = []
+      network.passage = (datagram, from) => {
+        if (from !== client) return datagram
+        records.push(Buffer.from(datagram))
+        return undefined
+      }
+      for (let number = 0; number < 200; number++) client.send(`${number}`, server, SERVER_NAME)
+      network.pass(10)
+      const first = (records[0] as Buffer).readUIntBE(5, 6)
+      const before = server.messages.length
+      for (const each of numbers) {
+        const number = Number(`${each}`.replace('f', ''))
+        const given = Buffer.from(records[number] as Buffer)
+        t.equal(given.readUIntBE(5, 6), first + number, 'one number after the other')
+        if (number !== each) flipBit(given, given.length * 8 - 1)
+        server.endpoint.receive(given, client.address, client.port)
+      }
+      t.same(server.messages.slice(before).map(Number), taken, what)
+    }
+    t.end()
+  })
+
+function backwards(newest: number, oldest: number): number[] {
+  return Array.from({ length: newest - oldest + 1 }, (_, index) => newest - index)
+}
+
 function withCipher(kind: Kind, ciphers: string): Kind {
   const give = (settings: DatagramSecuritySettings) => ({ ...settings, ciphers })
   return { ...kind, client: give(kind.client), server: give(kind.server) }
