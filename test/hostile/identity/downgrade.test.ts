@@ -5,8 +5,10 @@
  */
 import t from 'tap'
 import { sClient, sServer } from '../../interop/openssl.js'
+import { messageType, record } from '../../providers/dtls/hellos.js'
 import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
+import { until } from '../../support/until.js'
 import { byRecords, tcpProxy } from '../streams/tcp-proxy.js'
 import { protocols, shower } from './foreign-ends.js'
 import { guarded, refusedAsServer } from './our-ends.js'
@@ -20,6 +22,8 @@ const right = shows(await testIdentity([PEER_NAME]))
 const { cert, key, ca } = await testIdentity()
 const security = { cert, key, ca }
 const inClear = Buffer.from('220 no TLS here, speak freely\r\n')
+/** The same as data of epoch 0. */
+const clearData = record(23, 0, inClear)
 /** OpenSSL 3.5 looks at the type of a record first. */
 const notTls = /^ERR_SSL_(WRONG_VERSION_NUMBER|BAD_RECORD_TYPE)$/
 
@@ -98,10 +102,8 @@ t.test('our server, which speaks TLS 1.3, is led to 1.2', { skip }, async t => {
 
 t.test('our datagrams are to be sent in clear', { skip }, async t => {
   const { port, program } = await sServer(t, '-dtls1_2', ...right)
-  const record = Buffer.concat([Buffer.from('17fefd00000000000000000000', 'hex'), inClear])
-  record.writeUInt16BE(inClear.length, 11)
   const middle = await udpMiddle(t, port, (datagram, direction) =>
-    direction === 'toClient' ? [inClear, record] : [datagram],
+    direction === 'toClient' ? [inClear, clearData] : [datagram],
   )
   const between = await reader(t, 'udp', middle.port)
   const more = { ...security, handshakeTimeout: 1500 }
@@ -124,6 +126,64 @@ t.test('our datagrams are led to DTLS 1.0', { skip }, async t => {
   t.notMatch(program.output, OUR_SECRET)
   readsNothing(t, between)
 })
+
+t.test('our datagrams offer no more than DTLS 1.0, says somebody', { skip }, async t => {
+  const { port, program } = await sServer(t, '-dtls1_2', ...right)
+  const middle = await udpMiddle(t, port, offerOldOnly)
+  const between = await reader(t, 'udp', middle.port)
+  const error = await refusedAsServer(t, 'udp', between.port, PEER_NAME, security)
+  t.match(error, { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' })
+  t.notMatch(program.output, OUR_SECRET)
+  readsNothing(t, between)
+})
+
+t.test('our server of datagrams is led to DTLS 1.0', { skip }, async t => {
+  const us = await guarded(t, 'udp', undefined, security)
+  const middle = await udpMiddle(t, us.port, offerOldOnly)
+  const between = await reader(t, 'udp', middle.port)
+  const client = sClient(t, between.port, '-dtls1_2', ...right)
+  client.type(`${THEIR_SECRET}\n`)
+  t.match(await us.refusal(), { code: 'ERR_SSL_UNSUPPORTED_PROTOCOL' })
+  await client.ended()
+  t.match(client.output, /alert protocol version/)
+  t.notMatch(client.output, OUR_SECRET)
+  readsNothing(t, between)
+})
+
+for (const hello of [true, false]) {
+  const when = hello ? 'after its hello' : 'from the beginning'
+  t.test(`our server of datagrams is spoken to in clear, ${when}`, { skip }, async t => {
+    const handshakeTimeout = 1500
+    const us = await guarded(t, 'udp', undefined, { ...security, handshakeTimeout })
+    let clear = 0
+    const middle = await udpMiddle(t, us.port, (datagram, direction) => {
+      if (direction === 'toClient' || (hello && isHello(datagram))) return [datagram]
+      clear += 1
+      return [inClear, clearData]
+    })
+    const between = await reader(t, 'udp', middle.port)
+    const client = sClient(t, between.port, '-dtls1_2', ...right)
+    client.type(`${THEIR_SECRET}\n`)
+    if (hello) t.match(await us.refusal(), { code: 'ERR_TLS_HANDSHAKE_TIMEOUT' })
+    // It says its hello again after a second.
+    else await until('it has come twice', () => clear > 1)
+    t.ok(clear > 0)
+    if (!hello) t.equal(between.toClient().length, 0, 'a stranger who says no hello gets no answer')
+    await client.stop()
+    t.notMatch(client.output, OUR_SECRET)
+    readsNothing(t, between)
+  })
+}
+
+/** The clear ClientHellos say that DTLS 1.0 is the highest that their sender has. */
+function offerOldOnly(datagram: Buffer, direction: 'toServer' | 'toClient'): Buffer[] {
+  if (direction === 'toServer' && isHello(datagram)) datagram.writeUInt16BE(0xfeff, 25)
+  return [datagram]
+}
+
+function isHello(datagram: Buffer): boolean {
+  return messageType(datagram) === 1
+}
 
 /** Where the extension of that type begins in a ClientHello that is one record. */
 function extensionAt(record: Buffer, type: number): number {
