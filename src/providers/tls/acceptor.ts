@@ -25,6 +25,7 @@ import { clearConnection, TlsConnection } from './connection.js'
 import { contextOptions, explained } from './context.js'
 import { explainTlsError } from './explain.js'
 import { firstRecord } from './first-record.js'
+import { lastPatience } from './patience.js'
 import { peerCertificate } from './peer-certificate.js'
 
 const tls = { ...nodeTls }
@@ -90,6 +91,7 @@ export function createAcceptor(current: () => ParsedSettings, observer: AcceptOb
 
 function handshake(raw: Socket, server: Server, settings: ParsedSettings): void {
   useTicketKeys(server, settings)
+  due.set(raw, performance.now() + settings.handshakeTimeout)
   server.emit('connection', raw)
 }
 
@@ -150,7 +152,10 @@ function internalServer(
   }
   const server = explained(settings, () => tls.createServer(options))
 
+  /** Those whose time Node has said to be over: what ends the waiting for each. */
+  const late = new WeakMap<TLSSocket, () => void>()
   server.on('secureConnection', channel => {
+    late.get(channel)?.()
     let connection: TlsConnection
     try {
       connection = judge(channel, settings, pskIdentities.get(channel))
@@ -165,12 +170,9 @@ function internalServer(
     else observer.established(channel, connection)
   })
   server.on('tlsClientError', (error, channel) => {
-    const failure = pskFailures.get(channel)
-    // Where there is a certificate too, the handshake went on without the key, and failed by itself.
-    const isReason = failure && (failure.cause !== undefined || !hasCertificate)
-    observer.refused(isReason ? failure : explainRefusal(error, channel), channel)
-    // A handshake that timed out is reported by Node, and left open.
-    channel.destroy()
+    if ((error as { code?: string }).code === 'ERR_TLS_HANDSHAKE_TIMEOUT')
+      waitALittle(error, channel)
+    else refuse(error, channel)
   })
   if (settings.keylog) {
     warnOfKeylog()
@@ -180,7 +182,36 @@ function internalServer(
     })
   }
   return server
+
+  /** Node has only told, and leaves it open: it may complete, and of its end nothing else is told. */
+  function waitALittle(error: Error, channel: TLSSocket): void {
+    const lateBy = performance.now() - (due.get(rawOf(channel)) ?? Number.POSITIVE_INFINITY)
+    const stop = lastPatience(lateBy, settings.handshakeTimeout, over)
+    channel.once('close', over)
+    late.set(channel, cancel)
+
+    function over(): void {
+      cancel()
+      refuse(error, channel)
+    }
+
+    function cancel(): void {
+      stop()
+      channel.off('close', over)
+    }
+  }
+
+  function refuse(error: Error, channel: TLSSocket): void {
+    const failure = pskFailures.get(channel)
+    // Where there is a certificate too, the handshake went on without the key, and failed by itself.
+    const isReason = failure && (failure.cause !== undefined || !hasCertificate)
+    observer.refused(isReason ? failure : explainRefusal(error, channel), channel)
+    channel.destroy()
+  }
 }
+
+/** When Node's timers of the handshakes are due, by the raw connection. */
+const due = new WeakMap<Socket, number>()
 
 /** Node has room for one key: what the one before it has sealed is not opened. */
 function useTicketKeys(server: Server, settings: ParsedSettings): void {
@@ -284,9 +315,13 @@ function untrusted(channel: TLSSocket, peer: string): Error {
   return explainTlsError(error, peer)
 }
 
-function peerOf(socket: Socket & { _parent?: Socket | null }): string {
-  const { remoteAddress, remotePort } = socket._parent ?? socket
+function peerOf(socket: Socket): string {
+  const { remoteAddress, remotePort } = rawOf(socket)
   return `${remoteAddress}:${remotePort}`
+}
+
+function rawOf(socket: Socket & { _parent?: Socket | null }): Socket {
+  return socket._parent ?? socket
 }
 
 function timedOut(settings: ParsedSettings, raw: Socket): Error {

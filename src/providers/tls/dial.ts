@@ -18,6 +18,7 @@ import { clearConnection, TlsConnection } from './connection.js'
 import { clientContext } from './context.js'
 import { explainTlsError, isNotTls, tlsCode } from './explain.js'
 import { firstAnswer } from './first-answer.js'
+import { patience } from './patience.js'
 import { peerCertificate, withoutChain } from './peer-certificate.js'
 import {
   dropSessions,
@@ -44,7 +45,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   let mayStayClear = settings.allowInsecure && !request.targetNameSet && !request.securedBefore
 
   let current: Socket | null = null
-  let timer: NodeJS.Timeout | undefined
+  let stopTimer = () => {}
   let passingOn = false
   let acceptanceRefused = false
   const listening: [string, (...args: unknown[]) => void][] = []
@@ -180,8 +181,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
   /** R15: a peer whose answer is something else than TLS may be spoken to in clear. */
   function stayClearUnlessTls(tlsOptions: ConnectionOptions, error: Error): void {
     abandon()
-    const patience = settings.handshakeTimeout
-    current = firstAnswer(sameAddress(), tlsOptions, patience, answer => {
+    const { handshakeTimeout } = settings
+    current = firstAnswer(sameAddress(), tlsOptions, handshakeTimeout, answer => {
       if (answer === 'other') stayClear()
       else failed(error)
     })
@@ -206,8 +207,8 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   /** One at a time; the connection keeps the process alive, unless it is unref'd, and the timer does not. */
   function startTimer(milliseconds: number, listener: () => void): void {
-    clearTimeout(timer)
-    timer = setTimeout(listener, milliseconds).unref()
+    stopTimer()
+    stopTimer = patience(milliseconds, listener)
   }
 
   function follow(channel: Socket): void {
@@ -254,7 +255,7 @@ export function dial(request: DialRequest, observer: DialObserver): Dial {
 
   /** Lets go of the channel. */
   function release(): void {
-    clearTimeout(timer)
+    stopTimer()
     for (const [event, listener] of listening) current?.off(event, listener)
     listening.length = 0
     current = null

@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream'
 import nodeTls, { type ConnectionOptions } from 'node:tls'
 import { connectInClear } from '../clear-connection.js'
 import { isContentType } from './content-type.js'
+import { patience } from './patience.js'
 
 // Taken now: a program that secures others by patching tls must not send us round in circles.
 const tls = { ...nodeTls }
@@ -16,18 +17,17 @@ export type FirstAnswer = 'tls' | 'other' | 'none'
 
 /**
  * Asks, and calls `done` once.
- * @param patience milliseconds
  * @returns the connection, to be destroyed by who no longer wants to know
  */
 export function firstAnswer(
   netOptions: TcpNetConnectOpts,
   tlsOptions: ConnectionOptions,
-  patience: number,
+  milliseconds: number,
   done: (answer: FirstAnswer) => void,
 ): Socket {
   let settled = false
   const raw = connectInClear(netOptions)
-  const timer = setTimeout(() => settle('none'), patience).unref()
+  const stopTimer = patience(milliseconds, () => settle('none'))
   // OpenSSL writes the ClientHello; what comes back is only looked at.
   const hello = new Duplex({
     read() {},
@@ -46,7 +46,7 @@ export function firstAnswer(
   function settle(answer: FirstAnswer): void {
     if (settled) return
     settled = true
-    clearTimeout(timer)
+    stopTimer()
     client.destroy()
     hello.destroy()
     raw.destroy()

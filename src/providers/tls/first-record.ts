@@ -1,6 +1,7 @@
 /** Looks at the first TLS record of a raw connection without taking it away. */
 import type { Socket } from 'node:net'
 import { handshakeRecord, isContentType } from './content-type.js'
+import { patience } from './patience.js'
 
 export interface FirstRecordHandlers {
   /** A whole handshake record, or the beginning of another record of TLS. */
@@ -19,13 +20,17 @@ const headerLength = 5
 /** 2^14 bytes of TLSPlaintext, RFC 8446, section 5.1. */
 const recordLimit = headerLength + 2 ** 14
 
-/** Waits for the first record of `raw`, at most `patience` milliseconds, and calls exactly one handler. */
-export function firstRecord(raw: Socket, patience: number, handlers: FirstRecordHandlers): void {
+/** Waits for the first record of `raw`, at most so many milliseconds, and calls exactly one handler. */
+export function firstRecord(
+  raw: Socket,
+  milliseconds: number,
+  handlers: FirstRecordHandlers,
+): void {
   let bytes: Buffer = Buffer.alloc(0)
-  const timer = setTimeout(() => {
+  const stopTimer = patience(milliseconds, () => {
     // A beginning of TLS is no silence.
     settle(bytes.length === 0 ? handlers.silence : handlers.stalled)
-  }, patience).unref()
+  })
   raw.on('readable', onReadable)
   raw.on('end', onEnd)
   raw.on('close', onEnd)
@@ -65,7 +70,7 @@ export function firstRecord(raw: Socket, patience: number, handlers: FirstRecord
   }
 
   function settle(handler: () => void): void {
-    clearTimeout(timer)
+    stopTimer()
     raw.off('readable', onReadable)
     raw.off('end', onEnd)
     raw.off('close', onEnd)

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import type { DatagramSecuritySettings, SecuritySettings } from '../../../src/model/settings.js'
 import { datagramSocket, type Inbox, inbox, LOOPBACK } from '../../support/secured-datagrams.js'
 import { until } from '../../support/until.js'
 
@@ -29,7 +29,7 @@ export async function startEnd(
   program: string,
   role: 'client' | 'server',
   port: number,
-  security: DatagramSecuritySettings,
+  security: DatagramSecuritySettings | SecuritySettings,
 ): Promise<End> {
   const work = JSON.stringify({ role, port, security })
   const child = spawn(process.execPath, [program, work], { stdio: ['ignore', 'pipe', 'inherit'] })
