@@ -1,6 +1,6 @@
 /**
  * Each record of a connection, of the handshake and of the data, in each direction, is changed in one bit,
- * lost, repeated or cut, or is the last one: behind it comes a clean end, a reset, an end of one direction
+ * lost, repeated or cut, comes behind a ChangeCipherSpec, or is the last one: behind it comes a clean end, a reset, an end of one direction
  * only, or silence. At the other end is `openssl`, with TLS 1.3 and 1.2. What is ours tells of it once, with
  * an error that has a code, delivers nothing but the truth, and lets go of the connection.
  */
@@ -44,7 +44,10 @@ const manners = [
   'reset',
   'half',
   'silence',
+  'early CCS',
 ] as const
+
+const changeCipherSpec = Buffer.from('140303000101', 'hex')
 
 interface Harm {
   readonly direction: Direction
@@ -178,6 +181,9 @@ function harmed(
     case 'silence':
       setImmediate(() => link.freeze())
       return record
+    case 'early CCS':
+      // Anybody can write it; behind the keys nobody can.
+      return Buffer.concat([changeCipherSpec, record])
   }
 }
 
