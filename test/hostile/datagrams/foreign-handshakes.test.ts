@@ -1,19 +1,21 @@
 /**
- * The tables of lost, repeated, swapped, late and swallowed datagrams with real sockets, real time and
- * an implementation that is not ours at one end: `openssl` and GnuTLS, as servers and as clients. Every
- * handshake that can complete does, what is said behind it arrives, and nothing comes twice. `npm test`
- * goes through a few of these by chance.
+ * The tables of lost, repeated, swapped, late, recut and swallowed datagrams with real sockets, real time
+ * and an implementation that is not ours at one end: `openssl` and GnuTLS, as servers and as clients. Every
+ * handshake that can complete does, what is said behind it arrives, nothing comes twice, and nothing of it
+ * can be read along. `npm test` goes through a few of these by chance.
  */
 import t, { type Test } from 'tap'
 import { at, closed, inbox, LOOPBACK, listening, speaking } from '../../interop/dtls-sockets.js'
 import { type Random, seededRandom } from '../../model/random.js'
+import { messageType } from '../../providers/dtls/hellos.js'
 import { failure } from '../../support/events.js'
 import { flipBit } from '../../support/flip-bit.js'
 import { until } from '../../support/until.js'
 import { isAll } from '../extent.js'
 import { allOf } from '../in-turns.js'
 import { arePresent, type ForeignKind, foreignKinds, type Maker, makers } from './foreign-ends.js'
-import { type Direction, type Faults, type UdpProxy, udpProxy } from './udp-proxy.js'
+import { type Pieces, recordsOf, recutting } from './recut.js'
+import { type Direction, type Faults, isSaidInClear, type UdpProxy, udpProxy } from './udp-proxy.js'
 
 /** Several timers of a second and more, at either end, on a machine that has much else to do. */
 const PATIENCE = 60_000
@@ -41,31 +43,42 @@ interface Weather {
   /** Not with these. */
   readonly without?: (combination: Combination) => boolean
   readonly faults?: Faults
+  /** What comes to us comes in other pieces. */
+  readonly recut?: Pieces
   /** This one of this direction does not arrive. */
-  readonly lost?: { readonly direction: Direction; readonly index: number }
+  readonly lost?: Lost
 }
 
-t.test('each datagram is lost once', async t => {
-  if (!arePresent(t, all)) return
-  const random = seededRandom(t)
-  const table = combinations().flatMap(each =>
-    (['toServer', 'toClient'] as const).map(direction => ({ ...each, direction })),
-  )
-  const chosen = isAll ? table : random.some(table, 4)
-  await allOf(AT_ONCE, chosen, async ({ direction, ...combination }) => {
-    // Until there is none with that number; one of them by chance in `npm test`.
-    for (let index = isAll ? 0 : random.below(3), was = true; was; index++) {
-      const weather = { name: `${direction}, number ${index}`, lost: { direction, index } }
-      const what = `${nameOf(combination)}: ${weather.name}`
-      const lost = await completes(t, random, combination, weather).catch(error => {
-        t.fail(`${what}: ${error}`)
-        return 0
-      })
-      if (index < 2) t.equal(lost, 1, `${what}: it was lost`)
-      was = lost > 0 && isAll
-    }
+interface Lost {
+  readonly direction: Direction
+  readonly index: number
+  /** Whoever should have had it has no timer. */
+  readonly oneTimer: boolean
+}
+
+for (const oneTimer of [false, true])
+  t.test(`each datagram is lost once${oneTimer ? ', and one end has no timer' : ''}`, async t => {
+    if (!arePresent(t, all)) return
+    const random = seededRandom(t)
+    const table = combinations().flatMap(each =>
+      (['toServer', 'toClient'] as const).map(direction => ({ ...each, direction })),
+    )
+    const chosen = isAll ? table : random.some(table, oneTimer ? 2 : 4)
+    await allOf(AT_ONCE, chosen, async ({ direction, ...combination }) => {
+      // Until there is none with that number; one of them by chance in `npm test`.
+      for (let index = isAll ? 0 : random.below(3), was = true; was; index++) {
+        const lost = { direction, index, oneTimer }
+        const weather = { name: `${direction}, number ${index}`, lost }
+        const what = `${nameOf(combination)}: ${weather.name}`
+        const count = await completes(t, random, combination, weather).catch(error => {
+          t.fail(`${what}: ${error}`)
+          return 0
+        })
+        if (index < 2) t.equal(count, 1, `${what}: it was lost`)
+        was = count > 0 && isAll
+      }
+    })
   })
-})
 
 const weathers: Weather[] = [
   { name: 'all come twice', faults: { duplicates: 100 } },
@@ -91,6 +104,20 @@ const weathers: Weather[] = [
     faults: { loss: 10, duplicates: 10, truncations: 10 },
   },
   { name: 'small pieces, and a hello that is larger', mtu: 300, longHello: true },
+  { name: 'the smallest pieces', without: isConfusedByPieces, mtu: 256 },
+  {
+    name: 'a fifth is lost, in pieces of 512 bytes',
+    without: isConfusedByPieces,
+    mtu: 512,
+    faults: { loss: 20 },
+  },
+  {
+    name: 'a tenth is lost, in datagrams that are larger than any',
+    mtu: 9000,
+    faults: { loss: 10 },
+  },
+  { name: 'cut anew, overlapping, in any order', recut: { size: 40, overlap: 20 } },
+  { name: 'cut anew, besides what was cut', mtu: 9000, recut: { size: 400, whole: true } },
   // Only ours cuts its flights smaller once it hears nothing.
   { name: 'larger than 600 bytes is swallowed', theirMtu: 500, faults: { largest: 600 } },
 ]
@@ -122,6 +149,7 @@ t.test('half is lost: it completes, or ends in time with an error that says why'
     const proxy = await udpProxy(t, random, server.port)
     proxy.faults = { loss: 50 }
     const socket = speaking(t, { ...kind.client, handshakeTimeout: 20_000 })
+    socket.send('said 1.', proxy.port, LOOPBACK, () => {})
     try {
       t.equal((await socket.secure(at(proxy.port))).secured, true)
     } catch (error) {
@@ -130,6 +158,7 @@ t.test('half is lost: it completes, or ends in time with an error that says why'
         message: /did not complete .*20000 ms: /,
       })
     }
+    saysNothingInClear(t, proxy, false, `${maker.name}, ${kind.name}`)
     await Promise.all([server.program.stop(), closed(socket)])
   })
 })
@@ -146,11 +175,13 @@ t.test('a path that swallows nearly all: an error that names the peer and the ca
     proxy.passage = (datagram, direction) =>
       direction === 'toClient' && datagram.length > most ? [] : undefined
     const socket = speaking(t, { ...kind.client, handshakeTimeout: 3000 })
+    socket.send('said 1.', proxy.port, LOOPBACK, () => {})
     const error = await failure(socket.secure(at(proxy.port)))
     t.match(error, { code: 'ERR_TLS_HANDSHAKE_TIMEOUT', peer: `127.0.0.1:${proxy.port}` })
     const says = most === 0 ? /: nothing came from it: .*firewall/ : /: it answered first .*larger/
     t.match((error as Error).message, says, `${maker.name}, ${most} bytes`)
     t.ok(proxy.lost > 0)
+    saysNothingInClear(t, proxy, false, `${maker.name}, ${most} bytes`)
     await Promise.all([server.program.stop(), closed(socket)])
   })
 })
@@ -310,7 +341,7 @@ async function ourClient(
     socket.closePeer(peer)
     await server.program.said(server.isFree, PATIENCE)
   }
-  const storm = breakOut(proxy, weather, () => true)
+  const storm = breakOut(proxy, weather, 'toClient', random, () => true)
   const info = await socket.secure(peer)
   t.equal(info.secured, true, what)
   // Where the last flights were lost, both may have begun anew.
@@ -322,6 +353,7 @@ async function ourClient(
   })
   once(t, heard.all.map(({ text }) => text).join(''), what)
   onceAtTheOther(t, server.program.output, what)
+  saysNothingInClear(t, proxy, longHello, what)
   await Promise.all([server.program.stop(), closed(socket)])
   return storm.lost
 }
@@ -337,7 +369,8 @@ async function ourServer(
   const { mtu = 1200, theirMtu = mtu, longHello = false } = weather
   const us = await listening(t, { ...kind.server, mtu })
   const proxy = await udpProxy(t, random, us.port)
-  const storm = breakOut(proxy, weather, () => !kind.resumed || us.secured.length > 0)
+  const haveMet = () => !kind.resumed || us.secured.length > 0
+  const storm = breakOut(proxy, weather, 'toServer', random, haveMet)
   const args = longHello ? maker.longHello(manyNames) : []
   const client = await maker.client(kind, proxy.port, theirMtu, us.port, args)
   const program = client.program
@@ -349,6 +382,7 @@ async function ourServer(
   if (weather.lost !== undefined) t.equal(last?.info.resumed, kind.resumed, `${what}: resumed`)
   once(t, us.heard.all.map(({ text }) => text).join(''), what)
   onceAtTheOther(t, program.output, what)
+  saysNothingInClear(t, proxy, longHello, what)
   await Promise.all([program.stop(), closed(us.socket)])
   return storm.lost
 }
@@ -371,23 +405,75 @@ async function wordsUntil(
 }
 
 /** From the first ClientHello on, once the two have met where that is wanted. */
-function breakOut(proxy: UdpProxy, weather: Weather, haveMet: () => boolean): { lost: number } {
-  const { lost, faults = {} } = weather
+function breakOut(
+  proxy: UdpProxy,
+  weather: Weather,
+  towardsUs: Direction,
+  random: Random,
+  haveMet: () => boolean,
+): { lost: number } {
+  const { lost, faults = {}, recut } = weather
   const storm = { lost: 0 }
   let begun = false
   const counts = { toServer: 0, toClient: 0 }
+  const oneTimer = lost?.oneTimer ? oneWithoutTimer(lost.direction) : undefined
+  const cut = recut && recutting(random, recut)
   proxy.passage = (datagram, direction) => {
     begun ||= direction === 'toServer' && datagram[0] === 22 && datagram[13] === 1 && haveMet()
     if (!begun) return [datagram]
     proxy.faults = faults
     const index = counts[direction]++
+    if (oneTimer?.isRepeated(datagram, direction)) return []
+    if (direction === towardsUs && cut !== undefined) return cut(datagram)
     // What is said is not sent again, so it is not lost here: only flights, and their ends.
     if (lost?.direction !== direction || lost.index !== index || datagram[0] === 23)
       return undefined
     storm.lost += 1
+    oneTimer?.begins(datagram)
     return []
   }
   return storm
+}
+
+/**
+ * Somebody without a timer sends nothing twice. It is the end that has not had what is lost. But of the
+ * last flight: nobody waits for what follows it, so it is the other end that asks for it once more.
+ */
+function oneWithoutTimer(lostIn: Direction) {
+  const other = lostIn === 'toServer' ? 'toClient' : 'toServer'
+  const known = { toServer: new Set<string>(), toClient: new Set<string>() }
+  let silent: Direction | undefined
+  return {
+    /** From now on, as this was lost. */
+    begins(datagram: Buffer): void {
+      // Of what a server says before it has a timer the client asks again.
+      if (messageType(datagram) === HELLO_VERIFY_REQUEST) silent = lostIn
+      else if (!known[other].has(CHANGES)) silent = other
+    },
+    isRepeated(datagram: Buffer, direction: Direction): boolean {
+      const names = recordsOf(datagram).flatMap(nameOfRecord)
+      const isKnown = names.some(name => known[direction].has(name))
+      for (const name of names) known[direction].add(name)
+      return isKnown && direction === silent
+    },
+  }
+}
+
+const HELLO_VERIFY_REQUEST = 3
+const CHANGES = 'ChangeCipherSpec'
+
+/** None for what may come again: answers to a hello without a cookie, alerts, and what is said. */
+function nameOfRecord(record: Buffer): string[] {
+  if (record[0] === 20) return [CHANGES]
+  if (record[0] !== 22 || messageType(record) === HELLO_VERIFY_REQUEST) return []
+  // Of what is encrypted there is one message: Finished.
+  return [record.readUInt16BE(3) > 0 ? 'Finished' : record.toString('hex', 13, 22)]
+}
+
+/** What was said is nowhere to be read; that it would be found there: names that a long hello offers are. */
+function saysNothingInClear(t: Test, proxy: UdpProxy, isControl: boolean, what: string): void {
+  t.notOk(isSaidInClear(proxy, 'said '), `${what}: nothing in clear`)
+  t.equal(isSaidInClear(proxy, 'protocol-'), isControl, `${what}: but what a hello offers`)
 }
 
 function once(t: Test, text: string, what: string): void {

@@ -17,7 +17,9 @@ for (const kind of isAll ? kinds : kinds.filter(({ resumed }) => resumed))
   for (const toServer of [true, false])
     t.test(`${kind.name}, and one ${toServer ? 'to the server' : 'to the client'}`, async t => {
       const random = seededRandom(t)
-      for (let second = toServer ? 0 : 1, dropped = true; dropped; second++) {
+      const first = toServer ? 0 : 1
+      let second = first
+      for (let dropped = true; dropped; second++) {
         const pair = meeting(random, kind)
         const counts = { toServer: 0, toClient: 0 }
         dropped = false
@@ -39,4 +41,7 @@ for (const kind of isAll ? kinds : kinds.filter(({ resumed }) => resumed))
         t.comment(pair.network.log.join('\n'))
         t.fail(`number ${second}: ${took} ms, ${fault}`)
       }
+      // The last time there was none with that number.
+      const lost = second - 1 - first
+      t.ok(lost >= 2, `each of ${lost}`)
     })

@@ -5,8 +5,8 @@
 import t from 'tap'
 import type { Random } from '../../model/random.js'
 import { seededRandom } from '../../model/random.js'
-import { handshakeFragment, record } from '../../providers/dtls/hellos.js'
 import type { Station } from '../../providers/dtls/network.js'
+import { type Pieces, recordsOf, recutting } from './recut.js'
 import {
   begin,
   bothSecured,
@@ -35,27 +35,35 @@ t.test('each datagram changes places with the next one', async t => {
   const random = seededRandom(t)
   for (const kind of kinds)
     for (const mtu of sizes)
-      for (const toServer of [true, false])
-        for (let index = 0, swapped = true; swapped; index++) {
+      for (const toServer of [true, false]) {
+        const what = `${kind.name}, mtu ${mtu}, ${nameOf(toServer)}`
+        let swapped = 0
+        for (; ; swapped++) {
           const pair = meeting(random, kind, { mtu })
-          const seen = swapAt(pair, toServer, index)
-          const what = `${kind.name}, mtu ${mtu}, ${toServer ? 'to the server' : 'to the client'}, ${index}`
-          completes(t, pair, kind, ONE_TIMER, what)
-          swapped = seen.held > 0
+          const seen = swapAt(pair, toServer, swapped)
+          completes(t, pair, kind, ONE_TIMER, `${what}, ${swapped}`)
+          if (seen.held === 0) break
         }
-})
-
-t.test('messages in fragments of any size, overlapping and in any order', async t => {
-  const random = seededRandom(t)
-  for (const kind of kinds)
-    for (const size of [3, 40, 150])
-      for (const overlap of [0, Math.floor(size / 2)]) {
-        const pair = meeting(random, kind)
-        cutSmall(pair, random, size, overlap)
-        // What follows a ServerHello and overtakes it is not kept: nobody could say whose it is.
-        completes(t, pair, kind, 8000, `${kind.name}, ${size} bytes, ${overlap} of them twice`)
+        t.ok(swapped >= leastOf(kind, toServer), `${what}: each of ${swapped}`)
       }
 })
+
+t.test(
+  'messages in fragments of any size, overlapping, beside the whole ones and in any order',
+  async t => {
+    const random = seededRandom(t)
+    for (const kind of kinds)
+      for (const size of [3, 40, 150, 400, 900])
+        for (const overlap of [0, Math.floor(size / 2)])
+          for (const whole of [false, true]) {
+            const pair = meeting(random, kind, { mtu: 9000 })
+            recut(pair, random, { size, overlap, whole })
+            const what = `${kind.name}, ${size} bytes, ${overlap} of them twice, whole too: ${whole}`
+            // What follows a ServerHello and overtakes it is not kept: nobody could say whose it is.
+            completes(t, pair, kind, 8000, what)
+          }
+  },
+)
 
 t.test('a path that swallows what is larger than it takes', async t => {
   const random = seededRandom(t)
@@ -95,23 +103,20 @@ t.test('a path that swallows nearly all: an end in time, and an error that says 
 t.test('one end has no timer: that of the other repairs what the other has sent', async t => {
   const random = seededRandom(t)
   for (const kind of kinds)
-    for (const toServer of [true, false])
-      for (let index = 0, dropped = true; dropped; index++) {
+    for (const toServer of [true, false]) {
+      const what = `${kind.name}, ${nameOf(toServer)}`
+      let dropped = 0
+      for (let stopped = 0; ; dropped++) {
         const pair = meeting(random, kind, { mtu: 256 })
-        dropped = false
-        let count = 0
-        pair.network.passage = (datagram, _from, to) => {
-          if ((to === pair.server) !== toServer || count++ !== index) return datagram
-          dropped = true
-          return undefined
-        }
-        // The client repeats its hello until the server has a flight of its own to repeat.
-        const repairs = toServer || index === 0 ? pair.client : pair.server
-        const isLast = kind.resumed === toServer && index > 0
-        if (!isLast) stopTimer(repairs === pair.client ? pair.server : pair.client)
-        const what = `${kind.name}, ${toServer ? 'to the server' : 'to the client'}, ${index}`
-        completes(t, pair, kind, ONE_TIMER, what)
+        const seen = dropWithoutTimer(pair, toServer, dropped)
+        completes(t, pair, kind, ONE_TIMER, `${what}, ${dropped}`)
+        stopped += seen.stopped
+        if (seen.dropped > 0) continue
+        t.ok(stopped >= 2, `${what}: ${stopped} of ${dropped} without a timer`)
+        break
       }
+      t.ok(dropped >= leastOf(kind, toServer), `${what}: each of ${dropped}`)
+    }
 })
 
 type Test = Parameters<typeof seededRandom>[0]
@@ -129,6 +134,15 @@ function completes(t: Test, pair: Meeting, kind: Kind, milliseconds: number, wha
   if (fault === undefined && took <= milliseconds) return
   t.comment(network.log.join('\n'))
   t.fail(`${what}: ${took} ms, ${fault}`)
+}
+
+function nameOf(toServer: boolean): string {
+  return toServer ? 'to the server' : 'to the client'
+}
+
+/** So many datagrams at least has each handshake: two hellos and a last flight, or two answers. */
+function leastOf({ resumed }: Kind, toServer: boolean): number {
+  return resumed && !toServer ? 2 : 3
 }
 
 /** The datagram of this number waits until the next one of its direction has passed. */
@@ -151,59 +165,37 @@ function swapAt({ network, server }: Meeting, toServer: boolean, index: number) 
   return seen
 }
 
-/** Each clear handshake message is cut anew, each piece is a datagram, and they come in any order. */
-function cutSmall({ network }: Meeting, random: Random, size: number, overlap: number): void {
-  network.passage = (datagram, from, to) => {
-    const pieces: Buffer[] = []
-    for (let at = 0; at < datagram.length; ) {
-      const end = at + 13 + datagram.readUInt16BE(at + 11)
-      pieces.push(...cut(datagram.subarray(at, end), size, overlap))
-      at = end
+/**
+ * The datagram of this number is lost, and whoever should have had it has no timer from then on. But of
+ * the last flight: nobody waits for what follows it, so it is the other end that asks for it once more.
+ */
+function dropWithoutTimer(pair: Meeting, toServer: boolean, index: number) {
+  const { network, client, server } = pair
+  const seen = { dropped: 0, stopped: 0 }
+  let [count, isAnswer] = [0, false]
+  network.passage = (datagram, _from, to) => {
+    if ((to === server) !== toServer) isAnswer ||= recordsOf(datagram).some(([type]) => type === 20)
+    else if (count++ === index) {
+      seen.dropped += 1
+      if (!isAnswer) {
+        seen.stopped += 1
+        // The client repeats its hello until the server has a flight of its own to repeat.
+        stopTimer(toServer || index === 0 ? server : client)
+      }
+      return undefined
     }
-    // A hello must come first with its beginning, which has the cookie.
-    if (datagram[13] !== 1 && datagram[0] === 22) shuffle(pieces, random)
-    for (const piece of pieces) to.endpoint.receive(piece, from.address, from.port)
+    return datagram
+  }
+  return seen
+}
+
+/** What each of the two sends comes in other pieces. */
+function recut({ network, client }: Meeting, random: Random, pieces: Pieces): void {
+  const [toServer, toClient] = [recutting(random, pieces), recutting(random, pieces)]
+  network.passage = (datagram, from, to) => {
+    for (const piece of (from === client ? toServer : toClient)(datagram))
+      to.endpoint.receive(piece, from.address, from.port)
     return undefined
-  }
-}
-
-let recordNumber = 1000
-
-function cut(whole: Buffer, size: number, overlap: number): Buffer[] {
-  const isClear = whole[0] === 22 && whole.readUInt16BE(3) === 0
-  if (!isClear || whole[13] === 3) return [whole]
-  const type = whole[13] as number
-  const length = whole.readUIntBE(14, 3)
-  const sequence = whole.readUInt16BE(17)
-  const offset = whole.readUIntBE(19, 3)
-  const fragment = whole.subarray(25)
-  if (fragment.length === 0) return [whole]
-  const pieces: Buffer[] = []
-  const first = type === 1 && offset === 0 ? Math.max(size, 150) : size
-  for (let at = 0; at < fragment.length; ) {
-    const end = Math.min(fragment.length, at + (at === 0 ? first : size))
-    const body = Buffer.alloc(length)
-    fragment.copy(body, offset)
-    recordNumber += 1
-    pieces.push(
-      record(
-        22,
-        0,
-        handshakeFragment(type, sequence, body, offset + at, offset + end),
-        recordNumber,
-      ),
-    )
-    at = end === fragment.length ? end : end - Math.min(overlap, end - at - 1)
-  }
-  return pieces
-}
-
-function shuffle(pieces: Buffer[], random: Random): void {
-  for (let last = pieces.length - 1; last > 0; last--) {
-    const other = random.below(last + 1)
-    const piece = pieces[last] as Buffer
-    pieces[last] = pieces[other] as Buffer
-    pieces[other] = piece
   }
 }
 

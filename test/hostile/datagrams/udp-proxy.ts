@@ -156,6 +156,11 @@ export async function udpProxy(t: Test, random: Random, serverPort: number): Pro
   }
 }
 
+/** Could somebody who reads along have read this text? */
+export function isSaidInClear({ seen }: UdpProxy, text: string): boolean {
+  return [...seen.toServer, ...seen.toClient].some(datagram => datagram.includes(text))
+}
+
 async function open(t: Test): Promise<Socket> {
   const socket = dgram.createSocket('udp4')
   // Whoever is gone answers with ICMP.

@@ -17,7 +17,7 @@ import {
 } from '../../support/secured-datagrams.js'
 import { until } from '../../support/until.js'
 import { isAll } from '../extent.js'
-import { type Direction, udpProxy } from './udp-proxy.js'
+import { type Direction, isSaidInClear, udpProxy } from './udp-proxy.js'
 
 /** A timer of a second, twice where it is the other end's turn; a busy machine takes longer. */
 const PATIENCE = 30_000
@@ -87,6 +87,7 @@ async function lose(
   t.ok(dropped <= 1 && heard.all.every(({ text }) => /^word \d+$/.test(text)), what)
   if (index < 2) t.equal(dropped, 1, `${what} was lost`)
   t.equal(new Set(heard.all.map(({ text }) => text)).size, heard.all.length, 'nothing comes twice')
+  t.notOk(isSaidInClear(proxy, 'word '), `${what}: nothing in clear`)
 }
 
 t.test('openssl s_client: each datagram is lost once', async t => {
@@ -118,6 +119,7 @@ t.test('openssl s_client: each datagram is lost once', async t => {
     await client.said(/through the weather\n/, PATIENCE)
     t.equal(dropped, 1, `${direction}, ${index}`)
     t.equal(us.heard.all.length, 1)
+    t.notOk(isSaidInClear(proxy, 'through the weather'), `${direction}, ${index}: nothing in clear`)
   }
 })
 
@@ -151,6 +153,7 @@ t.test('a tenth is lost, repeated, swapped and cut, and all come late', async t 
       t.equal(new Set(texts).size, texts.length, 'nothing comes twice')
       t.ok(texts.every(text => /^word \d+$/.test(text)))
       t.ok(server.heard.all.every(({ text }) => /^word \d+$/.test(text)))
+      t.notOk(isSaidInClear(proxy, 'word '), 'nothing in clear')
     }),
   )
 })
