@@ -1,6 +1,6 @@
 /** What a process holds: for tests that compare an early count with a late one. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { loadKoffi } from '../../../lib/koffi.js'
+import { allocated } from '../../support/allocated.js'
 import { descriptors } from '../../support/descriptors.js'
 import type { OpensslCount } from '../../support/openssl-objects.js'
 
@@ -48,27 +48,4 @@ export async function until(holds: () => boolean, milliseconds: number): Promise
     await pause(20)
   }
   return true
-}
-
-let mallinfo: (() => { readonly uordblks: number | bigint }) | undefined
-
-/** What malloc() has given and free() has not had back; 0 where the C library does not tell. */
-function allocated(): number {
-  try {
-    mallinfo ??= declareMallinfo()
-    return Number(mallinfo().uordblks)
-  } catch {
-    return 0
-  }
-}
-
-function declareMallinfo() {
-  const koffi = loadKoffi()
-  const fields = ['arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks']
-  const more = ['uordblks', 'fordblks', 'keepcost']
-  koffi.struct(
-    'mallinfo2_result',
-    Object.fromEntries([...fields, ...more].map(name => [name, 'size_t'])),
-  )
-  return koffi.load(null).func('mallinfo2_result mallinfo2()') as never
 }

@@ -17,6 +17,7 @@ interface Held {
   readonly descriptors: number
   readonly heap: number
   readonly external: number
+  readonly allocated: number
   readonly resident: number
 }
 
@@ -42,5 +43,6 @@ t.test('nothing is left of them', async t => {
   t.ok(last.sockets <= 40, `${last.sockets} sockets of ${last.done * 2} are still there`)
   t.ok(last.heap - first.heap < 4 * MEGABYTE, 'the heap')
   t.ok(last.external - first.external < 2 * MEGABYTE, 'what it refers to')
+  t.ok(last.allocated - first.allocated < MEGABYTE, 'what malloc() has given')
   t.ok(last.resident - first.resident < 40 * MEGABYTE, 'and memory')
 })

@@ -8,6 +8,7 @@ import tls from 'node:tls'
 import { createConnection } from '../../../src/net.js'
 import { SecureServer } from '../../../src/sockets/secure-server.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
+import { allocated } from '../../support/allocated.js'
 import { connections } from '../../support/connections.js'
 import { descriptors } from '../../support/descriptors.js'
 
@@ -93,6 +94,7 @@ async function held(done: number): Promise<object> {
     descriptors: descriptors(),
     heap: process.memoryUsage().heapUsed,
     external: process.memoryUsage().external,
+    allocated: allocated(),
     resident: process.memoryUsage().rss,
   }
 }
