@@ -70,7 +70,9 @@ async function measure() {
   for (const { what, title } of floods)
     for (const perSecond of what === 'half-open' ? [undefined] : paces) {
       const flood = sizeOf(what, perSecond)
-      const seen = await meanwhile(ask(flooder.child, { what, port, atOnce, perSecond, ...flood }))
+      const seen = await meanwhile(
+        ask(flooder.child, { what, port, atOnce, perSecond, seed: 1, ...flood }),
+      )
       rows.push(row(title, perSecond, seen, quiet))
     }
   const most = await ask(server.child, { what: 'now' })

@@ -51,3 +51,10 @@ export function seededBy(seed: number): Random {
     return Array.from({ length }, () => of(characters)).join('')
   }
 }
+
+/** So many bytes. */
+export function bytesOf(random: Random, length: number): Buffer {
+  const bytes = Buffer.alloc(4 * Math.ceil(length / 4))
+  for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(random.below(2 ** 32), at)
+  return bytes.subarray(0, length)
+}

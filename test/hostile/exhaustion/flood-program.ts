@@ -2,8 +2,8 @@
  * Strangers at up to ten thousand addresses of 127.0.0.0/8, a plain socket each, so many at once. It does
  * one flood after the other, as it is told by messages, and says what was sent and what came back.
  */
-import { randomBytes } from 'node:crypto'
 import dgram from 'node:dgram'
+import { bytesOf, type Random, seededBy } from '../../model/random.js'
 import { record } from '../../providers/dtls/hellos.js'
 import type { Flood, FloodKind, Report } from './flood.js'
 import { claim, cookieIn, pieces, Stranger } from './strangers.js'
@@ -19,6 +19,7 @@ const LONGEST = 102_400
 /** A stranger and its socket. */
 interface Visit {
   readonly stranger: Stranger
+  readonly random: Random
   send(datagram: Buffer): Promise<void>
   /** Its hello, until a cookie comes. */
   challenge(): Promise<Buffer>
@@ -55,7 +56,8 @@ async function run(given: Flood): Promise<void> {
 
 async function visit(index: number): Promise<void> {
   const socket = dgram.createSocket('udp4')
-  const stranger = new Stranger()
+  const random = seededBy(flood.seed + index)
+  const stranger = new Stranger(bytesOf(random, 32))
   let [sent, received] = [0, 0]
   let heard: (datagram: Buffer) => void = () => {}
   // Somebody has answered who is gone, or will be.
@@ -103,6 +105,7 @@ async function visit(index: number): Promise<void> {
   })
   await visits[flood.what]({
     stranger,
+    random,
     challenge,
     async send(datagram) {
       socket.send(datagram)
@@ -129,10 +132,10 @@ const beforeCookie = {
     for (let i = 0; i < flood.each; i++) await send(stranger.hello())
   },
 
-  async 'wrong cookies'({ stranger, send }: Visit) {
+  async 'wrong cookies'({ stranger, random: own, send }: Visit) {
     for (let i = 0; i < flood.each; i++) {
-      await send(stranger.hello(randomBytes(32)))
-      await send(stranger.hello(randomBytes(i % 64)))
+      await send(stranger.hello(bytesOf(own, 32)))
+      await send(stranger.hello(bytesOf(own, i % 64)))
       if (flood.old !== undefined) {
         const { cookie, random } = flood.old
         await send(stranger.hello(Buffer.from(cookie, 'hex'), Buffer.from(random, 'hex')))
@@ -157,14 +160,15 @@ const beforeCookie = {
     }
   },
 
-  async garbage({ send }: Visit) {
-    for (let i = 0; i < flood.each; i++) await send(garbage(i))
+  async garbage({ random, send }: Visit) {
+    for (let i = 0; i < flood.each; i++) await send(garbage(i, random))
   },
 }
 
 /** What they do who have shown it. */
 const afterCookie = {
   async 'half-open'({ stranger, challenge, begin }: Visit) {
+    await turn(report.welcomed)
     if (await begin(stranger.hello(await challenge()))) report.welcomed += 1
   },
 
@@ -193,12 +197,12 @@ const afterCookie = {
   },
 
   /** Records of epoch 1, for which there are no keys yet, and garbage. */
-  async 'early records'({ stranger, challenge, begin, send }: Visit) {
+  async 'early records'({ stranger, random, challenge, begin, send }: Visit) {
     if (!(await begin(stranger.hello(await challenge())))) return
     report.welcomed += 1
     for (let i = 0; i < flood.each; i++) {
-      await send(record(20 + (i % 4), 1, randomBytes(40 + (i % 8) * 150), i))
-      await send(garbage(i))
+      await send(record(20 + (i % 4), 1, bytesOf(random, 40 + (i % 8) * 150), i))
+      await send(garbage(i, random))
     }
   },
 }
@@ -220,8 +224,8 @@ const oversized = [
 ]
 
 /** Of any length, and every second one with the header of a record that fits. */
-function garbage(index: number): Buffer {
-  const datagram = randomBytes(1 + ((index * 37) % 400))
+function garbage(index: number, random: Random): Buffer {
+  const datagram = bytesOf(random, 1 + ((index * 37) % 400))
   if (index % 2 === 0 || datagram.length < 26) return datagram
   datagram[0] = 20 + (index % 5)
   datagram.writeUInt16BE(0xfefd, 1)
@@ -233,12 +237,12 @@ function garbage(index: number): Buffer {
 }
 
 /** Lets others have their turn, and keeps to the pace that was given. */
-async function turn(): Promise<void> {
+async function turn(done = report.datagrams): Promise<void> {
   const { perSecond } = flood
   if (perSecond !== undefined) {
-    const ahead = (report.datagrams * 1000) / perSecond - (performance.now() - begun)
+    const ahead = (done * 1000) / perSecond - (performance.now() - begun)
     if (ahead > 1) await new Promise(resolve => setTimeout(resolve, ahead))
-  } else if (report.datagrams % 32 === 0) await new Promise(setImmediate)
+  } else if (done % 32 === 0) await new Promise(setImmediate)
 }
 
 function addressOf(index: number): string {

@@ -1,6 +1,7 @@
 /** The process that floods. */
 import { fork } from 'node:child_process'
 import type { Test } from 'tap'
+import { seededRandom } from '../../model/random.js'
 import { event } from '../../support/events.js'
 import { inOneFile } from '../../support/one-file.js'
 
@@ -17,12 +18,14 @@ export type FloodKind =
 export interface Flood {
   readonly what: FloodKind
   readonly port: number
+  /** Of all that is random in what they send; of each address the same each time. */
+  readonly seed: number
   /** From how many, and how many of them at once. */
   readonly addresses: number
   readonly atOnce: number
   /** How much each of them sends. */
   readonly each: number
-  /** Datagrams, at most; as many as it can by default. */
+  /** Datagrams, or half-open handshakes, at most; as many as it can by default. */
   readonly perSecond?: number
   /** A cookie that was good once, and the random that it was good for. */
   readonly old?: { readonly cookie: string; readonly random: string }
@@ -44,7 +47,7 @@ export interface Report {
 }
 
 export interface Flooder {
-  flood(flood: Flood): Promise<Report>
+  flood(flood: Omit<Flood, 'seed'>): Promise<Report>
   /** Ends one that goes on until it is told to stop. */
   stop(): void
 }
@@ -52,6 +55,7 @@ export interface Flooder {
 const PATIENCE = 600_000
 
 export async function flooder(t: Test): Promise<Flooder> {
+  const random = seededRandom(t)
   const program = await inOneFile(t, new URL('flood-program.ts', import.meta.url))
   const child = fork(program, [], { execArgv: [] })
   t.teardown(() => child.kill('SIGKILL'))
@@ -59,7 +63,7 @@ export async function flooder(t: Test): Promise<Flooder> {
   return {
     async flood(flood) {
       const reported = event(child, 'message', PATIENCE)
-      child.send(flood)
+      child.send({ ...flood, seed: random.below(2 ** 32) } satisfies Flood)
       return (await reported)[0] as Report
     },
     stop: () => child.send('stop'),

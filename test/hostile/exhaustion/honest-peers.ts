@@ -8,8 +8,11 @@ import type { Program } from '../../support/program.js'
 import { datagramSocket, identified, LOOPBACK } from '../../support/secured-datagrams.js'
 
 export interface Speaker {
-  /** One message and its echo. UDP loses what a flooded socket has no room for: it is said again. */
-  echo(): Promise<void>
+  /**
+   * One message and its echo. UDP loses what a flooded socket has no room for: it is said again.
+   * @returns milliseconds, since it was said first
+   */
+  echo(): Promise<number>
   /** It goes, and says so. */
   close(): Promise<void>
 }
@@ -34,7 +37,7 @@ export async function speaker(t: Test, port: number): Promise<Speaker> {
           if (echo === text) resolve()
         }
       })
-      await untilBack(back, () => socket.send(text, port, LOOPBACK, () => {}))
+      return await untilBack(back, () => socket.send(text, port, LOOPBACK, () => {}))
     },
     async close() {
       await socket[Symbol.asyncDispose]()
@@ -53,7 +56,7 @@ export async function foreignSpeaker(t: Test, port: number): Promise<Speaker> {
     async echo() {
       said += 1
       const line = `line ${said} of a stranger to us`
-      await untilBack(client.said(new RegExp(`^${line}$`, 'm'), PATIENCE), () =>
+      return await untilBack(client.said(new RegExp(`^${line}$`, 'm'), PATIENCE), () =>
         client.type(`${line}\n`),
       )
     },
@@ -63,7 +66,8 @@ export async function foreignSpeaker(t: Test, port: number): Promise<Speaker> {
   }
 }
 
-async function untilBack(back: Promise<unknown>, say: () => void): Promise<void> {
+async function untilBack(back: Promise<unknown>, say: () => void): Promise<number> {
+  const begun = performance.now()
   let isBack = false
   const heard = back.then(() => {
     isBack = true
@@ -73,4 +77,5 @@ async function untilBack(back: Promise<unknown>, say: () => void): Promise<void>
     say()
     await Promise.race([heard, setTimeout(AGAIN)])
   }
+  return performance.now() - begun
 }

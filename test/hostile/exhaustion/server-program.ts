@@ -10,8 +10,9 @@ import { Link } from '../../../src/providers/dtls/link.js'
 import { openssl } from '../../../src/providers/dtls/openssl.js'
 import { Peer } from '../../../src/providers/dtls/peer.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
+import { allocated } from '../../support/allocated.js'
 import { descriptors } from '../../support/descriptors.js'
-import type { Held, Question } from './server.js'
+import type { Delays, Held, Question } from './server.js'
 
 const loop = monitorEventLoopDelay({ resolution: 5 })
 const objects = countSsl()
@@ -37,13 +38,13 @@ function held(isSettled: boolean): Held {
     instances: isSettled ? [Peer, Link, Association].map(instancesOf) : [],
     resources: process.getActiveResourcesInfo().sort(),
     descriptors: descriptors(),
-    memory: process.memoryUsage(),
+    memory: { ...process.memoryUsage(), allocated: allocated() },
     cpu: process.cpuUsage(),
   }
 }
 
-/** The delays of the event loop since the last question, in milliseconds. */
-function delays(): { p99: number; most: number } {
+/** Since the last question. */
+function delays(): Delays {
   loop.disable()
   const seen = { p99: loop.percentile(99) / 1e6, most: loop.max / 1e6 }
   loop.reset()

@@ -23,13 +23,22 @@ export interface Held {
   readonly instances: readonly number[]
   readonly resources: readonly string[]
   readonly descriptors: number
-  readonly memory: NodeJS.MemoryUsage
+  /** Bytes; those of malloc() by its own count besides. */
+  readonly memory: NodeJS.MemoryUsage & { readonly allocated: number }
   readonly cpu: NodeJS.CpuUsage
+}
+
+/** Of the event loop, in milliseconds. */
+export interface Delays {
+  readonly p99: number
+  readonly most: number
 }
 
 export interface Server {
   readonly port: number
   ask(what?: 'now' | 'settled'): Promise<Held>
+  /** How late its event loop was since the last question. */
+  delays(): Promise<Delays>
   /** Waits until it has so many peers and no handshake in flight; then what it holds when all is collected. */
   quiet(peers: number): Promise<Held>
 }
@@ -45,6 +54,7 @@ export async function floodedServer(t: Test, security: DatagramSecuritySettings)
   const server: Server = {
     port,
     ask: (what = 'now') => asked<Held>(child, { what }),
+    delays: () => asked<Delays>(child, { what: 'loop' }),
     async quiet(peers) {
       const isQuiet = async () => {
         await setTimeout(50)

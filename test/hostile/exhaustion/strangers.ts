@@ -1,5 +1,4 @@
 /** What strangers send: hellos that a server of ours would answer, cookies of others, pieces and garbage. */
-import { randomBytes } from 'node:crypto'
 import { clientHello, handshakeFragment, helloBody, record } from '../../providers/dtls/hellos.js'
 
 /** x25519 and P-256, uncompressed points, three signatures, extended_master_secret, renegotiation_info. */
@@ -16,7 +15,12 @@ const extensions = Buffer.from(
 
 /** A client that has an address and a random; what it is told to do with them is the flood's affair. */
 export class Stranger {
-  readonly random: Buffer = randomBytes(32)
+  readonly random: Buffer
+
+  /** @param random 32 bytes */
+  constructor(random: Buffer) {
+    this.random = random
+  }
 
   /** The first hello, or with a cookie the second. */
   hello(cookie?: Buffer, random: Buffer = this.random): Buffer {
