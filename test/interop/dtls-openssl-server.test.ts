@@ -283,13 +283,14 @@ t.test('DTLS 1.0 never', { skip }, async t => {
 })
 
 t.test('the server may not renegotiate', { skip }, async t => {
-  const { port, program } = await sServer(t, ...dtls, ...shows(server))
+  const { port, program } = await sServer(t, ...dtls, ...shows(server), '-tlsextdebug')
   const socket = speaking(t, client)
   await sent(socket, 'first\n', port)
   await program.said(/first\n/)
   // "r": send a HelloRequest. It gets our alert.
   program.type('r\n')
   t.ok(await program.said(/no renegotiation/))
+  t.match(program.output, 'extended master secret', 'our hello asks for it')
 })
 
 t.test('close_notify frees the server, and the next message resumes', { skip }, async t => {

@@ -408,7 +408,7 @@ t.test(
       await program.said(/and back\n/)
     })
     await t.test('renegotiation', async t => {
-      const { port, program } = await sServer(t, ...shows(server), '-tls1_2')
+      const { port, program } = await sServer(t, ...shows(server), '-tls1_2', '-tlsextdebug')
       const socket = connect(t, { port, security: { ca } })
       await socket.secured
       const over = once(socket, 'error')
@@ -417,9 +417,32 @@ t.test(
       const [error] = await over
       t.match(error, { code: /^ERR_SSL_/ })
       t.notMatch(program.output, /CIPHER is[\s\S]*CIPHER is/, 'there was one handshake')
+      t.match(program.output, 'extended master secret', 'our hello asks for it')
     })
   },
 )
+
+t.test('what we resume has no early data, which others could send once more', { skip }, async t => {
+  // It takes some (RFC 8446, section 8), and says in its tickets that it does.
+  const flags = ['-tls1_3', '-early_data', '-tlsextdebug']
+  const { port, program } = await sServer(t, ...shows(server), ...flags)
+  for (const [word, resumed] of [
+    ['first', false],
+    ['second', true],
+  ] as const) {
+    const socket = connect(t, { port, security: { ca } })
+    socket.write(`${word}\n`)
+    t.equal((await socket.secured).resumed, resumed)
+    await program.said(new RegExp(`^${word}$`, 'm'))
+    // The ticket is read on the way to the end.
+    socket.resume().end()
+    await event(socket, 'close')
+  }
+  // The extensions pre_shared_key and early_data.
+  t.match(program.output, '(id=41)', 'the second hello offers its ticket')
+  t.notMatch(program.output, '(id=42)')
+  t.equal(program.output.match(/No early data received/g)?.length, 2)
+})
 
 t.test('half-closed: it hears our end and we still hear it', { skip }, async t => {
   // With -rev it answers every line reversed, and what it gets at the very end too.

@@ -31,6 +31,8 @@ export interface WrongPeer {
   readonly key: string
   /** What our error has as its code, in every role and over every protocol. */
   readonly code: string
+  /** Of those that share a code: what its message says was proved. */
+  readonly message?: RegExp
   /** What it has to prove, where that is not PEER_NAME. */
   readonly name?: string
   /** What our end is set to besides. */
@@ -63,12 +65,14 @@ export async function wrongPeers(t: Test): Promise<WrongPeer[]> {
       way: 'another name',
       ...(await testIdentity(['other.example'])),
       code: mismatch,
+      message: /not peer\.example: .*other\.example/,
       byNameAlone: true,
     },
     {
       way: 'the name stands in CN only',
       ...(await nameInCnOnly()),
       code: mismatch,
+      message: /not peer\.example: .*no name/,
       byNameAlone: true,
     },
     {
@@ -93,6 +97,7 @@ export async function wrongPeers(t: Test): Promise<WrongPeer[]> {
       ...right,
       name: pinned.pin,
       code: mismatch,
+      message: /not sha256\/.*: .*sha256\//,
       byNameAlone: true,
     },
     {

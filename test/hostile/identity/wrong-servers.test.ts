@@ -26,6 +26,7 @@ for (const wrong of skip ? [] : [...(await wrongPeers(t)), await wrongPurpose('s
       const security = { cert, key, ca, ...wrong.ours }
       const error = await refusedAsServer(t, transport, between.port, target, security)
       t.match(error, { code: wrong.code, peer: `127.0.0.1:${between.port}` })
+      if (wrong.message) t.match(error.message, wrong.message)
       await program.said(/^(ERROR|DONE|shutting down)/m)
       t.notMatch(program.output, OUR_SECRET)
       readsNothing(t, between)
