@@ -301,7 +301,7 @@ export class Association implements Callee, Sleeper {
       return
     }
     const { lib } = this.#binding
-    if (this.#silent >= silentBeforeBackoff) this.#backOff()
+    if (this.#silent > 0 && this.#silent % silentBeforeBackoff === 0) this.#backOff()
     const result = this.#enterAndRun(ssl => lib.SSL_ctrl(ssl, DTLS_CTRL_HANDLE_TIMEOUT, 0, 0))
     if (result > 0) {
       this.retransmissions += 1
@@ -639,7 +639,6 @@ export class Association implements Callee, Sleeper {
     const smaller = smallerMtus.find(mtu => mtu < this.#mtu)
     if (smaller === undefined) return
     this.#mtu = smaller
-    this.#silent = 0
     this.#binding.lib.SSL_ctrl(this.#ssl, SSL_CTRL_SET_MTU, smaller, 0)
   }
 

@@ -6,6 +6,7 @@ import {
   PATIENCE,
   RETRY_INTERVAL,
   SECOND_ATTEMPT,
+  SESSION_PATIENCE,
   STRANGER_PATIENCE,
 } from './lifetimes.js'
 import type { Link } from './link.js'
@@ -112,9 +113,7 @@ function goesAnotherWay(peer: Peer, link: Link): boolean {
   }
   if (association.silent + 1 < PATIENCE) return false
   if (!association.heardServerHello) return triesAnotherWay(peer, link)
-  if (link.offered === undefined || link.readsProtected) return false
-  beginWithoutSession(peer, link)
-  return true
+  return !link.readsProtected && givesUpSession(peer, link)
 }
 
 /** Both may have yielded, where packets were lost: the one that has something to say begins again. */
@@ -136,17 +135,17 @@ function triesAnotherWay(peer: Peer, link: Link): boolean {
     abandon(peer, link)
     peer.dismiss(current)
     startClient(peer)
-  } else if (link.offered !== undefined) {
-    beginWithoutSession(peer, link)
-  } else return false
+  } else return givesUpSession(peer, link)
   return true
 }
 
-function beginWithoutSession(peer: Peer, link: Link): void {
+function givesUpSession(peer: Peer, link: Link): boolean {
+  if (link.offered === undefined || link.association.silent + 1 < SESSION_PATIENCE) return false
   tell(peer.text, 'does not resume: begins again without the session')
   abandon(peer, link)
   dropSession(sessionKeyOf(peer, link.expectation, link.settings))
   startClient(peer, link.startedAt)
+  return true
 }
 
 export function endOfHandshake(peer: Peer, link: Link): number {

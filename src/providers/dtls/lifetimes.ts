@@ -20,6 +20,12 @@ export const PLACE_KEPT = 6000
 /** Timers that run out without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
 /**
+ * The same before a session is given up. It takes longer by default, 15 s, because many servers that have read
+ * a part of the hello, or have answered it, take no other one from that address: where datagrams are only
+ * lost, to begin anew would end what can still complete.
+ */
+export const SESSION_PATIENCE = 4
+/**
  * Milliseconds until a handshake is begun again that somebody may have spoilt: the answers to the
  * first attempt, which would spoil the second one too, have come by then.
  */
