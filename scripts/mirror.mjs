@@ -37,7 +37,10 @@ function copyFolder(name, folder) {
     if (entry.isDirectory()) copyFolder(path, folder)
     else if (!path.endsWith('.ts')) copyFileSync(join(root, path), join(folder, path))
     else {
-      writeFileSync(join(folder, path.replace(/ts$/, 'js')), javascript(path))
+      const { code, map } = javascript(path)
+      const script = join(folder, path.replace(/ts$/, 'js'))
+      writeFileSync(script, code)
+      writeFileSync(`${script}.map`, map)
       // For what reads sources, or makes a program of them.
       symlinkSync(join(root, path), join(folder, path))
     }
@@ -50,11 +53,13 @@ function javascript(path) {
   // Every Node 20 that there is has them; esbuild means the first.
   const supported = { 'import-attributes': true }
   try {
-    const { code } = transformSync(source, { ...options, supported, sourcemap: 'inline' })
+    const { code, map } = transformSync(source, { ...options, supported, sourcemap: 'external' })
     // What is started by its address, and not imported, has the name of its source.
-    return code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
+    const named = code.replace(/\b(new URL\("[^"]*)\.ts"/g, '$1.js"')
+    return { code: `${named}//# sourceMappingURL=${basename(path, 'ts')}js.map\n`, map }
   } catch (error) {
     // It fails what imports it, and nothing else.
-    return `throw new SyntaxError(${JSON.stringify(`${path}: ${error.message}`)})\n`
+    const message = JSON.stringify(`${path}: ${error.message}`)
+    return { code: `throw new SyntaxError(${message})\n`, map: '{}' }
   }
 }

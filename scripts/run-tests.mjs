@@ -20,6 +20,7 @@ const jobs = 2
 const mostRunAgain = 3
 
 let tree
+const running = new Set()
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const paths = process.argv.slice(2)
@@ -73,7 +74,10 @@ export async function compiledTree() {
   // It imports what may just have been installed.
   const { mirror } = await import('./mirror.mjs')
   tree = mkdtempSync(join(tmpdir(), 'secure-socket-tests-'))
-  process.once('exit', () => rmSync(tree, { recursive: true, force: true }))
+  process.once('exit', () => {
+    for (const child of running) child.kill('SIGKILL')
+    rmSync(tree, { recursive: true, force: true })
+  })
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
@@ -105,6 +109,7 @@ export async function runFile(file, { command = [], flags = [], args = [], env, 
     env: { ...process.env, ...env, TAP_TIMEOUT: String(seconds) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  running.add(child)
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', text => (output += text))
@@ -120,6 +125,7 @@ export async function runFile(file, { command = [], flags = [], args = [], env, 
     child.once('error', reject)
     child.once('close', (code, signal) => {
       clearTimeout(timer)
+      running.delete(child)
       const took = (performance.now() - started) / 1000
       resolve({ output, code: code ?? signal, late, seconds: took })
     })

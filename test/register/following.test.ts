@@ -2,15 +2,16 @@
 import { writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { blocks, read, section } from '../docs/markdown.js'
 import { built } from '../examples/built.js'
 import { event } from '../support/events.js'
-import { root } from '../support/project-root.js'
 import { policyFile, registered, registerFile } from './registered.js'
 
 t.before(built)
 
+const tree = fileURLToPath(new URL('../..', import.meta.url))
 const skip = process.platform === 'win32' && 'nobody can send SIGHUP there'
 
 t.test(
@@ -25,7 +26,7 @@ t.test(
     const program = registered(t, ['listen.cjs', '127.0.0.1:0'], { policy, flags })
     const pid = Number((await program.said(/process (\d+)/))[1])
     const port = Number((await program.said(/listens at (\d+)/))[1])
-    t.equal(preload.startsWith(root), true, 'where the name of the package leads to what is built')
+    t.equal(preload.startsWith(tree), true, 'where the name of the package leads to what is built')
 
     const speaksClear = async () => {
       const socket = net.connect(port, '127.0.0.1')
