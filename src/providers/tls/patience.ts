@@ -25,7 +25,8 @@ export function lastPatience(late: number, milliseconds: number, over: () => voi
       // Immediates come behind the sockets, and an unref'd one only with the next event.
       look = setImmediate(over)
     },
-    Math.min(late, milliseconds),
+    // A timer may also ring a part of a millisecond early.
+    Math.max(0, Math.min(late, milliseconds)),
   ).unref()
   return () => {
     clearTimeout(timer)

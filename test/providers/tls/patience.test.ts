@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import t from 'tap'
-import { patience } from '../../../src/providers/tls/patience.js'
+import { lastPatience, patience } from '../../../src/providers/tls/patience.js'
 
 const blocked = new Int32Array(new SharedArrayBuffer(4))
 
@@ -54,4 +54,14 @@ t.test('what it gives back prevents it, also while it waits for the rest', async
   stop[1]?.()
   await new Promise(resolve => setTimeout(resolve, 100))
   t.equal(count, 0)
+})
+
+t.test('one that has rung early looks at once, and Node warns of no negative time', async t => {
+  const warnings: Error[] = []
+  const listener = (warning: Error) => warnings.push(warning)
+  process.on('warning', listener)
+  t.teardown(() => process.off('warning', listener))
+  await new Promise<void>(resolve => lastPatience(-0.5, 50, resolve))
+  await new Promise(resolve => setImmediate(resolve))
+  t.same(warnings, [])
 })
