@@ -75,7 +75,7 @@ export async function compiledTree() {
   const { mirror } = await import('./mirror.mjs')
   tree = mkdtempSync(join(tmpdir(), 'secure-socket-tests-'))
   process.once('exit', () => {
-    for (const child of running) child.kill('SIGKILL')
+    for (const child of running) end(child)
     rmSync(tree, { recursive: true, force: true })
   })
   for (const [signal, code] of [
@@ -108,6 +108,8 @@ export async function runFile(file, { command = [], flags = [], args = [], env, 
     cwd,
     env: { ...process.env, ...env, TAP_TIMEOUT: String(seconds) },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, to which the programs belong that it starts.
+    detached: true,
   })
   running.add(child)
   let output = ''
@@ -117,7 +119,7 @@ export async function runFile(file, { command = [], flags = [], args = [], env, 
   const timer = setTimeout(
     () => {
       late = seconds
-      child.kill('SIGKILL')
+      end(child)
     },
     (seconds + 10) * 1000,
   )
@@ -126,10 +128,22 @@ export async function runFile(file, { command = [], flags = [], args = [], env, 
     child.once('close', (code, signal) => {
       clearTimeout(timer)
       running.delete(child)
+      // Whoever is ended in the middle leaves programs behind.
+      end(child)
       const took = (performance.now() - started) / 1000
       resolve({ output, code: code ?? signal, late, seconds: took })
     })
   })
+}
+
+/** With all that it has started. */
+function end(child) {
+  try {
+    process.kill(-child.pid, 'SIGKILL')
+  } catch {
+    // They have all ended, or the system has no groups.
+    child.kill('SIGKILL')
+  }
 }
 
 async function runOnce(files, variables, jobs, flags) {
