@@ -148,6 +148,29 @@ t.test(
   },
 )
 
+t.test(
+  "whoever is refused goes also where 'tlsClientError' throws, with and without the look at the first record",
+  async t => {
+    const { ca } = await trust()
+    for (const security of [
+      { handshakeTimeout: 50 },
+      { handshakeTimeout: 50, ca, requestCert: true },
+    ]) {
+      const { port, server } = await listening(t, { security })
+      const error = new Error('from a listener')
+      server.once('tlsClientError', () => {
+        throw error
+      })
+      const uncaught = new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
+      const raw = net.connect(port, '127.0.0.1')
+      const end = closed(raw.resume())
+      t.equal(await uncaught, error)
+      process.setUncaughtExceptionCaptureCallback(null)
+      await end
+    }
+  },
+)
+
 t.test('exclusive use of the port (R9)', async t => {
   const identity = await serverIdentity()
   const server = createServer({ security: identity })

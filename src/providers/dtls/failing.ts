@@ -140,7 +140,9 @@ function triesAnotherWay(peer: Peer, link: Link): boolean {
 }
 
 function givesUpSession(peer: Peer, link: Link): boolean {
-  if (link.offered === undefined || link.association.silent + 1 < SESSION_PATIENCE) return false
+  const { silent, hasCookie } = link.association
+  if (link.offered === undefined || silent + 1 < (hasCookie ? SESSION_PATIENCE : PATIENCE))
+    return false
   tell(peer.text, 'does not resume: begins again without the session')
   abandon(peer, link)
   dropSession(sessionKeyOf(peer, link.expectation, link.settings))

@@ -20,9 +20,9 @@ export const PLACE_KEPT = 6000
 /** Timers that run out without an answer after which a handshake tries another way. */
 export const PATIENCE = 2
 /**
- * The same before a session is given up. It takes longer by default, 15 s, because many servers that have read
- * a part of the hello, or have answered it, take no other one from that address: where datagrams are only
- * lost, to begin anew would end what can still complete.
+ * The same before a session is given up whose server has asked for its cookie; 15 s by default. Such a server
+ * may be in the middle of the handshake, or have read a part of the hello, and then many take no other one:
+ * where datagrams are only lost, to begin anew would end what can still complete.
  */
 export const SESSION_PATIENCE = 4
 /**

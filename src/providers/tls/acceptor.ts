@@ -84,8 +84,7 @@ export function createAcceptor(current: () => ParsedSettings, observer: AcceptOb
   }
 
   function refuse(raw: Socket, error: Error): void {
-    observer.refused(error, raw)
-    raw.destroy()
+    refuseAndEnd(observer, error, raw)
   }
 }
 
@@ -205,7 +204,15 @@ function internalServer(
     const failure = pskFailures.get(channel)
     // Where there is a certificate too, the handshake went on without the key, and failed by itself.
     const isReason = failure && (failure.cause !== undefined || !hasCertificate)
-    observer.refused(isReason ? failure : explainRefusal(error, channel), channel)
+    refuseAndEnd(observer, isReason ? failure : explainRefusal(error, channel), channel)
+  }
+}
+
+/** Also where the application throws when it is told: nobody stays connected, or is let in, behind a refusal. */
+function refuseAndEnd(observer: AcceptObserver, error: Error, channel: Socket): void {
+  try {
+    observer.refused(error, channel)
+  } finally {
     channel.destroy()
   }
 }

@@ -70,13 +70,19 @@ export function createNativeAcceptor(
     }
 
     function refuse(error: Error): void {
-      if (pending) {
-        done()
-        // What is still to come of it concerns nobody any more.
-        raw.on('error', () => {})
-        observer.refused(error, raw)
+      if (!pending) {
+        raw.destroy()
+        return
       }
-      raw.destroy()
+      done()
+      // What is still to come of it concerns nobody any more.
+      raw.on('error', () => {})
+      try {
+        observer.refused(error, raw)
+      } finally {
+        // Also where the application throws when it is told.
+        raw.destroy()
+      }
     }
 
     function done(): void {

@@ -1,7 +1,7 @@
 /**
  * A HelloVerifyRequest is lost, and one more datagram: a handshake that would be resumed is resumed all the
- * same. A session is given up where the peer is silent for long, not where much was lost: a server that is in
- * the middle of the old handshake, or has read a part of its hello, takes no other one.
+ * same. A session is given up where the peer is silent, not where much was lost before: a server that is in
+ * the middle of the old handshake takes no other hello, and GnuTLS's not for a minute.
  */
 import t from 'tap'
 import { seededRandom } from '../../model/random.js'
@@ -34,7 +34,9 @@ for (const kind of isAll ? kinds : kinds.filter(({ resumed }) => resumed))
         begin(pair)
         const done = pair.network.until(() => bothSecured(pair))
         const took = pair.network.clock.time - begun
-        const fault = done ? faultOf(pair, kind) : 'it did not complete'
+        // Two hellos without any answer: nobody has begun, and a session may be the reason.
+        const expected = { ...kind, resumed: kind.resumed && second > 1 }
+        const fault = done ? faultOf(pair, expected) : 'it did not complete'
         if (fault === undefined && took <= TIMERS) continue
         t.comment(pair.network.log.join('\n'))
         t.fail(`number ${second}: ${took} ms, ${fault}`)

@@ -321,6 +321,22 @@ t.test('fail closed: what the system says of an accepted connection', async t =>
   setIpsecProvider(null)
 })
 
+t.test("whoever is refused goes also where 'tlsClientError' throws", async t => {
+  provide(t, { query: async () => Promise.reject(new Error('no')) })
+  const server = newServer(t)
+  const port = await listening(server, 0, '127.0.0.1')
+  const error = new Error('from a listener')
+  server.once('tlsClientError', () => {
+    throw error
+  })
+  const uncaught = new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
+  const plain = client(t, port)
+  const end = closed(plain)
+  t.equal(await uncaught, error)
+  process.setUncaughtExceptionCaptureCallback(null)
+  await end
+})
+
 t.test('a connection that breaks while the system is asked', async t => {
   const gate = pending<typeof info>()
   const provider = provide(t, { query: () => gate.promise })
