@@ -163,6 +163,7 @@ t.test(
       })
       const uncaught = new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
       const raw = net.connect(port, '127.0.0.1')
+      t.teardown(() => raw.destroy())
       const end = closed(raw.resume())
       t.equal(await uncaught, error)
       process.setUncaughtExceptionCaptureCallback(null)
