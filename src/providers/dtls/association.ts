@@ -59,7 +59,7 @@ import {
 } from './openssl.js'
 import { describe } from './query.js'
 import { keepAwake, type Sleeper } from './record-buffers.js'
-import { numberOf, recordEnd } from './records.js'
+import { numberOf, raiseClearNumbers, recordEnd } from './records.js'
 import { openTicket, sealTicket } from './tickets.js'
 import { Verification } from './verification.js'
 
@@ -143,6 +143,10 @@ export class Association implements Callee, Sleeper {
   /** A call of ours is inside OpenSSL. */
   #busy = false
   #mtu: number
+  /** Server: the number of the record with the hello that it begins with. */
+  #helloNumber = 0
+  /** Server: how much larger the numbers of its clear records are than OpenSSL's; unknown before the first. */
+  #numbersAhead: number | undefined
   /** What a record has beside its message; 0 as long as it is unknown. */
   #overhead = 0
   /** Retransmissions since the peer was last heard. */
@@ -442,6 +446,7 @@ export class Association implements Callee, Sleeper {
     this.random = clientRandom(hello)
     const end = recordEnd(hello, 0)
     if (end < 0 || hello.length > arenaSize) return false
+    this.#helloNumber = numberOf(hello)
     arena.bytes.set(hello)
     lib.BIO_write(input, arena.address, end)
     const result = this.#enterAndRun(ssl => lib.DTLSv1_listen(ssl, nowhere))
@@ -627,11 +632,24 @@ export class Association implements Callee, Sleeper {
   /** What OpenSSL wants to send, told as datagrams later. */
   #gatherFlight(): Buffer {
     const records = drain(this.#binding.output)
+    if (records.length > 0 && this.role === 'server') this.#goOnFromHello(records)
     if (records.length > 0)
       for (const datagram of groupRecords(records, this.#mtu)) {
         this.#untold.push(['onDatagram', datagram])
       }
     return records
+  }
+
+  /**
+   * The first record of a server has the number of the ClientHello (RFC 6347, section 4.2.1), since its
+   * HelloVerifyRequests have had the numbers before. OpenSSL 3.5 always begins with 1, which the second of them
+   * has had, and the client takes it for that one.
+   */
+  #goOnFromHello(records: Buffer): void {
+    // A client may have made up a number so large that those behind it would not fit.
+    const isUsual = this.#helloNumber < 2 ** 40
+    this.#numbersAhead ??= isUsual ? Math.max(0, this.#helloNumber - numberOf(records)) : 0
+    if (this.#numbersAhead > 0) raiseClearNumbers(records, this.#numbersAhead)
   }
 
   /** Datagrams may be too large for the path (RFC 6347, section 4.1.1.1). */

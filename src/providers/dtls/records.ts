@@ -54,6 +54,16 @@ export function numberOf(record: Buffer): number {
   return record.readUIntBE(5, 6)
 }
 
+/** Makes the numbers of the clear records larger, in place. */
+export function raiseClearNumbers(records: Buffer, by: number): void {
+  let offset = 0
+  for (let end = recordEnd(records, 0); end >= 0; end = recordEnd(records, offset)) {
+    if (epochOf(records, offset) === 0)
+      records.writeUIntBE(records.readUIntBE(offset + 5, 6) + by, offset + 5, 6)
+    offset = end
+  }
+}
+
 /** Bytes after the header. */
 export function fragmentLength(datagram: Buffer, offset: number): number {
   return ((datagram[offset + 11] as number) << 8) | (datagram[offset + 12] as number)

@@ -6,10 +6,17 @@
 import t from 'tap'
 import { parseClientHello } from '../../../src/providers/dtls/client-hello.js'
 import { groupRecords } from '../../../src/providers/dtls/flight.js'
-import { serverRandom } from '../../../src/providers/dtls/handshake-types.js'
-import { epochOf, HEADER_LENGTH } from '../../../src/providers/dtls/records.js'
+import {
+  HELLO_VERIFY_REQUEST,
+  SERVER_HELLO,
+  serverRandom,
+} from '../../../src/providers/dtls/handshake-types.js'
+import { epochOf, HEADER_LENGTH, numberOf } from '../../../src/providers/dtls/records.js'
+import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
 import { until } from '../../support/until.js'
+import { messageOf } from './hellos.js'
+import { Network } from './network.js'
 import { clock, createPair, type End, handshake, protect } from './pair.js'
 
 const { cert, key, ca } = (await testIdentity()) as { cert: string; key: string; ca: string }
@@ -69,6 +76,29 @@ for (const ciphers of ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-ECDSA-CHACHA20-PO
       t.equal(new Set(nonces).size, sent.length)
     }
   })
+
+t.test(
+  'no number of a clear record comes twice, also where the cookie was asked for more than once',
+  async t => {
+    const network = new Network(seededRandom(t))
+    const a = network.station(client, { address: '198.18.40.1' })
+    const b = network.station(server, { address: '198.18.40.2' })
+    let [lost, flights] = [0, 0]
+    const numbers: number[] = []
+    network.passage = (datagram, from) => {
+      if (from !== b) return datagram
+      for (const each of records([datagram])) if (!isProtected(each)) numbers.push(numberOf(each))
+      // Each question for the cookie, as far as the third one, and the first flight once.
+      if (messageOf(datagram, HELLO_VERIFY_REQUEST)) return lost++ < 3 ? undefined : datagram
+      return messageOf(datagram, SERVER_HELLO) && flights++ === 0 ? undefined : datagram
+    }
+    a.send('x', b, 'localhost')
+    t.ok(network.until(() => b.messages.length === 1, 30_000))
+    t.equal(lost, 4)
+    t.ok(flights > 1)
+    t.equal(new Set(numbers).size, numbers.length, `${numbers}`)
+  },
+)
 
 /** The records that an end has sent, or those of datagrams. */
 function records(of: End | Buffer[]): Buffer[] {
