@@ -12,17 +12,21 @@ import { allocated } from '../../support/allocated.js'
 import { connections } from '../../support/connections.js'
 import { descriptors } from '../../support/descriptors.js'
 
-const { count, client, server: security } = JSON.parse(process.argv[2] as string)
+const { count, client, server: security, plain = false } = JSON.parse(process.argv[2] as string)
 const alive: WeakRef<object>[] = []
 const HOST = '127.0.0.1'
 /** TLS 1.2 without tickets: then it is the server that would have to keep something. */
 const SSL_OP_NO_TICKET = 0x4000
 
-const server = new SecureServer({ security }, socket => {
+const server = plain
+  ? tls.createServer(security, echo).on('tlsClientError', () => {})
+  : new SecureServer({ security }, echo)
+server.listen(0, HOST, run)
+
+function echo(socket: net.Socket): void {
   alive.push(new WeakRef(socket))
   socket.on('error', () => {}).pipe(socket)
-})
-server.listen(0, HOST, run)
+}
 
 async function run(): Promise<void> {
   const { port } = server.address() as { port: number }
@@ -36,6 +40,8 @@ async function run(): Promise<void> {
     () => foreign(port, { maxVersion: 'TLSv1.2', secureOptions: SSL_OP_NO_TICKET }),
     () => foreign(port, {}),
   ]
+  // For comparison: what Node itself keeps of each.
+  if (plain) ways.splice(0, ways.length, () => foreign(port, {}))
   const figures = []
   for (let done = 0; done < count; ) {
     const some = Array.from({ length: 40 }, (_, index) => ways[(done + index) % ways.length]?.())
