@@ -7,7 +7,8 @@ for (const name of ['lstatSync', 'statSync', 'openSync', 'accessSync', 'readFile
   const original = fs[name] as (...args: unknown[]) => unknown
   Object.assign(fs, {
     [name](...args: unknown[]) {
-      if (String(args[0]).includes('secure-socket')) asked.push(`${name} ${args[0]}`)
+      // Modules are read so, too.
+      if (String(args[0]).startsWith('/etc/')) asked.push(`${name} ${args[0]}`)
       return original.apply(fs, args)
     },
   })
