@@ -18,6 +18,18 @@ export function allocated(): number {
   }
 }
 
+/** Gives back to the system what was freed, where the C library can: else the resident size is the most there ever was. */
+export function giveBack(): void {
+  try {
+    trim ??= loadKoffi().load(null).func('int malloc_trim(size_t pad)') as (pad: number) => number
+    trim(0)
+  } catch {
+    // It has no such function.
+  }
+}
+
+let trim: ((pad: number) => number) | undefined
+
 function declareMallinfo() {
   const koffi = loadKoffi()
   const fields = ['arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks']

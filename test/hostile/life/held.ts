@@ -1,6 +1,6 @@
 /** What a process holds: for tests that compare an early count with a late one. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { allocated } from '../../support/allocated.js'
+import { allocated, giveBack } from '../../support/allocated.js'
 import { descriptors } from '../../support/descriptors.js'
 import type { OpensslCount } from '../../support/openssl-objects.js'
 
@@ -19,6 +19,7 @@ export interface Held {
 /** Collects what is garbage before; so the process needs `--expose-gc`. */
 export async function held(openssl: () => OpensslCount): Promise<Held> {
   await collect()
+  giveBack()
   const { heapUsed, heapTotal, external, rss } = process.memoryUsage()
   return {
     resources: process.getActiveResourcesInfo().sort(),
