@@ -183,7 +183,7 @@ t.test('what was sent in the last tick of the process has left', async t => {
   const program = fileURLToPath(new URL('last-words.ts', import.meta.url))
   const how = ['exit', 'exception', 'late']
   const ends = how.map(each =>
-    launch(t, process.execPath, [...process.execArgv, program, `${to.port}`, each]).ended(60_000),
+    launch(t, process.execPath, [...process.execArgv, program, `${to.port}`, each]).ended(300_000),
   )
   await Promise.all(ends)
   await until('all have arrived', () => arrived.length === 2 * how.length)
