@@ -1,6 +1,6 @@
 /**
  * A DLL that somebody has put beside the program or into the working directory must not become the
- * one that secures.
+ * one that secures; and the one that does must not go while something can still come back to it.
  */
 import { execFile } from 'node:child_process'
 import { copyFile, link, mkdtemp } from 'node:fs/promises'
@@ -30,4 +30,8 @@ t.test('only the DLL of the system directory is loaded', { skip: noDouble }, asy
   await link(process.execPath, node)
   t.equal(await libraries(node), system, 'beside node.exe too')
   t.equal(await libraries(node, 'by-name'), impostor, 'from where its name alone would load it')
+
+  // Calls of the thread may pend, and the code to which they return would not be there any more.
+  const kept = await libraries(process.execPath, 'in-thread')
+  t.equal(kept, system, 'it outlives the thread that has loaded it')
 })
