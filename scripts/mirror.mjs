@@ -15,7 +15,15 @@ import { transformSync } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const compiled = ['src', 'lib', 'test', 'examples']
-const hidden = ['node_modules', '.git', '.strongswan', '.winsock', '.node-versions', '.tap']
+const hidden = [
+  'node_modules',
+  '.git',
+  '.strongswan',
+  '.winsock',
+  '.node-versions',
+  '.tap',
+  '.tests',
+]
 
 /**
  * Makes JavaScript of every TypeScript file, under its own path, so that imports, addresses of files
