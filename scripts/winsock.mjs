@@ -116,10 +116,19 @@ async function work(tasks, folder) {
     TAP_TIMEOUT: String(secondsPerFile),
   }
   for (const task of tasks) {
-    const outcome = await runFile(task, tree, env)
+    let outcome = await runFile(task, tree, env)
+    if (isWinesFault(outcome)) {
+      console.log(`flaky: Wine did not start ${task.file} for Node ${task.version}; once more`)
+      outcome = await runFile(task, tree, env)
+    }
     add(total, showFile(`Node ${task.version} ${task.file}`, outcome))
   }
   programs.close()
+}
+
+/** Its server was just ending: nothing of the file has run. What began, and failed, is not run again. */
+function isWinesFault({ output }) {
+  return /^wine client error:/m.test(output) && !/^TAP version/m.test(output)
 }
 
 /** @returns {Promise<import('./test-output.mjs').Outcome>} */
