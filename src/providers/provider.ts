@@ -191,7 +191,7 @@ export interface Acceptor {
 
 export interface AcceptObserver {
   established(channel: Socket, connection: Connection): void
-  /** The peer was refused or failed; the connection is closed. */
+  /** The peer was refused or failed; the observer ends the connection. */
   refused(error: Error, channel: Socket): void
   keylog(line: Buffer, channel: Socket): void
 }

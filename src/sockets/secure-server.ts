@@ -318,7 +318,12 @@ function createAcceptor(
     },
     refused: (error, channel) => {
       state.handshakes.refused(channel, native ? 'ipsec' : 'tls', error)
-      baseEmit.call(server, 'tlsClientError', error, channel)
+      try {
+        baseEmit.call(server, 'tlsClientError', error, channel)
+      } finally {
+        // Also where the application throws when it is told: nobody stays connected, or is let in, behind a refusal.
+        channel.destroy()
+      }
     },
     keylog: (line, channel) => baseEmit.call(server, 'keylog', line, channel),
   }

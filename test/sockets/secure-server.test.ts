@@ -2,11 +2,11 @@
 import net from 'node:net'
 import { Duplex } from 'node:stream'
 import util from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createConnection, createServer } from '../../src/net.js'
 import { SecureServer } from '../../src/sockets/secure-server.js'
 import { SecureSocket } from '../../src/sockets/secure-socket.js'
-import { closed, event, failure, text } from '../support/events.js'
+import { closed, event, failure, text, uncaughtException } from '../support/events.js'
 import { testIdentity } from '../support/identities.js'
 import { listening, serverIdentity, trust } from '../support/secured.js'
 
@@ -134,12 +134,7 @@ t.test(
 t.test(
   'a handshake that never ends is ended, with and without the look at the first record',
   async t => {
-    const { ca } = await trust()
-    for (const security of [
-      { handshakeTimeout: 50 },
-      { handshakeTimeout: 50, ca, requestCert: true },
-    ]) {
-      const { port, server } = await listening(t, { security })
+    for (const { port, server } of await impatient(t)) {
       const raw = net.connect(port, '127.0.0.1')
       const end = closed(raw.resume())
       t.match(await event(server, 'tlsClientError'), [{ code: 'ERR_TLS_HANDSHAKE_TIMEOUT' }])
@@ -151,22 +146,16 @@ t.test(
 t.test(
   "whoever is refused goes also where 'tlsClientError' throws, with and without the look at the first record",
   async t => {
-    const { ca } = await trust()
-    for (const security of [
-      { handshakeTimeout: 50 },
-      { handshakeTimeout: 50, ca, requestCert: true },
-    ]) {
-      const { port, server } = await listening(t, { security })
+    for (const { port, server } of await impatient(t)) {
       const error = new Error('from a listener')
       server.once('tlsClientError', () => {
         throw error
       })
-      const uncaught = new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
+      const uncaught = uncaughtException()
       const raw = net.connect(port, '127.0.0.1')
       t.teardown(() => raw.destroy())
       const end = closed(raw.resume())
       t.equal(await uncaught, error)
-      process.setUncaughtExceptionCaptureCallback(null)
       await end
     }
   },
@@ -315,3 +304,10 @@ t.test('whatever is injected as a connection is secured too, or refused', async 
   unconnected.destroy()
   t.ok(port)
 })
+
+/** Servers that soon give up a handshake: one without a look at the first record, and one with it. */
+async function impatient(t: Test) {
+  const { ca } = await trust()
+  const settings = [{ handshakeTimeout: 50 }, { handshakeTimeout: 50, ca, requestCert: true }]
+  return Promise.all(settings.map(security => listening(t, { security })))
+}

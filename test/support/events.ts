@@ -44,6 +44,15 @@ export async function closed(socket: EventEmitter & { closed?: boolean }): Promi
   })
 }
 
+/** The next exception that nobody catches, which would else end the process. */
+export async function uncaughtException(): Promise<unknown> {
+  try {
+    return await new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
+  } finally {
+    process.setUncaughtExceptionCaptureCallback(null)
+  }
+}
+
 /** The error that a promise ends with. */
 export async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
   try {

@@ -51,7 +51,7 @@ export function createAcceptor(current: () => ParsedSettings, observer: AcceptOb
     try {
       servers = serversNow()
     } catch (error) {
-      refuse(raw, error as Error)
+      observer.refused(error as Error, raw)
       return
     }
     const { settings, usual, accepting } = servers
@@ -77,14 +77,10 @@ export function createAcceptor(current: () => ParsedSettings, observer: AcceptOb
       silence: () =>
         allowInsecure
           ? observer.established(raw, clearConnection)
-          : refuse(raw, timedOut(settings, raw)),
-      stalled: () => refuse(raw, timedOut(settings, raw)),
-      error: error => refuse(raw, explainTlsError(error, peerOf(raw))),
+          : observer.refused(timedOut(settings, raw), raw),
+      stalled: () => observer.refused(timedOut(settings, raw), raw),
+      error: error => observer.refused(explainTlsError(error, peerOf(raw)), raw),
     })
-  }
-
-  function refuse(raw: Socket, error: Error): void {
-    refuseAndEnd(observer, error, raw)
   }
 }
 
@@ -204,16 +200,7 @@ function internalServer(
     const failure = pskFailures.get(channel)
     // Where there is a certificate too, the handshake went on without the key, and failed by itself.
     const isReason = failure && (failure.cause !== undefined || !hasCertificate)
-    refuseAndEnd(observer, isReason ? failure : explainRefusal(error, channel), channel)
-  }
-}
-
-/** Also where the application throws when it is told: nobody stays connected, or is let in, behind a refusal. */
-function refuseAndEnd(observer: AcceptObserver, error: Error, channel: Socket): void {
-  try {
-    observer.refused(error, channel)
-  } finally {
-    channel.destroy()
+    observer.refused(isReason ? failure : explainRefusal(error, channel), channel)
   }
 }
 

@@ -77,12 +77,7 @@ export function createNativeAcceptor(
       done()
       // What is still to come of it concerns nobody any more.
       raw.on('error', () => {})
-      try {
-        observer.refused(error, raw)
-      } finally {
-        // Also where the application throws when it is told.
-        raw.destroy()
-      }
+      observer.refused(error, raw)
     }
 
     function done(): void {

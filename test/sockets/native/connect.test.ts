@@ -12,7 +12,7 @@ import type { NativeProvider } from '../../../src/providers/provider.js'
 import { setIpsecProvider } from '../../../src/providers/select.js'
 import { currentPeer } from '../../../src/sockets/impersonation.js'
 import { SecureSocket } from '../../../src/sockets/secure-socket.js'
-import { closed, event, failure, text } from '../../support/events.js'
+import { closed, event, failure, text, uncaughtException } from '../../support/events.js'
 import { until } from '../../support/until.js'
 import {
   type Behaviour,
@@ -862,11 +862,7 @@ t.test("what listens to 'connect' runs in the context of connect(), and may thro
   throwing.once('connect', () => {
     throw error
   })
-  const uncaught = new Promise(resolve => {
-    process.setUncaughtExceptionCaptureCallback(resolve)
-  })
-  t.equal(await uncaught, error, 'an uncaught exception, as in node:net')
-  process.setUncaughtExceptionCaptureCallback(null)
+  t.equal(await uncaughtException(), error, 'an uncaught exception, as in node:net')
   throwing.destroy()
 })
 

@@ -11,7 +11,7 @@ import { setIpsecProvider } from '../../../src/providers/select.js'
 import { currentPeer } from '../../../src/sockets/impersonation.js'
 import { SecureServer } from '../../../src/sockets/secure-server.js'
 import type { SecureSocket } from '../../../src/sockets/secure-socket.js'
-import { closed, event, failure, text } from '../../support/events.js'
+import { closed, event, failure, text, uncaughtException } from '../../support/events.js'
 import { until } from '../../support/until.js'
 import {
   type Behaviour,
@@ -329,11 +329,10 @@ t.test("whoever is refused goes also where 'tlsClientError' throws", async t => 
   server.once('tlsClientError', () => {
     throw error
   })
-  const uncaught = new Promise(resolve => process.setUncaughtExceptionCaptureCallback(resolve))
+  const uncaught = uncaughtException()
   const plain = client(t, port)
   const end = closed(plain)
   t.equal(await uncaught, error)
-  process.setUncaughtExceptionCaptureCallback(null)
   await end
 })
 
