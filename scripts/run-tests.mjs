@@ -9,15 +9,14 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { delimiter, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { add, showFile, summary } from './test-output.mjs'
+import { runAgainWhatFails, share } from './run-files.mjs'
+import { summary } from './test-output.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What takes other programs or the packed package, as in .taprc. */
 const elsewhere = ['test/interop/', 'test/package/', 'test/strongswan/']
 const jobs = 2
 const trees = join(root, '.tests')
-/** More files than these do not fail because the machine was busy. */
-const mostRunAgain = 3
 
 let made
 const running = new Set()
@@ -30,9 +29,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 }
 
 /**
- * What fails is run once more, alone: a test with a deadline can fail on a busy machine. That it did is
- * told, in a line that begins with "flaky:", and is not forgotten.
- *
  * @param {readonly string[]} files from the project's root
  * @param {Record<string, string>} [variables] of the environment, besides those of this process
  * @returns {Promise<{passed: number, failed: number, skipped: number}>} assertions, not files
@@ -41,16 +37,15 @@ export async function runTests(files, variables = {}) {
   if (files.length === 0) throw new Error('there is no such test')
   const set = Object.entries(variables).map(([name, value]) => `, ${name}=${value}`)
   console.log(`\n> ${files.length} test files (Node ${process.versions.node}${set.join('')})`)
-  const { failedFiles, ...result } = await runOnce(files, variables, jobs)
-  if (result.failed === 0 || failedFiles.length > mostRunAgain) return result
-
-  console.log('\n> once more, alone')
-  // Now somebody wants to know lines; for all of the files the maps would cost a third of the time.
-  const again = await runOnce(failedFiles, variables, 1, ['--enable-source-maps'])
-  if (again.failed > 0) return result
-  for (const file of failedFiles)
-    console.log(`flaky: ${file} failed, and passed when it was run alone`)
-  return { passed: result.passed + result.failed, failed: 0, skipped: result.skipped }
+  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
+  const env = { ...variables, PATH: path }
+  const seconds = Number(process.env.TAP_TIMEOUT ?? 120)
+  return runAgainWhatFails(files, (each, { again }) => {
+    // Then somebody wants to know lines; for all of the files the maps would cost a third of the time.
+    const flags = again ? ['--enable-source-maps'] : []
+    const places = Array(again ? 1 : jobs).fill(undefined)
+    return share(each, places, file => runFile(file, { flags, env, seconds }))
+  })
 }
 
 /** The files of a folder, or the file itself. */
@@ -150,21 +145,4 @@ function end(child) {
     // They have all ended, or the system has no groups.
     child.kill('SIGKILL')
   }
-}
-
-async function runOnce(files, variables, jobs, flags) {
-  const result = { passed: 0, failed: 0, skipped: 0, failedFiles: [] }
-  const waiting = [...files]
-  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
-  const env = { ...variables, PATH: path }
-  const seconds = Number(process.env.TAP_TIMEOUT ?? 120)
-  const work = async () => {
-    for (let file = waiting.shift(); file; file = waiting.shift()) {
-      const counts = showFile(file, await runFile(file, { flags, env, seconds }))
-      if (counts.failed > 0) result.failedFiles.push(file)
-      add(result, counts)
-    }
-  }
-  await Promise.all(Array.from({ length: jobs }, work))
-  return result
 }

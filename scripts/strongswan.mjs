@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ensureInstalled } from './ensure-installed.mjs'
+import { runAgainWhatFails } from './run-files.mjs'
 import { runInGuest } from './strongswan-guest.mjs'
 import { makeIdentities } from './strongswan-identities.mjs'
 import { cache, setUp } from './strongswan-setup.mjs'
@@ -20,8 +21,6 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const jobs = Math.min(4, Math.max(2, availableParallelism()))
 // They take 5 to 40; a machine that is busy is not the tests' fault.
 const secondsPerFile = 300
-/** More files than these do not fail because the machine was busy. */
-const mostRunAgain = 3
 
 const end = process.argv.indexOf('--')
 const { values, positionals } = parseArgs({
@@ -53,20 +52,10 @@ async function runCommand(command) {
   return (await runInGuest(command, { folder: run, tree, seconds, heard: console.log })) ?? 1
 }
 
-/**
- * As run-tests.mjs does: what fails is run once more, alone, because a test with a deadline can fail on a busy
- * machine. That it did is told, in a line that begins with "flaky:".
- */
 async function runFiles(files) {
   try {
     prepare()
-    const { failedFiles, ...result } = await share(files, jobs)
-    if (result.failed === 0 || failedFiles.length > mostRunAgain) return result
-    const again = await share(failedFiles, 1)
-    if (again.failed > 0) return result
-    for (const file of failedFiles)
-      console.log(`flaky: ${file} failed, and passed when it was run alone`)
-    return { ...result, passed: result.passed + result.failed, failed: 0 }
+    return await runAgainWhatFails(files, (each, { again }) => share(each, again ? 1 : jobs))
   } catch (error) {
     console.error(`The strongSwan tests were not run: ${error.message}`)
     const counts = { passed: 0, failed: 0, skipped: 0 }

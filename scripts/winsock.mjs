@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ensureInstalled } from './ensure-installed.mjs'
-import { add, showFile, summary } from './test-output.mjs'
+import { runAgainWhatFails, share } from './run-files.mjs'
+import { summary } from './test-output.mjs'
 import { startForeignPrograms } from './winsock-foreign.mjs'
 import { installPackage } from './winsock-package.mjs'
 import {
@@ -69,7 +70,7 @@ const run = join(cache, `run-${process.pid}`)
 const running = new Set()
 const prefixes = []
 let consumer
-const total = { passed: 0, failed: 0, skipped: 0 }
+let total
 process.once('SIGINT', () => process.exit(130))
 process.once('SIGTERM', () => process.exit(143))
 process.once('exit', () => {
@@ -85,23 +86,32 @@ const { mirror } = await import('./mirror.mjs')
 try {
   setUp()
   if (files.includes(packageTest)) consumer = installPackage()
-  const tasks = queue()
-  await Promise.all(Array.from({ length: jobs }, (_, index) => work(tasks, `${run}/${index}`)))
+  const places = await Promise.all(
+    Array.from({ length: jobs }, (_, index) => preparePlace(join(run, `${index}`))),
+  )
+  total = await runAgainWhatFails([...queue()], (tasks, { again }) =>
+    share(tasks, again ? places.slice(0, 1) : places, runFile),
+  )
+  for (const { programs } of places) programs.close()
 } catch (error) {
   // What could not be had is one failure: the tests that did not run must not look passed.
   console.error(error.message)
-  total.failed++
+  total = { passed: 0, failed: 1, skipped: 0 }
 }
 console.log(`\n${summary(total)}`)
 process.exitCode = total.failed === 0 ? 0 : 1
 
 function* queue() {
-  for (const version of wanted) for (const file of files) yield { version, file }
-  for (const file of filesOnce) yield { version: wanted.at(-1), file }
+  for (const version of wanted) for (const file of files) yield task(version, file)
+  for (const file of filesOnce) yield task(wanted.at(-1), file)
+}
+
+function task(version, file) {
+  return { version, file, toString: () => `Node ${version} ${file}` }
 }
 
 /** Files that run at the same time have a tree and a Wine each, so that they do not meet. */
-async function work(tasks, folder) {
+async function preparePlace(folder) {
   const [tree, prefix] = [join(folder, 'tree'), join(folder, 'prefix')]
   mkdirSync(tree, { recursive: true })
   mirror(tree)
@@ -115,24 +125,11 @@ async function work(tasks, folder) {
     WINSOCK_PACKAGE: consumer ? windowsPath(consumer) : '',
     TAP_TIMEOUT: String(secondsPerFile),
   }
-  for (const task of tasks) {
-    let outcome = await runFile(task, tree, env)
-    if (isWinesFault(outcome)) {
-      console.log(`flaky: Wine did not start ${task.file} for Node ${task.version}; once more`)
-      outcome = await runFile(task, tree, env)
-    }
-    add(total, showFile(`Node ${task.version} ${task.file}`, outcome))
-  }
-  programs.close()
-}
-
-/** Its server was just ending: nothing of the file has run. What began, and failed, is not run again. */
-function isWinesFault({ output }) {
-  return /^wine client error:/m.test(output) && !/^TAP version/m.test(output)
+  return { tree, env, programs }
 }
 
 /** @returns {Promise<import('./test-output.mjs').Outcome>} */
-function runFile({ version, file }, tree, env) {
+function runFile({ version, file }, { tree, env }) {
   const started = performance.now()
   const script = join(tree, file.replace(/\.ts$/, '.js'))
   // A file, because Node ends with EBADF under Wine when this is a pipe.

@@ -3,7 +3,7 @@
  * src/providers/dtls/openssl.ts). Each is run by crashes.test.ts in a process of its own, with
  * garbage collection on request, and says at its end what it has seen.
  */
-import { isMainThread, Worker } from 'node:worker_threads'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import type { Association } from '../../../src/providers/dtls/association.js'
 import { alsoTell, createPair, deliver, handshake, type Pair, protect, say } from './pair.js'
 
@@ -131,6 +131,7 @@ const attempts: Record<string, () => unknown> = {
       const record = protect(pair.client.association, message)
       const litter = Array.from({ length: 50 }, () => Buffer.allocUnsafeSlow(2000).fill(255))
       if (count % 100 === 0) collect()
+      if (count === 100) parentPort?.postMessage('at work')
       pair.server.association.receive(record)
       const received = pair.server.messages.pop() as Buffer
       if (litter.length !== 50 || !received.equals(message)) throw new Error(`changed: ${count}`)
@@ -228,8 +229,8 @@ const attempts: Record<string, () => unknown> = {
           const worker = new Worker(new URL(import.meta.url), { argv: ['unpinned buffers'] })
           worker.once('error', reject)
           worker.once('exit', resolve)
-          // One is stopped in the midst of its work.
-          if (index === 2) worker.once('online', () => setTimeout(() => worker.terminate(), 150))
+          // One is stopped in the midst of its work; while it loads native code none may be (docs/api.md).
+          if (index === 2) worker.once('message', () => worker.terminate())
         }),
     )
     for (let count = 0; count < 60; count += 1) {
