@@ -398,9 +398,13 @@ function present(
   } as object)
   Reflect.set(socket, 'server', server)
   if (state.pauseOnConnect || pauseOnConnect) socket.pause()
-  if (!connection.secured) baseEmit.call(server, 'insecure', socket)
-  // Whoever was told of it first can have refused it.
-  if (socket.destroyed) return
+  // Whoever was told of it first can have refused it: a subscriber of diagnostics, then 'insecure'.
+  if (!connection.secured && !socket.destroyed) baseEmit.call(server, 'insecure', socket)
+  if (socket.destroyed) {
+    // Nobody else ever sees it: the error that it was refused with ends no process.
+    socket.on('error', () => {})
+    return
+  }
   // By its own emit(), which a class of the application's can have overridden.
   const own = server as Server
   own.emit('connection', socket)

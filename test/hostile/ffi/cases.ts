@@ -34,6 +34,7 @@ export class Run {
   uncaught = 0
   #begun = false
   #steps = 0
+  #loops = 0
   readonly #act: () => void
   readonly #told = new EventEmitter()
   readonly #closes = new Map<EventEmitter, number>()
@@ -71,6 +72,20 @@ export class Run {
       this.#told.emit('close')
     })
     return emitter
+  }
+
+  /** Takes by a loop what comes, until that ends; what the action throws in the loop is the process's. */
+  async takes(source: AsyncIterable<unknown>, act: () => void): Promise<void> {
+    this.#loops++
+    try {
+      for await (const _ of source) act()
+    } catch (error) {
+      if ((error as { run?: Run }).run === this)
+        queueMicrotask(() => {
+          throw error
+        })
+    }
+    this.#loops--
   }
 
   isClosed(emitter: EventEmitter): boolean {
@@ -115,6 +130,7 @@ export class Run {
 
   /** When all is closed. */
   end(expectedUncaught: number): Outcome {
+    if (this.#loops > 0) this.faults.push('a loop goes on')
     if (!this.acted) this.faults.push('the hook was not called')
     if (this.uncaught !== expectedUncaught)
       this.faults.push(`${this.uncaught} uncaught, where ${expectedUncaught} was to come`)

@@ -5,6 +5,7 @@ import { lookup } from 'node:dns'
 import { once } from 'node:events'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { setPolicy } from '../../../src/policy/current-policy.js'
+import { createSocket as createSecureSocket } from '../../../src/promises.js'
 import { currentPeer } from '../../../src/sockets/impersonation.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
 import { countOpenssl } from '../../support/openssl-objects.js'
@@ -263,7 +264,9 @@ function socketOf(run: Run, role: string): SecureDgramSocket {
       })
     }) as never,
   }
-  const socket = run.watch(new SecureDgramSocket(options))
+  const datagrams = createSecureSocket(options)
+  if (hook === 'loop') run.takes(datagrams, run.at(role, 'loop'))
+  const socket = run.watch(datagrams.socket)
   for (const event of [
     'listening',
     'message',

@@ -36,6 +36,7 @@ const hooks = [
   'secure',
   'promise',
   'message',
+  'loop',
   'send callback',
   'peerClose',
   'peerError',

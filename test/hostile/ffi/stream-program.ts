@@ -65,6 +65,8 @@ const actions: Record<
 }
 let isOther = false
 const aborts = new WeakMap<Run, AbortController>()
+/** The socket of which our channels of diagnostics told last; the server itself may not have shown it yet. */
+const told = new WeakMap<Run, SecureSocket>()
 
 /** Whose sockets they are, and by the ports of servers whose clients. */
 const owners = new Map<unknown, { readonly run: Run; readonly role: string }>()
@@ -81,7 +83,9 @@ for (const name of ['secured', 'failed', 'closed', 'insecure'])
       owners.get(role === 'server' && socket ? socket.localPort : undefined) ??
       owners.get(role === 'client' ? `to ${peer.port}` : `from ${peer.port}`)
     // The bystander has a peer with the same port.
-    if (owner?.role === role) owner.run.at(role, `channel ${name}`)()
+    if (owner?.role !== role) return
+    if (socket) told.set(owner.run, socket)
+    owner.run.at(role, `channel ${name}`)()
   })
 
 const outcomes = await runTable(cases, live)
@@ -91,7 +95,11 @@ async function live(what: Case): Promise<Outcome> {
   // The one before may have forbidden it at its very end.
   if (what.action === 'forbid') setPolicy(policies.none)
   const run = new Run(what, () => {
-    actions[what.action]?.(run, what.role === 'server' ? accepted : client, server)
+    actions[what.action]?.(
+      run,
+      what.role === 'server' ? (accepted ?? told.get(run)) : client,
+      server,
+    )
   })
   let accepted: SecureSocket | undefined
   const client = socketOf(
@@ -104,6 +112,7 @@ async function live(what: Case): Promise<Outcome> {
   run.begin()
   server.on('tlsClientError', run.at('server', 'tlsClientError'))
   server.on('insecure', socket => {
+    if (socket.destroyed) run.faults.push("'insecure' of a destroyed socket")
     accepted ??= socketOf(run, 'server', socket)
     run.at('server', 'insecure')()
   })
@@ -111,6 +120,7 @@ async function live(what: Case): Promise<Outcome> {
     if (event !== 'connection') server.on(event, run.at('server', event))
   server.on('close', run.at('server', 'server close'))
   server.on('connection', (socket: SecureSocket) => {
+    if (socket.destroyed) run.faults.push("'connection' of a destroyed socket")
     if (accepted && accepted !== socket) {
       // The bystander's.
       socket.on('error', () => {}).pipe(socket)
@@ -132,8 +142,8 @@ async function live(what: Case): Promise<Outcome> {
   if (['tlsClientError', 'channel failed'].includes(what.hook) && what.role === 'server')
     await refusedClient(run, port)
   if (what.hook === 'insecure' || what.hook === 'channel insecure') await clearClient(run, port)
-  const told = run.at('client', 'promise')
-  client.secured.then(told, told)
+  const settled = run.at('client', 'promise')
+  client.secured.then(settled, settled)
   await run.step(resolve => {
     client.on('connect', resolve)
     client.on('close', resolve)
@@ -231,6 +241,7 @@ function socketOf(run: Run, role: string, socket: SecureSocket): SecureSocket {
   socket.prependListener('connect', () => {
     if (socket.destroyed) run.faults.push("'connect' of a destroyed socket")
   })
+  if (run.what.hook === 'loop') run.takes(socket, run.at(role, 'loop'))
   if (run.what.hook.startsWith('impersonat'))
     socket.on('data', () => {
       if (!run.acted) impersonate(run, role, socket)

@@ -37,6 +37,7 @@ const hooks = [
   'connect callback',
   'promise',
   'data',
+  'loop',
   'onread',
   'write callback',
   'drain',
