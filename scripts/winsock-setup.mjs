@@ -49,9 +49,18 @@ export function wineEnvironment(prefix) {
 /** Wine's loader. */
 export const wine = join(wineFolder, 'wine64')
 
+const server = join(wineFolder, 'wineserver64')
+
+/**
+ * Wine's server runs until endWine(). By itself it would end 3 s after the last program, and one that starts
+ * at that moment ends with it, with a word of that or without.
+ */
+export function startWine(prefix) {
+  run(server, ['-p'], { env: wineEnvironment(prefix), stdio: 'ignore' })
+}
+
 /** Ends everything that runs in the prefix, and nothing else. */
 export function endWine(prefix) {
-  const server = join(wineFolder, 'wineserver64')
   spawnSync(server, ['-k'], { env: wineEnvironment(prefix), stdio: 'ignore' })
   spawnSync(server, ['-w'], { env: wineEnvironment(prefix), stdio: 'ignore', timeout: 20_000 })
 }

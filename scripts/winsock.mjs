@@ -17,6 +17,7 @@ import {
   endWine,
   makePrefix,
   setUp,
+  startWine,
   versions,
   windowsNode,
   wine,
@@ -117,6 +118,7 @@ async function preparePlace(folder) {
   mirror(tree)
   prefixes.push(prefix)
   makePrefix(prefix)
+  startWine(prefix)
   const programs = await startForeignPrograms(prefix)
   const env = {
     ...wineEnvironment(prefix),
