@@ -318,6 +318,8 @@ function createAcceptor(
     },
     refused: (error, channel) => {
       state.handshakes.refused(channel, native ? 'ipsec' : 'tls', error)
+      // It is going in any case: an error that a listener destroys it with ends no process.
+      channel.on('error', () => {})
       try {
         baseEmit.call(server, 'tlsClientError', error, channel)
       } finally {

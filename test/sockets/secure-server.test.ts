@@ -161,6 +161,44 @@ t.test(
   },
 )
 
+t.test(
+  "no stranger ends a process by a listener of 'tlsClientError' that destroys what it is shown",
+  async t => {
+    const { ca } = await trust()
+    const strangers: Record<string, (raw: net.Socket) => unknown> = {
+      'goes at once': raw => raw.destroy(),
+      'ends without a word': raw => raw.end(),
+      'says nothing': () => {},
+      'ends in a hello': raw => raw.end(Buffer.from('160301020001', 'hex')),
+      'stops in a hello': raw => raw.write(Buffer.from('160301020001', 'hex')),
+      'speaks otherwise': raw => raw.write('HELO mail.example.com\r\n'),
+      'resets in a hello': raw =>
+        raw.write(Buffer.from('160301020001', 'hex'), () => raw.resetAndDestroy()),
+    }
+    for (const [looking, security] of Object.entries({
+      'without a look at the first record': {},
+      'with one': { ca, requestCert: true },
+      'with one, which clear text may pass': { allowInsecure: true, guaranteeEncryption: false },
+    })) {
+      const { port, server } = await listening(t, {
+        security: { handshakeTimeout: 50, ...security },
+      })
+      server.on('tlsClientError', (error, socket) => socket.destroy(error))
+      for (const [name, act] of Object.entries(strangers)) {
+        const told = Promise.race([event(server, 'tlsClientError'), event(server, 'insecure')])
+        const raw = net.connect(port, '127.0.0.1', () => act(raw))
+        const end = closed(raw.resume())
+        await told
+        // What it is destroyed with is told in a later tick.
+        await new Promise(setImmediate)
+        raw.destroy()
+        await end
+        t.pass(`${name}, ${looking}`)
+      }
+    }
+  },
+)
+
 t.test('exclusive use of the port (R9)', async t => {
   const identity = await serverIdentity()
   const server = createServer({ security: identity })

@@ -155,7 +155,6 @@ function internalServer(
     try {
       connection = judge(channel, settings, pskIdentities.get(channel))
     } catch (error) {
-      channel.on('error', () => {})
       channel.destroy()
       observer.refused(error as Error, channel)
       return

@@ -24,6 +24,8 @@ interface Entry extends HeldGuard {
   readonly description: GuardDescription
   readonly canary: Canary
   loaded: Promise<void>
+  /** The daemon may have it. */
+  sent: boolean
   holders: number
 }
 
@@ -87,7 +89,12 @@ export class Guards {
 
   /** All of them again, after the daemon was restarted. */
   async restore(): Promise<void> {
-    for (const entry of [...this.#entries.values()]) await this.#load(entry)
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.holders === 0) continue
+      // Whoever takes it back meanwhile waits for that.
+      entry.loaded = this.#load(entry)
+      await entry.loaded
+    }
     // The kernel may have kept them longer than the daemon: it forgets only what the daemon knows.
     for (const entry of [...this.#left.values()]) {
       await this.#load(entry)
@@ -105,6 +112,7 @@ export class Guards {
       canary,
       holds: notYet,
       loaded: Promise.resolve(),
+      sent: false,
       holders: 0,
     }
     entry.loaded = this.#load(entry)
@@ -113,6 +121,8 @@ export class Guards {
 
   async #load(entry: Entry): Promise<void> {
     const { description, name, canary } = entry
+    await this.#link.connect()
+    entry.sent = true
     await this.#link.request('load-conn', guardMessage(description, canary.port))
     // That says nothing of the kernel.
     if (!(await hasGuard(this.#link, name))) throw refused(description)
@@ -129,6 +139,10 @@ export class Guards {
 
   async #unload(entry: Entry): Promise<void> {
     const { name } = entry
+    if (!entry.sent) {
+      entry.canary.close()
+      return
+    }
     this.#left.set(name, entry)
     try {
       await this.#link.request('unload-conn', { name })
@@ -136,8 +150,8 @@ export class Guards {
       // Where it was not there, there is nothing to be taken away.
       if (!(error instanceof CommandError)) return
     }
-    this.#left.delete(name)
-    entry.canary.close()
+    // Not twice: it may have been taken away while everything was put back.
+    if (this.#left.delete(name)) entry.canary.close()
   }
 }
 
