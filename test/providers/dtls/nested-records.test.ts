@@ -69,16 +69,17 @@ t.test('a protected one of another version, or of a length that no cipher gives'
 t.test('a clear one of another version, at each stage of a handshake', async t => {
   const network = new Network(seededRandom(t))
   const client = network.station(identity)
-  const server = network.station(identity)
+  // The one above has left no session for this address, so that the handshake is a full one.
+  const server = network.station(identity, { address: '198.51.100.1' })
   const fatal = record(21, 0, Buffer.from([2, 40]), 900)
   const bad = record(22, 0, Buffer.alloc(40, 0xff), 900)
   const short = record(23, 1, Buffer.alloc(1), 900)
-  // A later fragment of a message that is far from its turn: of no effect by itself. Its header is as long
-  // as a record's but for one byte.
+  // A later fragment of a message that is far from its turn: of no effect by itself, as long as none says
+  // that the message has another length. Its header is as long as a record's but for one byte.
   const forged = [fatal, bad, short].flatMap(inner =>
     [11, 1, 2].flatMap(type =>
       versions.map(version => {
-        const body = Buffer.concat([Buffer.alloc(61), inner, Buffer.alloc(40)])
+        const body = Buffer.concat([Buffer.alloc(61), inner, Buffer.alloc(40)], 170)
         return withVersion(version, record(22, 0, handshakeFragment(type, 15, body, 60), 899))
       }),
     ),
@@ -98,6 +99,7 @@ t.test('a clear one of another version, at each stage of a handshake', async t =
     network.until(() => server.messages.length === 1, 60_000),
     'secured',
   )
+  t.equal(client.securedPeers[0]?.info.resumed, false)
   t.ok(stages >= 6, `${stages} stages`)
   t.same([client.errors, server.errors], [[], []])
   t.equal(client.endpoint.stats.handshakes, 1)
