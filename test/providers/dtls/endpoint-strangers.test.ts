@@ -2,6 +2,7 @@
  * What a stranger can do to an endpoint: nothing before it has shown that it receives at its address,
  * little after that, and never anything to others.
  */
+import { queryObjects } from 'node:v8'
 import t from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
@@ -225,6 +226,31 @@ t.test('a handshake that does not go on is forgotten after its time', async t =>
   t.same(server.errors, [], 'nobody here asked for it')
 })
 
+t.test('of those that are forgotten nothing is kept, not even their addresses', async t => {
+  const network = new Network(seededRandom(t))
+  const server = network.station({ ...ofB, handshakeTimeout: 10_000 })
+  network.passage = (datagram, from) => (from !== server ? only(datagram, isHello) : datagram)
+  const visit = (address: string) => {
+    const client = network.station(ofA, { address, acceptsStrangers: false })
+    client.send('x', server, 'b.example')
+    network.pass(10)
+    network.unplug(client)
+  }
+  visit('203.0.113.1')
+  network.pass(21_000)
+  server.associations.length = 0
+  const before = collections()
+  for (let i = 0; i < 50; i++) visit(`2001:db8:${i}::1`)
+  t.match(server.endpoint.stats, { handshaking: 50 })
+  network.pass(21_000)
+  t.match(server.endpoint.stats, { handshaking: 0 })
+  server.associations.length = 0
+  // An address has a Map of its peers, its network a Set.
+  const { maps, sets } = collections()
+  t.ok(maps - before.maps < 20, `${maps - before.maps} more maps`)
+  t.ok(sets - before.sets < 20, `${sets - before.sets} more sets`)
+})
+
 t.test('handshakes come in portions: others need not wait for all of them', async t => {
   const network = new Network(seededRandom(t))
   const server = network.station(ofB)
@@ -322,6 +348,13 @@ t.test('an address in another spelling is the same peer', async t => {
   for (let i = 0; i < 100; i++)
     server.endpoint.query(`::ffff:${client.address}`.padStart(60 + i, '0'), client.port)
 })
+
+/** How many are alive. */
+function collections() {
+  const count = (of: typeof Map | typeof Set) =>
+    queryObjects(of as never, { format: 'count' }) as unknown as number
+  return { maps: count(Map), sets: count(Set) }
+}
 
 /**
  * Those of its records, where there are any. OpenSSL has a clock of its own: where the machine is slow it sends
