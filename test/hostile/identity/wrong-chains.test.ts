@@ -34,6 +34,8 @@ interface Way {
   readonly newKey?: string
   readonly code: string | RegExp
   readonly message: RegExp
+  /** The protocol that it can be shown by, where it cannot by each. */
+  readonly only?: string
 }
 
 const ways: readonly Way[] = [
@@ -43,6 +45,20 @@ const ways: readonly Way[] = [
     // node:tls goes on after the first objection, and tells the last.
     code: /^INVALID_(CA|PURPOSE)$/,
     message: /its certificate is /,
+  },
+  {
+    way: 'its issuer may not sign certificates',
+    middle: authority.replace('keyCertSign', 'digitalSignature'),
+    code: /^(INVALID_(CA|PURPOSE)|KEYUSAGE_NO_CERTSIGN|CERT_REJECTED)$/,
+    message: /its certificate is /,
+  },
+  {
+    way: 'its key may not be used to say who is there',
+    leaf: `${leaf}keyUsage=critical,cRLSign\n`,
+    code: 'INVALID_PURPOSE',
+    message: /its certificate is /,
+    // Before that openssl has no suite for it.
+    only: '-tls1_3',
   },
   {
     way: 'there are more between it and the authority than that allows',
@@ -79,7 +95,10 @@ const ways: readonly Way[] = [
 for (const wrong of skip ? [] : ways)
   t.test(wrong.way, async t => {
     const chain = await chainOf(t, wrong)
-    for (const protocol of tried) await isRefused(t, chain, protocol, wrong)
+    const { only } = wrong
+    const shown = tried.filter(({ flag }) => only === undefined || flag === only)
+    for (const protocol of shown) await isRefused(t, chain, protocol, wrong)
+    if (only !== undefined) return
     // OpenSSL has this suite at level 0 only, which must not count for certificates.
     const ciphers = 'ECDHE-ECDSA-AES128-CCM8:ECDHE+AESGCM'
     const [datagrams] = tried.filter(({ transport }) => transport === 'udp') as [Protocol]
