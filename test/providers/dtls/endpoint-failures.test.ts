@@ -129,6 +129,28 @@ t.test('a forged message of the handshake costs one attempt', async t => {
   t.same(a.errors, [])
 })
 
+t.test('one for each attempt ends it after the second: nobody begins again for ever', async t => {
+  const network = new Network(seededRandom(t))
+  const a = network.station(ofA)
+  const b = network.station(ofB)
+  let count = 0
+  network.passage = (datagram, from) => {
+    count += 1
+    const forged = record(22, 0, handshakeFragment(2, 0, badServerHello()), count)
+    if (from === a) a.endpoint.receive(forged, b.address, b.port)
+    return datagram
+  }
+  const lost = a.send('x', b, 'b.example')
+  t.ok(network.until(() => lost.calls === 1, 10_000))
+  t.match(lost.error, { code: /^ERR_SSL_/, peer: `${b.address}:${b.port}` })
+  t.equal(a.associations.length, 2)
+  const sent = a.sentDatagrams.length
+  network.pass(120_000)
+  t.equal(a.sentDatagrams.length, sent, 'and then it is silent')
+  t.match(a.endpoint.stats, { handshakes: 0, handshakesFailed: 2, handshaking: 0 })
+  t.same(b.messages, [])
+})
+
 t.test('a refusal says why, on the side that knows', async t => {
   const network = new Network(seededRandom(t))
   const stranger = await strangerIdentity(['s.example'])
