@@ -1,6 +1,12 @@
 /** The ways to be the wrong peer of a datagram socket: each is refused, with its own code, before anything is sent or delivered. */
 import t, { type Test } from 'tap'
+import type { Pointer } from '../../../lib/memory.js'
+import {
+  X509_V_ERR_HOSTNAME_MISMATCH,
+  X509_V_ERR_IP_ADDRESS_MISMATCH,
+} from '../../../lib/openssl.js'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
+import { openssl } from '../../../src/providers/dtls/openssl.js'
 import {
   expiredIdentity,
   futureIdentity,
@@ -166,6 +172,28 @@ t.test('the error names both names', async t => {
     pair.client.failed[0]?.message,
     /^127\.0\.0\.1:5684 is not host\/localhost.*other\.example/,
   )
+})
+
+t.test('OpenSSL compares the name, too, and is the first to object', t => {
+  const lib = openssl().lib as Record<'X509_STORE_CTX_get_error', (context: Pointer) => number>
+  const verdicts: number[] = []
+  const { X509_STORE_CTX_get_error } = lib
+  lib.X509_STORE_CTX_get_error = context => {
+    const verdict = X509_STORE_CTX_get_error(context)
+    verdicts.push(verdict)
+    return verdict
+  }
+  t.teardown(() => Object.assign(lib, { X509_STORE_CTX_get_error }))
+  for (const [what, verdict] of [
+    ['another name', X509_V_ERR_HOSTNAME_MISMATCH],
+    ['another address', X509_V_ERR_IP_ADDRESS_MISMATCH],
+  ] as const) {
+    const { identity, name = 'localhost' } = wrong[what] as Wrong
+    verdicts.length = 0
+    handshake({ client, server: { ...identity, ca }, targetName: name })
+    t.equal(verdicts.at(-1), verdict, what)
+  }
+  t.end()
 })
 
 t.test('a server without an authority trusts the named, and no stranger', t => {
