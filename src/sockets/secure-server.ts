@@ -318,7 +318,7 @@ function createAcceptor(
     },
     refused: (error, channel) => {
       state.handshakes.refused(channel, native ? 'ipsec' : 'tls', error)
-      // It is going in any case: an error that a listener destroys it with ends no process.
+      // It is going in any case: no error that is still to come ends the process, nor one that a listener gives it.
       channel.on('error', () => {})
       try {
         baseEmit.call(server, 'tlsClientError', error, channel)

@@ -75,8 +75,6 @@ export function createNativeAcceptor(
         return
       }
       done()
-      // What is still to come of it concerns nobody any more.
-      raw.on('error', () => {})
       observer.refused(error, raw)
     }
 

@@ -4,7 +4,6 @@
  * collector still finds, and the memory of its process. `server-program SETTINGS`, as JSON.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import v8 from 'node:v8'
 import { Association } from '../../../src/providers/dtls/association.js'
 import { Link } from '../../../src/providers/dtls/link.js'
 import { openssl } from '../../../src/providers/dtls/openssl.js'
@@ -12,6 +11,7 @@ import { Peer } from '../../../src/providers/dtls/peer.js'
 import { SecureDgramSocket } from '../../../src/sockets/secure-dgram-socket.js'
 import { allocated } from '../../support/allocated.js'
 import { descriptors } from '../../support/descriptors.js'
+import { instancesOf } from '../../support/instances.js'
 import type { Delays, Held, Question } from './server.js'
 
 const loop = monitorEventLoopDelay({ resolution: 5 })
@@ -78,7 +78,3 @@ function countSsl(): { made: number; alive: number; most: number } {
 }
 
 type Lib = ReturnType<typeof openssl>['lib']
-
-function instancesOf(made: abstract new (...args: never[]) => object): number {
-  return v8.queryObjects(made as never, { format: 'count' }) as unknown as number
-}

@@ -10,6 +10,7 @@ import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
 import { until } from '../../support/until.js'
 import { byRecords, tcpProxy } from '../streams/tcp-proxy.js'
+import { extensionAt } from './client-hello.js'
 import { protocols, shower } from './foreign-ends.js'
 import { guarded, refusedAsServer } from './our-ends.js'
 import { OUR_SECRET, reader, readsNothing, THEIR_SECRET } from './reader.js'
@@ -73,6 +74,7 @@ const UNKNOWN_EXTENSION = Buffer.from([0xfa, 0xfa])
 const rollBack = byRecords((record, direction, count) => {
   if (direction !== 'toServer' || count > 0) return record
   const at = extensionAt(record, SUPPORTED_VERSIONS)
+  if (at < 0) throw new Error('a ClientHello without supported_versions')
   return Buffer.concat([record.subarray(0, at), UNKNOWN_EXTENSION, record.subarray(at + 2)])
 })
 
@@ -183,16 +185,4 @@ function offerOldOnly(datagram: Buffer, direction: 'toServer' | 'toClient'): Buf
 
 function isHello(datagram: Buffer): boolean {
   return messageType(datagram) === 1
-}
-
-/** Where the extension of that type begins in a ClientHello that is one record. */
-function extensionAt(record: Buffer, type: number): number {
-  // The header of the record, and of the message; version and random.
-  let at = 5 + 4 + 2 + 32
-  at += 1 + record.readUInt8(at)
-  at += 2 + record.readUInt16BE(at)
-  at += 1 + record.readUInt8(at)
-  for (at += 2; at < record.length; at += 4 + record.readUInt16BE(at + 2))
-    if (record.readUInt16BE(at) === type) return at
-  throw new Error(`a ClientHello without extension ${type}`)
 }

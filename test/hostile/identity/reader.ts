@@ -66,26 +66,3 @@ export function recordTypes(bytes: Buffer, transport: Transport): number[] {
   }
   return types
 }
-
-/**
- * Does the ClientHello that these bytes of a stream begin with offer a session (RFC 8446, section 4.2.11;
- * RFC 5077, section 3.2)?
- */
-export function offersSession(bytes: Buffer): boolean {
-  // The headers of the record and of the message, client_version, random.
-  let at = 5 + 4 + 2 + 32
-  // session_id, cipher_suites, compression_methods, and the length of the extensions.
-  at += 1 + bytes.readUInt8(at)
-  at += 2 + bytes.readUInt16BE(at)
-  at += 1 + bytes.readUInt8(at)
-  const end = at + 2 + bytes.readUInt16BE(at)
-  for (at += 2; at < end; at += 4 + bytes.readUInt16BE(at + 2)) {
-    const type = bytes.readUInt16BE(at)
-    if (type === PRE_SHARED_KEY) return true
-    if (type === SESSION_TICKET && bytes.readUInt16BE(at + 2) > 0) return true
-  }
-  return false
-}
-
-const SESSION_TICKET = 35
-const PRE_SHARED_KEY = 41

@@ -13,16 +13,10 @@ import { sClient, sServer } from '../../interop/openssl.js'
 import { event, failure } from '../../support/events.js'
 import { requireProgram } from '../../support/foreign-program.js'
 import { testIdentity } from '../../support/identities.js'
+import { offersSession } from './client-hello.js'
 import { protocols, shower } from './foreign-ends.js'
 import { guarded, refusedAsServer } from './our-ends.js'
-import {
-  isWithoutData,
-  OUR_SECRET,
-  offersSession,
-  reader,
-  readsNothing,
-  THEIR_SECRET,
-} from './reader.js'
+import { isWithoutData, OUR_SECRET, reader, readsNothing, THEIR_SECRET } from './reader.js'
 import { PEER_NAME } from './wrong-peers.js'
 
 const skip = !requireProgram(t, 'openssl')
@@ -40,9 +34,8 @@ for (const { name, flag, showsTypes } of streams)
     const { port, program } = await sServer(t, flag, ...right)
     const between = await reader(t, 'tcp', port)
     const options = { port: between.port, host: HOST, peerTargetName: PEER_NAME, security }
-    let before = 0
     for (const known of [false, true]) {
-      before = between.toServer().length
+      const before = between.toServer().length
       const socket = createConnection(options)
       await socket.secured
       t.equal(offersSession(between.toServer().subarray(before)), known)
@@ -52,7 +45,7 @@ for (const { name, flag, showsTypes } of streams)
       socket.end()
       await event(socket.resume(), 'close')
     }
-    before = between.toServer().length
+    const before = between.toServer().length
 
     program.type(`${THEIR_SECRET}\n`)
     const error = await refusedAsServer(t, 'tcp', between.port, 'another.example', security)

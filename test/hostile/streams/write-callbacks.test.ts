@@ -125,7 +125,8 @@ for (const way of ['all at once', 'each when the one before has left'] as const)
             if (begun < count) write()
           })
         }
-        for (const most = way === 'all at once' ? count : 1; begun < most; ) write()
+        const first = way === 'all at once' ? count : 1
+        while (begun < first) write()
         // Until nothing moves for a while; where it moves again later, it is all the more true.
         let before = -1
         while (before !== left) {

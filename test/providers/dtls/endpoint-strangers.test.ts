@@ -2,7 +2,6 @@
  * What a stranger can do to an endpoint: nothing before it has shown that it receives at its address,
  * little after that, and never anything to others.
  */
-import { queryObjects } from 'node:v8'
 import t from 'tap'
 import type { DatagramSecuritySettings } from '../../../src/model/settings.js'
 import { parseTargetName } from '../../../src/model/target-name.js'
@@ -11,6 +10,7 @@ import { HELLO_VERIFY_REQUEST_LENGTH } from '../../../src/providers/dtls/cookie.
 import { recordEnd } from '../../../src/providers/dtls/records.js'
 import { seededRandom } from '../../model/random.js'
 import { testIdentity } from '../../support/identities.js'
+import { instancesOf } from '../../support/instances.js'
 import { badServerHello, clientHello, handshakeFragment, messageType, record } from './hellos.js'
 import { Network, type Station } from './network.js'
 import { createEnd, handshake } from './pair.js'
@@ -351,9 +351,7 @@ t.test('an address in another spelling is the same peer', async t => {
 
 /** How many are alive. */
 function collections() {
-  const count = (of: typeof Map | typeof Set) =>
-    queryObjects(of as never, { format: 'count' }) as unknown as number
-  return { maps: count(Map), sets: count(Set) }
+  return { maps: instancesOf(Map), sets: instancesOf(Set) }
 }
 
 /**

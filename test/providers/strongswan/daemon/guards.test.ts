@@ -1,6 +1,6 @@
 // The guards of a process: what is kept of those that could not be put in their place, or taken away.
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { Guards } from '../../../../src/providers/strongswan/daemon/guards.js'
 import { Link } from '../../../../src/providers/strongswan/daemon/link.js'
 import { sectionsOf, textOf } from '../../../../src/providers/strongswan/vici/section.js'
@@ -10,13 +10,14 @@ import { type FakeVici, fakeVici } from '../fake-vici.js'
 
 const skip = process.platform === 'linux' ? false : 'of Linux'
 
-function guardsAt(path: string): { guards: Guards; link: Link } {
+function guardsAt(t: Test, path: string): { guards: Guards; link: Link } {
   const link = new Link(path, { event: () => {}, lost: () => {} })
+  t.teardown(() => link.close())
   return { guards: new Guards(link), link }
 }
 
 t.test('without a daemon nothing is left of an attempt', { skip }, async t => {
-  const { guards } = guardsAt(join(t.testdir(), 'charon.vici'))
+  const { guards } = guardsAt(t, join(t.testdir(), 'charon.vici'))
   await failure(guards.add('udp', 5000))
   const before = descriptors()
   for (let count = 0; count < 50; count++) await failure(guards.add('udp', 5000))
@@ -30,8 +31,7 @@ t.test('one that the kernel does not take is taken back, once', { skip }, async 
     'list-policies': () => ({}),
     'unload-conn': () => ({ success: true }),
   })
-  const { guards, link } = guardsAt(vici.path)
-  t.teardown(() => link.close())
+  const { guards, link } = guardsAt(t, vici.path)
   await link.connect()
   const before = descriptors()
   t.match(await failure(guards.add('udp', 5000)), { code: 'ERR_PROVIDER_UNAVAILABLE' })
@@ -41,8 +41,7 @@ t.test('one that the kernel does not take is taken back, once', { skip }, async 
 
 t.test('what the daemon may have is kept, and its canary, until it is back', { skip }, async t => {
   const vici = await fakeVici(t)
-  const { guards, link } = guardsAt(vici.path)
-  t.teardown(() => link.close())
+  const { guards, link } = guardsAt(t, vici.path)
   await link.connect()
   const before = descriptors()
   // It takes the guard, and is gone before it can say so.
